@@ -1,0 +1,6 @@
+"""``python -m ganexp``: the same as the console script."""
+
+from ganexp.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The command line: ``ganexp <verb> [overrides]``. Every verb that takes overrides is a Hydra task of its own.
+
+Nothing heavy is imported until a verb needs it: ``ganexp --help`` answers at once, and a mistake in an
+override is told before torch is loaded.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from ganexp import __version__
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+VERBS = {
+    "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
+    "sample": "images from a trained run: ganexp sample run=outputs/<name>/<run> n=64",
+}
+
+HELP = f"""ganexp {__version__}: a laboratory for generative adversarial networks on the command line
+
+usage: ganexp <verb> [overrides] [-m] [--help] [--cfg job]
+
+{chr(10).join(f"  {verb:10}{text}" for verb, text in VERBS.items())}
+
+  ganexp <verb> --help        every choice and every setting of that verb
+  ganexp train --cfg job      the composed configuration, without running it
+  ganexp train -m loss=gan,lsgan seed=1,2     one run for each combination
+  ganexp --version
+  eval "$(ganexp -sc install=bash)"           completion; also zsh (through bash) and fish
+
+Look at runs with: tensorboard --logdir outputs"""
+
+
+def main() -> None:
+    """Entry point of the console script. Ends with status 2 and one line for a mistake of the user's."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP)
+    elif arguments[0] in ("-V", "--version", "version"):
+        print(f"ganexp {__version__}")
+    elif arguments[0] in ("-sc", "--shell-completion"):
+        _complete(arguments)
+    elif arguments[0] in VERBS:
+        _guarded(lambda: run_verb(arguments[0], arguments[1:], f"ganexp {arguments[0]}"))
+    else:
+        from ganexp.errors import suggest
+
+        _fail(f"{arguments[0]}: no such verb; {suggest(arguments[0], VERBS)}")
+
+
+def conf_folder() -> Path:
+    """The configuration: inside the package in a wheel, beside it in a checkout."""
+    inside = Path(__file__).resolve().parent / "conf"
+    return inside if inside.is_dir() else inside.parent.parent / "conf"
+
+
+def run_verb(verb: str, arguments: list[str], program: str) -> None:
+    """Hands a verb and its overrides to Hydra. Raises whatever composing or running it raises."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that one place can word the error
+    import hydra
+
+    from ganexp.config.resolvers import register
+
+    register()
+    sys.argv = [program, *arguments]
+    hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(_TASKS[verb])()
+
+
+def _train(cfg: "DictConfig") -> None:
+    from hydra.core.hydra_config import HydraConfig
+
+    from ganexp.config.settle import settle_train
+
+    hydra_cfg = HydraConfig.get()
+    settled = settle_train(cfg, list(hydra_cfg.overrides.task))
+    folder = Path(hydra_cfg.runtime.output_dir)
+    choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
+    from ganexp.errors import UserError
+    from ganexp.train import train
+
+    try:
+        train(settled, folder, choices)
+    except UserError:
+        for made in (folder, folder.parent):  # by Hydra, before anything was known to be wrong
+            if not any(made.iterdir()):
+                made.rmdir()
+        raise
+
+
+def _sample(cfg: "DictConfig") -> None:
+    from ganexp.config.settle import settle_sample
+
+    settled = settle_sample(cfg, [])
+    from ganexp.commands.sample import sample
+
+    sample(settled)
+
+
+_TASKS: dict[str, Callable[["DictConfig"], None]] = {"train": _train, "sample": _sample}
+
+
+def _guarded(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone: ganexp train --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        from ganexp.config.messages import explain
+
+        line, status = explain(error)
+        if line is None:
+            raise
+        _fail(line, status)
+
+
+def _fail(line: str, status: int = 2) -> NoReturn:
+    print(f"ganexp: {line}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _complete(arguments: list[str]) -> None:
+    """Answers a shell's query for verbs; cuts the verb out of the line and lets Hydra answer the rest."""
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split()
+    querying = any(argument.startswith("query=") for argument in arguments)
+    if querying and (len(words) < 2 or (len(words) == 2 and not line.endswith(" "))):
+        print(" ".join(VERBS))
+        return
+    verb = "train"
+    if querying:
+        if words[1] not in VERBS:
+            return
+        verb = words[1]
+        os.environ["COMP_LINE"] = line.replace(f" {verb}", "", 1)
+    run_verb(verb, arguments, program="ganexp")

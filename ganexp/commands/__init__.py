@@ -1,0 +1,1 @@
+"""Verbs beside training."""

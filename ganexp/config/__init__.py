@@ -1,0 +1,1 @@
+"""Configuration: everything between the command line and the first import of torch."""

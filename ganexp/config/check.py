@@ -1,0 +1,139 @@
+"""Every value of a run's configuration is checked here, before torch is imported.
+
+Three layers: Hydra refuses keys and choices that do not exist; the models below state the keys that every
+run has; a node with a ``_target_`` is held against the signature of that class (``signature.py``).
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from ganexp.config.ranges import Count, Share, Whole
+from ganexp.config.signature import settings_of
+from ganexp.errors import UserError, suggest
+
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+Node = dict[str, Any]
+Name = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$", max_length=120),
+]
+
+
+class Ema(BaseModel):
+    """The averaged generator; see ``ganexp.ema``."""
+
+    model_config = STRICT
+    halflife: Whole
+    rampup: Share
+
+
+class TrainSettings(BaseModel):
+    """The keys of ``conf/train.yaml``."""
+
+    model_config = STRICT
+    name: Name
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    epochs: Count
+    max_steps: Count | None
+    batch_size: Annotated[int, Field(ge=2)]
+    resume: str | None
+    trust: bool
+    ema: Ema
+    data: Node
+    arch: Node
+    game: Node
+    loss: Node
+    penalties: dict[str, Node]
+    optim: Node
+    schedule: Node
+    device: Node
+
+
+class SampleSettings(BaseModel):
+    """The keys of ``conf/sample.yaml``."""
+
+    model_config = STRICT
+    run: Annotated[str, BeforeValidator(str)]
+    n: Annotated[int, Field(ge=1, le=1_000_000)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    label: Whole | None
+    format: Annotated[str, Field(pattern="^(grid|png|npz)$")]
+    out: str | None
+    batch_size: Count
+    trust: bool
+    device: Node
+
+
+def check(cfg: DictConfig, model: type[BaseModel]) -> DictConfig:
+    """The configuration with every interpolation resolved and every value found good.
+
+    Raises UserError, one line that names the key, what it holds and what is allowed.
+    """
+    plain = resolve(cfg)
+    _validate(model, plain, "")
+    for key, value in plain.items():
+        if isinstance(value, dict):
+            _check_node(value, str(key))
+    return OmegaConf.create(plain)
+
+
+def resolve(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain dicts and lists. Raises UserError for a value that was never given."""
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise UserError(f"{key} is needed: say {key}=...")
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _check_node(node: Node, path: str) -> None:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            _check_node(value, f"{path}.{key}")
+    if path.startswith("penalties.") and path.count(".") == 1 and "_target_" not in node:
+        name = path.split(".")[1]
+        raise UserError(f"{path} has no _target_: choose it with penalties={name}, then set {path}.weight=...")
+    if "_target_" not in node:
+        return
+    try:
+        settings = settings_of(node["_target_"])
+    except LookupError as error:
+        raise UserError(f"{path}._target_={node['_target_']}: {error}") from None
+    if settings is None:
+        return
+    fields: dict[str, Any] = {key: (p.annotation, ... if p.required else None) for key, p in settings.items()}
+    model = create_model(node["_target_"], __config__=STRICT, **fields)
+    values = {key: value for key, value in node.items() if key not in ("_target_", "_partial_")}
+    _validate(model, values, f"{path}.")
+
+
+def _validate(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> None:
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = prefix + _dotted(first["loc"])
+        if first["type"] == "extra_forbidden":
+            hint = suggest(str(first["loc"][-1]), model.model_fields) or "it takes no settings"
+            raise UserError(f"{where}: no such setting of {prefix.rstrip('.') or 'a run'}; {hint}") from None
+        if first["type"] == "missing":
+            raise UserError(f"{where} is missing") from None
+        message = first["msg"].replace("Input should", "should")
+        raise UserError(f"{where}={_shown(first['input'])}: {message[0].lower()}{message[1:]}") from None
+
+
+def _dotted(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

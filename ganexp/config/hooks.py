@@ -1,0 +1,57 @@
+"""A Hydra callback: checks a run, or every member of a sweep, before a folder is made or torch imported."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from ganexp.config.settle import settle_sample, settle_train
+
+_SETTLE = {"train": settle_train, "sample": settle_sample}
+
+
+class CheckFirst(Callback):
+    """Ends the command with one line and exit status 2 where a value is wrong.
+
+    Hydra turns an exception in a callback into a warning, so the line is printed here.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """A single run: its configuration is composed already."""
+        self._attempt(lambda: _check_one(config, kwargs["config_name"], list(config.hydra.overrides.task)))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """A sweep: composes each member as Hydra's own sweeper will."""
+        self._attempt(lambda: _check_all(config, kwargs["config_name"]))
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        from ganexp.config.messages import explain
+
+        try:
+            action()
+        except Exception as error:
+            line, status = explain(error)
+            if line is None:
+                traceback.print_exc()
+                raise SystemExit(1) from error
+            print(f"ganexp: {line}", file=sys.stderr)
+            raise SystemExit(status) from None
+
+
+def _check_one(config: DictConfig, verb: str, overrides: list[str]) -> None:
+    _SETTLE[verb](OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), overrides)
+
+
+def _check_all(config: DictConfig, verb: str) -> None:
+    if config.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
+        return  # another sweeper chooses its values as it goes; each member is checked at its start
+    parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    (members,) = BasicSweeper.split_arguments(parsed, None)
+    for member in members:
+        _check_one(compose(config_name=verb, overrides=member), verb, member)

@@ -1,0 +1,36 @@
+"""Annotated types for what can be configured: the signature of a class is the schema of its YAML node.
+
+A constructor written ``def __init__(self, weight: NonNegative, every: Count)`` makes
+``penalties.r1.weight=-1`` a one-line error before torch is imported (see ``signature.py``).
+"""
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
+
+Count = Annotated[int, Ge(1)]
+"""A whole number from 1."""
+
+Whole = Annotated[int, Ge(0)]
+"""A whole number from 0."""
+
+Positive = Annotated[float, Gt(0)]
+"""A number above 0."""
+
+NonNegative = Annotated[float, Ge(0)]
+"""A number from 0."""
+
+Fraction = Annotated[float, Ge(0), Lt(1)]
+"""A number in [0, 1): a momentum, a dropout rate."""
+
+Share = Annotated[float, Ge(0), Le(1)]
+"""A number in [0, 1]."""
+
+Betas = Annotated[list[Fraction], Len(2, 2)]
+"""Adam's two momenta."""
+
+Widths = Annotated[list[Count], MinLen(1)]
+"""Units of each hidden layer, in the order of the layers."""
+
+Shape = list[Count]
+"""A sample's shape without the batch: [channels, height, width] of an image, [dimensions] of a point."""

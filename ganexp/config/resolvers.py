@@ -1,0 +1,96 @@
+"""OmegaConf resolvers: what a YAML may compute, all of it without torch.
+
+| in a YAML | gives |
+|---|---|
+| ``${timestamp:}`` | the start of this command, the same in every member of a sweep |
+| ``${run_folder:}`` | ``outputs/<name>/<overrides>``, or the folder that ``resume`` names |
+| ``${overrides_name:}`` | the overrides as a folder name: ``loss-wgan_gp+seed-1`` |
+| ``${critic_norm:${penalties},batch}`` | the critic's norm: ``none`` as soon as there is a penalty |
+| ``${folder_resolution:path}`` | the largest power of two, 64 at most, that the images of a folder fill |
+| ``${folder_classes:path,split}`` | how many classes its sub-folders make |
+"""
+
+import hashlib
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+RESUMABLE = ("name", "resume", "trust", "epochs", "max_steps", "device")
+"""Keys that say how long or where a run goes, not which run it is."""
+
+_LONGEST = 120  # characters of a folder's name; the usual limit of a file system is 255 bytes
+
+
+def register() -> None:
+    """Makes the resolvers known to OmegaConf; more than once does no harm."""
+    resolvers: dict[str, Callable[..., Any]] = {
+        "timestamp": _timestamp,
+        "run_folder": _run_folder,
+        "overrides_name": lambda *, _root_: overrides_name(_root_.hydra.overrides.task),
+        "critic_norm": lambda penalties, norm: "none" if penalties else norm,
+        "folder_resolution": _folder_resolution,
+        "folder_classes": _folder_classes,
+    }
+    for name, resolver in resolvers.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def overrides_name(overrides: Sequence[str]) -> str:
+    """The overrides as a folder name that TensorBoard's list and a shell can both live with.
+
+    Sorted ``key-value`` pairs joined by ``+``; a key is cut to its leaf where that is clear; everything
+    but letters, digits, ``.``, ``_`` and ``-`` becomes ``-``. What ``RESUMABLE`` names is left out, so
+    that the same command run for longer finds the same folder.
+    """
+    pairs = []
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if key.split(".")[0] not in RESUMABLE:
+            pairs.append((key, value))
+    leaves = Counter(key.rsplit(".", 1)[-1] for key, _ in pairs)
+    named = []
+    for key, value in sorted(pairs):
+        leaf = key.rsplit(".", 1)[-1]
+        named.append(f"{leaf if leaves[leaf] == 1 else key}-{value}")
+    text = "+".join(re.sub(r"[^A-Za-z0-9._-]", "-", part) for part in named) or "default"
+    if len(text) > _LONGEST:
+        digest = hashlib.sha256("+".join(map("=".join, sorted(pairs))).encode()).hexdigest()[:8]
+        text = f"{text[: _LONGEST - 9]}-{digest}"
+    return text
+
+
+def _timestamp() -> str:
+    """Kept in the environment, so that processes that a sweep starts see the same; never one in use."""
+    stamp = os.environ.get("GANEXP_TIMESTAMP")
+    if stamp is None:
+        stamp = base = time.strftime("%Y-%m-%d_%H-%M-%S")
+        count = 1
+        while Path("outputs", stamp).exists():
+            count += 1
+            stamp = f"{base}_{count}"
+        os.environ["GANEXP_TIMESTAMP"] = stamp
+    return stamp
+
+
+def _run_folder(*, _root_: DictConfig) -> str:
+    if _root_.resume is not None:
+        return str(Path(_root_.resume).expanduser())
+    return f"outputs/{_root_.name}/{overrides_name(_root_.hydra.overrides.task)}"
+
+
+def _folder_resolution(root: str) -> int:
+    from ganexp.data.folder import fitting_resolution
+
+    return fitting_resolution(Path(root))
+
+
+def _folder_classes(root: str, split: Any) -> int:
+    from ganexp.data.folder import class_names
+
+    return len(class_names(Path(root), split))

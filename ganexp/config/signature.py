@@ -1,0 +1,120 @@
+"""What a ``_target_`` accepts, read from its source without importing it (and so without torch).
+
+The annotations are evaluated where only plain types, ``Literal`` and the names of ``ranges`` exist. A
+parameter of ours whose annotation needs more (``nn.Module``, ``Tensor``) is one that the program hands
+over itself, not one that a user sets.
+"""
+
+import ast
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from ganexp.config import ranges
+
+_PLAIN = {kind.__name__: kind for kind in (bool, int, float, str, list, dict)}
+_NAMESPACE = vars(ranges) | _PLAIN | {"Literal": Literal, "Any": Any, "__builtins__": {}}
+
+
+class Parameter(NamedTuple):
+    """One setting: its annotation, and whether the configuration has to name it."""
+
+    annotation: Any
+    required: bool
+
+
+Settings = dict[str, Parameter]
+
+
+@cache
+def settings_of(target: str) -> Settings | None:
+    """The settings of the class or function at a dotted path, by name.
+
+    None means that its source says nothing (a compiled module, arbitrary keywords).
+    Raises LookupError if the module or the name in it does not exist.
+    """
+    module, _, name = target.rpartition(".")
+    tree = _parse(module)
+    if tree is None:
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return _class_settings(node, module, tree)
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return _function_settings(node, module)
+    raise LookupError(f"{module} defines no {name}")
+
+
+@cache
+def _parse(module: str) -> ast.Module | None:
+    """The syntax tree of a module, found by path: ``find_spec`` of a submodule would import its parents."""
+    top, *inner = module.split(".")
+    spec = importlib.util.find_spec(top) if top else None
+    if spec is None:
+        raise LookupError(f"there is no package {top!r}")
+    folders = spec.submodule_search_locations
+    if folders is None:
+        file = Path(spec.origin or "")
+    else:
+        path = Path(folders[0]).joinpath(*inner)
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if file.is_file() and file.suffix == ".py":
+        return ast.parse(file.read_text(encoding="utf-8"))
+    if top == "ganexp":
+        raise LookupError(f"there is no module {module}")
+    return None
+
+
+def _class_settings(node: ast.ClassDef, module: str, tree: ast.Module) -> Settings | None:
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return _function_settings(item, module)
+    inherited: Settings = {}
+    for base in node.bases:  # without a constructor of its own, a class takes its base's
+        if isinstance(base, ast.Name):
+            found = settings_of(_imported(tree).get(base.id, f"{module}.{base.id}"))
+            if found is None:
+                return None
+            inherited |= found
+    if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+        names = [(item.target.id, item) for item in fields if isinstance(item.target, ast.Name)]
+        return inherited | _evaluated([(name, f.annotation, f.value) for name, f in names], module)
+    return inherited
+
+
+def _imported(tree: ast.Module) -> dict[str, str]:
+    """The dotted path behind each name that the module imports with ``from``."""
+    return {
+        alias.asname or alias.name: f"{statement.module}.{alias.name}"
+        for statement in tree.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+
+
+def _function_settings(node: ast.FunctionDef, module: str) -> Settings | None:
+    arguments = node.args
+    if arguments.kwarg is not None:
+        return None
+    positional = arguments.posonlyargs + arguments.args
+    defaults = [None] * (len(positional) - len(arguments.defaults)) + list[ast.expr | None](arguments.defaults)
+    pairs = list(zip(positional, defaults, strict=True))
+    pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    fields = [(a.arg, a.annotation, default) for a, default in pairs if a.arg != "self"]
+    return _evaluated(fields, module)
+
+
+def _evaluated(fields: list[tuple[str, ast.expr | None, ast.expr | None]], module: str) -> Settings:
+    """The settings among (name, annotation, default) triples."""
+    found: Settings = {}
+    for name, written, default in fields:
+        try:
+            annotation = eval(ast.unparse(written or ast.Name("Any")), dict(_NAMESPACE))
+        except (NameError, AttributeError):
+            if module.startswith("ganexp."):
+                continue
+            annotation = Any
+        found[name] = Parameter(annotation, required=default is None)
+    return found

@@ -1,0 +1,67 @@
+"""CIFAR-10 (Krizhevsky 2009), from its binary version: the other one holds pickles, which are never loaded."""
+
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ganexp.data.decode import shrink
+from ganexp.data.download import fetch
+from ganexp.data.source import Arrays, Images
+from ganexp.errors import UserError
+
+_SIDE = 32
+_RECORD = 1 + 3 * _SIDE * _SIDE  # a label, then the red, the green and the blue plane
+_FOLDER = "cifar-10-batches-bin"
+_ARCHIVE = "cifar-10-binary.tar.gz"
+_URL = f"https://www.cs.toronto.edu/~kriz/{_ARCHIVE}"
+_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+_FILES = {"train": [f"data_batch_{part}.bin" for part in range(1, 6)], "test": ["test_batch.bin"]}
+_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CIFAR10(Images):
+    """32 x 32 colour images of ten things; less than 32 is resized down."""
+
+    root: str
+    split: Literal["train", "test"]
+
+    def load(self) -> Arrays:
+        self.fits(_SIDE)
+        records = np.concatenate([self._records(name) for name in _FILES[self.split]])
+        labels = records[:, 0].astype(np.int64)
+        if labels.max() >= len(_NAMES):
+            raise UserError(f"{self.root}: a label of {labels.max()} is none of CIFAR-10's")
+        images = records[:, 1:].reshape(-1, 3, _SIDE, _SIDE)
+        if self.resolution < _SIDE:
+            planes = images.transpose(0, 2, 3, 1)
+            images = np.stack([shrink(image, self.resolution) for image in planes]).transpose(0, 3, 1, 2)
+        return self.checked(Arrays(np.ascontiguousarray(images), labels, _NAMES))
+
+    def _records(self, name: str) -> np.ndarray:
+        root = Path(self.root)
+        file, archive = root / _FOLDER / name, root / _ARCHIVE
+        if not file.is_file() and not archive.is_file():
+            fetch("CIFAR-10", f"{_ARCHIVE} or {_FOLDER}/ into {root}", self._download)
+        try:
+            raw = file.read_bytes() if file.is_file() else _read_member(archive, f"{_FOLDER}/{name}")
+        except (OSError, EOFError, KeyError, tarfile.TarError) as error:
+            raise UserError(f"{archive} cannot be read: {error}") from None
+        if not raw or len(raw) % _RECORD:
+            raise UserError(f"{name} in {root} is damaged: {len(raw)} bytes are no whole number of images")
+        return np.frombuffer(raw, np.uint8).reshape(-1, _RECORD)
+
+    def _download(self) -> None:
+        from torchvision.datasets.utils import download_url
+
+        download_url(_URL, self.root, md5=_MD5)
+
+
+def _read_member(archive: Path, name: str) -> bytes:
+    """One file of the archive, read in place: nothing is unpacked, no name in it becomes a path."""
+    with tarfile.open(archive) as tar:
+        member = tar.extractfile(name)
+        return member.read() if member else b""

@@ -1,0 +1,28 @@
+"""Digits: 1,797 real handwritten digits that scikit-learn carries, so that nothing has to be fetched.
+
+Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998; its test part.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ganexp.data.source import Arrays, Images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digits(Images):
+    """8 x 8 pixels of 17 grey levels, enlarged with bicubic interpolation to any resolution."""
+
+    def load(self) -> Arrays:
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        side = self.resolution
+        enlarged = np.empty((len(bunch.images), 1, side, side), np.uint8)
+        for index, image in enumerate(bunch.images):
+            grey = Image.fromarray(np.rint(image * (255 / 16)).astype(np.uint8))
+            enlarged[index, 0] = np.asarray(grey.resize((side, side), Image.Resampling.BICUBIC))
+        names = tuple(str(name) for name in bunch.target_names)
+        return self.checked(Arrays(enlarged, bunch.target.astype(np.int64), names))

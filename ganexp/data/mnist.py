@@ -1,0 +1,80 @@
+"""MNIST (LeCun et al. 1998) and Fashion-MNIST (Xiao et al. 2017), from the idx files that torchvision keeps."""
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from ganexp.data.decode import shrink
+from ganexp.data.download import fetch
+from ganexp.data.source import Arrays, Images
+from ganexp.errors import UserError
+
+_SIDE = 28
+_PADDED = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class MNIST(Images):
+    """28 x 28 grey images. 32 adds a border of the background's black; less is resized down."""
+
+    root: str
+    split: Literal["train", "test"]
+
+    dataset: ClassVar[str] = "MNIST"
+    names: ClassVar[tuple[str, ...]] = tuple("0123456789")
+
+    def load(self) -> Arrays:
+        if self.resolution != _PADDED:
+            self.fits(_SIDE)
+        images = self._read("images-idx3-ubyte", 3)
+        labels = self._read("labels-idx1-ubyte", 1).astype(np.int64)
+        if len(images) != len(labels):
+            raise UserError(f"{self._folder}: {len(images)} images, but {len(labels)} labels")
+        if self.resolution == _PADDED:
+            images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+        elif self.resolution < _SIDE:
+            images = np.stack([shrink(image, self.resolution) for image in images])
+        return self.checked(Arrays(images[:, None], labels, self.names))
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.root) / self.dataset / "raw"
+
+    def _read(self, kind: str, dimensions: int) -> np.ndarray:
+        name = f"{'train' if self.split == 'train' else 't10k'}-{kind}"
+        plain, packed = self._folder / name, self._folder / f"{name}.gz"
+        if not plain.is_file() and not packed.is_file():
+            fetch(self.dataset, f"{name}.gz into {self._folder}", self._download)
+        return read_idx(plain if plain.is_file() else packed, dimensions)
+
+    def _download(self) -> None:
+        from torchvision import datasets
+
+        getattr(datasets, self.dataset)(self.root, download=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FashionMNIST(MNIST):
+    """28 x 28 grey images of ten kinds of clothes."""
+
+    dataset: ClassVar[str] = "FashionMNIST"
+    names: ClassVar[tuple[str, ...]] = (
+        *("T-shirt", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    )
+
+
+def read_idx(file: Path, dimensions: int) -> np.ndarray:
+    """A uint8 array from an idx file, gzipped or not. Raises UserError where it is damaged."""
+    try:
+        raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    except (OSError, EOFError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from None
+    head = 4 + 4 * dimensions
+    shape = tuple(int(size) for size in np.frombuffer(raw[4:head], ">u4"))
+    if raw[:4] != bytes([0, 0, 8, dimensions]) or len(raw) != head + np.prod(shape):
+        raise UserError(f"{file} is damaged: it is not an idx file of {dimensions} dimensions")
+    return np.frombuffer(raw, np.uint8, offset=head).reshape(shape)

@@ -1,0 +1,52 @@
+"""Pictures of samples: a grid of images, a scatter of points over their true density."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+_GAP = 2  # pixels between images
+_MAGNIFIED = 64  # small images are shown at least about this large
+
+
+def tile(images: np.ndarray, columns: int) -> Image.Image:
+    """Images [N, C, H, W] uint8 (C 1 or 3) side by side, row by row; small ones magnified by whole numbers."""
+    count, channels, height, width = images.shape
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    canvas = np.full((rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, channels), 32, np.uint8)
+    for index, image in enumerate(images):
+        top = _GAP + (index // columns) * (height + _GAP)
+        left = _GAP + (index % columns) * (width + _GAP)
+        canvas[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    picture = Image.fromarray(canvas[:, :, 0] if channels == 1 else canvas)
+    factor = max(1, _MAGNIFIED // max(height, width))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def save_png(picture: Image.Image, file: Path) -> None:
+    """Writes a picture, whole or not at all, and the folder for it. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_suffix(".tmp")
+    picture.save(beside, "PNG")
+    beside.replace(file)
+
+
+def scatter(
+    points: np.ndarray, density: Callable[[np.ndarray], np.ndarray], extent: float, side: int = 512
+) -> Image.Image:
+    """Points [N, 2] as orange dots over a density: [M, 2] -> [M], in grey, on [-extent, extent] squared."""
+    axis = (np.arange(side) + 0.5) / side * 2 * extent - extent
+    lattice = np.stack(np.meshgrid(axis, -axis), -1).reshape(-1, 2)
+    height = density(lattice).reshape(side, side)
+    shade = 255 - 175 * (height / max(float(height.max()), 1e-12)) ** 0.5
+    picture = Image.fromarray(shade.astype(np.uint8)).convert("RGB")
+    pen = ImageDraw.Draw(picture)
+    zero = side / 2
+    pen.line([(0, zero), (side, zero)], fill=(225, 225, 225))
+    pen.line([(zero, 0), (zero, side)], fill=(225, 225, 225))
+    for x, y in np.clip(points, -2 * extent, 2 * extent):
+        column, row = zero + x / extent * zero, zero - y / extent * zero
+        pen.ellipse([column - 1.5, row - 1.5, column + 1.5, row + 1.5], fill=(225, 95, 0))
+    return picture

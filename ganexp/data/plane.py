@@ -1,0 +1,72 @@
+"""Mixtures of Gaussians in the plane, where every mode can be counted (PacGAN, Lin et al. 2018)."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ganexp.config.ranges import Count, Positive
+from ganexp.data.picture import scatter
+from ganexp.data.source import Arrays, Source
+
+_SEED = 20180  # the points are a data set: the same for every run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plane(Source):
+    """Equally likely Gaussians of deviation ``sigma``; the label is the mode."""
+
+    sigma: Positive
+    count: Count
+
+    @property
+    def centres(self) -> np.ndarray:
+        """The modes, [M, 2] float64."""
+        raise NotImplementedError
+
+    def load(self) -> Arrays:
+        rng = np.random.default_rng(_SEED)
+        centres = self.centres
+        labels = rng.integers(len(centres), size=self.count)
+        points = centres[labels] + self.sigma * rng.standard_normal((self.count, 2))
+        names = tuple(f"({x:.3g}, {y:.3g})" for x, y in centres)
+        return self.checked(Arrays(points.astype(np.float32), labels.astype(np.int64), names))
+
+    def density(self, points: np.ndarray) -> np.ndarray:
+        """The true density at points [N, 2], as [N]."""
+        total = np.zeros(len(points))
+        for centre in self.centres:
+            distance = ((points - centre) ** 2).sum(1) / (2 * self.sigma**2)
+            total += np.exp(-distance)
+        return total / (len(self.centres) * 2 * math.pi * self.sigma**2)
+
+    def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
+        extent = float(np.abs(self.centres).max()) * 1.25 + 4 * self.sigma
+        return scatter(samples, self.density, extent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ring(Plane):
+    """``modes`` Gaussians on a circle of ``radius``."""
+
+    modes: Count
+    radius: Positive
+
+    @property
+    def centres(self) -> np.ndarray:
+        angles = 2 * math.pi * np.arange(self.modes) / self.modes
+        return self.radius * np.stack([np.cos(angles), np.sin(angles)], 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid(Plane):
+    """``side`` x ``side`` Gaussians, ``spacing`` apart, around the origin."""
+
+    side: Count
+    spacing: Positive
+
+    @property
+    def centres(self) -> np.ndarray:
+        axis = (np.arange(self.side) - (self.side - 1) / 2) * self.spacing
+        return np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)

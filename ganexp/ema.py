@@ -1,0 +1,39 @@
+"""The averaged generator: an exponential moving average of its weights (Karras et al. 2018, section 5.1)."""
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+
+class EMA:
+    """A copy of the generator, in evaluation mode, that follows it slowly.
+
+    ``halflife`` counts images, so that runs with other batch sizes average alike: after so many images an
+    old weight counts half. At most the share ``rampup`` of the images seen so far, so that the random
+    start is forgotten early. Buffers (batch norm's statistics) are averaged like the weights they belong
+    to. A half-life of 0 copies.
+    """
+
+    def __init__(self, generator: nn.Module, halflife: int, rampup: float) -> None:
+        self.module = deepcopy(generator).eval().requires_grad_(False)
+        self.halflife = halflife
+        self.rampup = rampup
+
+    @torch.no_grad()
+    def update(self, generator: nn.Module, images: int, batch_size: int) -> None:
+        """One step after ``batch_size`` more images, ``images`` in all."""
+        halflife = min(float(self.halflife), images * self.rampup)
+        decay = 0.5 ** (batch_size / halflife) if halflife > 0 else 0.0
+        averaged, live = [], []
+        for ours, theirs in zip(_tensors(self.module), _tensors(generator), strict=True):
+            if ours.is_floating_point():
+                averaged.append(ours)
+                live.append(theirs)
+            else:
+                ours.copy_(theirs)
+        torch._foreach_lerp_(averaged, live, 1 - decay)
+
+
+def _tensors(module: nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]

@@ -1,0 +1,25 @@
+"""The exceptions for what a user can mend; everything else is a defect and keeps its traceback."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """A mistake in the input. Its text is one line that names what was wrong and says what to do."""
+
+    status = 2
+
+
+class Diverged(UserError):
+    """A scalar of the training is no longer a finite number."""
+
+    status = 1
+
+
+def suggest(word: str, choices: Iterable[str]) -> str:
+    """A hint such as ``did you mean wgan? (gan, lsgan, wgan)``; empty if there are no choices."""
+    known = sorted(choices)
+    if not known:
+        return ""
+    near = get_close_matches(word, known, n=1, cutoff=0.5)
+    return (f"did you mean {near[0]}? " if near else "") + f"({', '.join(known)})"

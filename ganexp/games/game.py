@@ -1,0 +1,65 @@
+"""What the training loop asks of a game.
+
+A game is a module, so that its networks and the memory of its penalties are saved and moved as one. Its
+``players`` say who plays, its ``turns`` when, and ``inputs`` what the generator is fed for looking.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ganexp.data.batches import Batch
+
+
+class Turn(NamedTuple):
+    """What one player's turn came to: scalars to minimise the sum of, and scalars only to look at."""
+
+    terms: dict[str, Tensor]
+    seen: dict[str, Tensor]
+
+
+class Player(NamedTuple):
+    """A network (or a ModuleDict of several) and the function that plays its turn."""
+
+    net: nn.Module
+    turn: Callable[[Batch], Turn]
+
+
+Inputs = tuple[Tensor, ...]
+"""What a generator takes: latents, or latents and labels."""
+
+
+class Game(nn.Module):
+    """The base of every game."""
+
+    players: dict[str, Player]
+    """In the order of their turns; ``g`` is the generator's."""
+
+    turns: dict[str, int]
+    """Each player moves once in so many steps."""
+
+    generator: nn.Module
+    """The network that is averaged, shown, sampled and scored."""
+
+    def inputs(self, labels: Sequence[int], rng: torch.Generator) -> Inputs:
+        """What the generator needs for one sample of each label, on the CPU, drawn from ``rng`` alone.
+
+        A game without labels only counts them.
+        """
+        raise NotImplementedError
+
+    preview: int = 64
+    """How many samples an overview of the run shows."""
+
+    def grid_labels(self, count: int) -> tuple[list[int], int]:
+        """The labels of ``count`` samples in a grid, row by row, and how many make a row."""
+        raise NotImplementedError
+
+    def check_label(self, label: int) -> None:
+        """Raises UserError if the generator cannot be asked for this label."""
+        raise NotImplementedError
+
+    def constrain(self, player: str) -> None:
+        """Called after a player's step: what the algorithm imposes on its weights."""

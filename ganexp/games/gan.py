@@ -1,0 +1,105 @@
+"""The game of two: Goodfellow et al. 2014, Algorithm 1.
+
+    for each step:
+        the discriminator minimises  L_d(D(x), D(G(z))) + penalties(D; x, G(z))
+        every n_critic steps, the generator minimises  L_g(D(G(z)))
+
+WGAN (Arjovsky et al. 2017, Algorithm 1) is the same with five steps of the critic for one of the
+generator and, after each of them, w <- clip(w, -c, c).
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ganexp.config.ranges import Count, Positive
+from ganexp.data.batches import Batch
+from ganexp.errors import UserError
+from ganexp.games.game import Game, Inputs, Player, Turn
+from ganexp.losses import Loss
+from ganexp.nets.layers import LatentNet
+from ganexp.penalties import Critic, Penalty
+
+
+class GAN(Game):
+    """``generator(z)`` against ``discriminator(x)``; see the module."""
+
+    generator: LatentNet
+
+    def __init__(
+        self,
+        generator: LatentNet,
+        discriminator: nn.Module,
+        loss: Loss,
+        penalties: dict[str, Penalty],
+        n_critic: Count,
+        clip: Positive | None,
+    ) -> None:
+        super().__init__()
+        self.generator = generator
+        self.discriminator = discriminator
+        self.loss = loss
+        self.penalties = nn.ModuleDict(penalties)
+        self.clip = clip
+        self.players = {
+            "d": Player(discriminator, self.discriminator_turn),
+            "g": Player(generator, self.generator_turn),
+        }
+        self.turns = {"d": 1, "g": n_critic}
+
+    def discriminator_turn(self, batch: Batch) -> Turn:
+        """Real against fake; the fake is made without a graph, for the generator stands still."""
+        with torch.no_grad():
+            fake = self.fake(batch)
+        critic = self.critic(batch)
+        real_logits, fake_logits = critic(batch.x), critic(fake)
+        terms = {"adversarial": self.loss.d(real=real_logits, fake=fake_logits)}
+        for name, penalty in self.penalties.items():
+            terms[name] = penalty(critic, batch.x, fake)
+        seen = {
+            "D_x": self.loss.output(real_logits.detach()).mean(),
+            "D_G_z": self.loss.output(fake_logits.detach()).mean(),
+        }
+        return Turn(terms, seen)
+
+    def generator_turn(self, batch: Batch) -> Turn:
+        """New fakes; gradients flow through the discriminator, which stands still."""
+        critic = self.critic(batch)
+        fake_logits = critic(self.fake(batch))
+        real_logits = None
+        if self.loss.needs_real:
+            with torch.no_grad():
+                real_logits = critic(batch.x)
+        terms = {"adversarial": self.loss.g(real=real_logits, fake=fake_logits)}
+        return Turn(terms, {"D_G_z": self.loss.output(fake_logits.detach()).mean()})
+
+    def fake(self, batch: Batch) -> Tensor:
+        """As many generated samples as the batch has, from the training's own random numbers."""
+        samples: Tensor = self.generator(self.latents(batch))
+        return samples
+
+    def critic(self, batch: Batch) -> Critic:
+        """The discriminator as a function of samples alone."""
+        return self.discriminator
+
+    def latents(self, batch: Batch) -> Tensor:
+        """z ~ N(0, I), shape [N, latent]."""
+        return torch.randn(len(batch.x), self.generator.latent, device=batch.x.device)
+
+    def constrain(self, player: str) -> None:
+        """WGAN's clipping of the critic's weights."""
+        if player == "d" and self.clip is not None:
+            with torch.no_grad():
+                for parameter in self.discriminator.parameters():
+                    parameter.clamp_(-self.clip, self.clip)
+
+    def inputs(self, labels: Sequence[int], rng: torch.Generator) -> Inputs:
+        return (torch.randn(len(labels), self.generator.latent, generator=rng),)
+
+    def grid_labels(self, count: int) -> tuple[list[int], int]:
+        return [0] * count, math.ceil(math.sqrt(count))
+
+    def check_label(self, label: int) -> None:
+        raise UserError(f"label={label}: this run knows no labels; train one with game=cgan")

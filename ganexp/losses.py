@@ -1,0 +1,128 @@
+r"""Adversarial losses: functions of logits that know nothing of networks.
+
+``d(real=, fake=)`` is what the discriminator minimises, ``g(real=, fake=)`` what the generator minimises.
+Both take the discriminator's raw outputs, shape [batch], and return a scalar. With :math:`\zeta` for
+softplus, :math:`-\log\sigma(x) = \zeta(-x)` and :math:`-\log(1-\sigma(x)) = \zeta(x)`, which stays
+finite where ``log(sigmoid(x))`` does not.
+
+``output`` turns logits into what the paper calls D(x); it is for looking at, never for a gradient.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu, softplus
+
+
+class Loss(Protocol):
+    """What a game asks of a loss."""
+
+    needs_real: ClassVar[bool]
+    """Whether ``g`` wants the real images' logits (a relativistic loss); otherwise ``real`` may be None."""
+
+    def d(self, *, real: Tensor, fake: Tensor) -> Tensor: ...
+
+    def g(self, *, real: Tensor | None, fake: Tensor) -> Tensor: ...
+
+    def output(self, logits: Tensor) -> Tensor: ...
+
+
+class _Logistic:
+    """The discriminator of the first GAN: the logits are of the probability that an image is real."""
+
+    needs_real: ClassVar[bool] = False
+
+    def d(self, *, real: Tensor, fake: Tensor) -> Tensor:
+        """-E log D(x) - E log(1 - D(G(z)))."""
+        return softplus(-real).mean() + softplus(fake).mean()
+
+    def output(self, logits: Tensor) -> Tensor:
+        """D(x), a probability."""
+        return torch.sigmoid(logits)
+
+
+class NonSaturating(_Logistic):
+    """Goodfellow et al. 2014, section 3: the generator maximises log D(G(z))."""
+
+    def g(self, *, real: Tensor | None, fake: Tensor) -> Tensor:
+        """-E log D(G(z))."""
+        return softplus(-fake).mean()
+
+
+class Minimax(_Logistic):
+    """Goodfellow et al. 2014, equation 1: the generator minimises what the discriminator maximises."""
+
+    def g(self, *, real: Tensor | None, fake: Tensor) -> Tensor:
+        """E log(1 - D(G(z)))."""
+        return -softplus(fake).mean()
+
+
+class _Score:
+    """A critic whose output is a score, not the logit of a probability."""
+
+    needs_real: ClassVar[bool] = False
+
+    def output(self, logits: Tensor) -> Tensor:
+        """D(x), a score without bounds."""
+        return logits
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeastSquares(_Score):
+    """Mao et al. 2017, equation 2: fakes should score ``a``, real images ``b``; the generator aims at ``c``."""
+
+    a: float
+    b: float
+    c: float
+
+    def d(self, *, real: Tensor, fake: Tensor) -> Tensor:
+        """E (D(x) - b)^2 / 2 + E (D(G(z)) - a)^2 / 2."""
+        return 0.5 * (real - self.b).square().mean() + 0.5 * (fake - self.a).square().mean()
+
+    def g(self, *, real: Tensor | None, fake: Tensor) -> Tensor:
+        """E (D(G(z)) - c)^2 / 2."""
+        return 0.5 * (fake - self.c).square().mean()
+
+
+class Wasserstein(_Score):
+    """Arjovsky et al. 2017, Algorithm 1. The critic has to be Lipschitz: by ``game.clip`` or a penalty."""
+
+    def d(self, *, real: Tensor, fake: Tensor) -> Tensor:
+        """E D(G(z)) - E D(x): minus the estimated distance."""
+        return fake.mean() - real.mean()
+
+    def g(self, *, real: Tensor | None, fake: Tensor) -> Tensor:
+        """-E D(G(z))."""
+        return -fake.mean()
+
+
+class Hinge(_Score):
+    """Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17."""
+
+    def d(self, *, real: Tensor, fake: Tensor) -> Tensor:
+        """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))."""
+        return relu(1 - real).mean() + relu(1 + fake).mean()
+
+    def g(self, *, real: Tensor | None, fake: Tensor) -> Tensor:
+        """-E D(G(z))."""
+        return -fake.mean()
+
+
+class RelativisticPairing(_Score):
+    """Jolicoeur-Martineau 2019, RpGAN: how much more real is this real image than that fake one?
+
+    Real and fake logits are paired by their place in the batch, both drawn independently.
+    """
+
+    needs_real: ClassVar[bool] = True
+
+    def d(self, *, real: Tensor, fake: Tensor) -> Tensor:
+        """-E log sigmoid(D(x) - D(G(z)))."""
+        return softplus(fake - real).mean()
+
+    def g(self, *, real: Tensor | None, fake: Tensor) -> Tensor:
+        """-E log sigmoid(D(G(z)) - D(x))."""
+        assert real is not None, "a relativistic generator needs the real logits"
+        return softplus(real - fake).mean()

@@ -1,0 +1,111 @@
+"""DCGAN (Radford et al. 2016): strided convolutions only, ReLU in the generator, LeakyReLU in the critic.
+
+The stack of halvings ends at 4 x 4 for powers of two and at 7 x 7 for 28, so that no map is cut unevenly.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ganexp.config.ranges import Count, Fraction, Shape, Whole
+from ganexp.errors import UserError
+from ganexp.nets.layers import IMAGE_NORMS, LatentNet, one_hot
+
+_BASES = {28: 7} | {2**power: 4 for power in range(4, 9)}
+
+
+def _channels(shape: list[int], width: int, max_width: int) -> tuple[int, list[int]]:
+    """The smallest map's side, and the channels of each map from the widest to the smallest."""
+    if len(shape) != 3:
+        raise UserError("arch=dcgan makes images, and this data has points: use arch=mlp")
+    _, height, side = shape
+    if height != side or side not in _BASES:
+        sizes = ", ".join(map(str, sorted(_BASES)))
+        raise UserError(f"data.resolution={side}: arch=dcgan makes {sizes}; arch=mlp makes any")
+    base = _BASES[side]
+    halvings = (side // base).bit_length() - 1
+    return base, [min(width * 2**level, max_width) for level in range(halvings)]
+
+
+def _initialise(module: nn.Module) -> None:
+    """Section 4: weights from a normal distribution with deviation 0.02."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+class Generator(LatentNet):
+    """Latents [N, latent] and, if ``classes``, labels [N] to images [N, C, H, W] in [-1, 1]."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        latent: Count,
+        classes: Whole,
+        width: Count,
+        max_width: Count,
+        norm: Literal["batch", "layer", "instance", "none"],
+    ) -> None:
+        super().__init__()
+        base, channels = _channels(shape, width, max_width)
+        self.latent = latent
+        self.classes = classes
+        layers: list[nn.Module] = []
+        inputs, kernel, stride, padding = latent + classes, base, 1, 0
+        for outputs in reversed(channels):
+            layers.append(
+                nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=norm != "batch"),
+            )
+            layers += [IMAGE_NORMS[norm](outputs), nn.ReLU(inplace=True)]
+            inputs, kernel, stride, padding = outputs, 4, 2, 1
+        layers += [nn.ConvTranspose2d(inputs, shape[0], 4, 2, 1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        self.apply(_initialise)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        if self.classes:
+            z = torch.cat([z, one_hot(y, self.classes)], 1)
+        images: Tensor = self.layers(z[:, :, None, None])
+        return images
+
+
+class Discriminator(nn.Module):
+    """Images [N, C, H, W] and, if ``classes``, labels [N] to logits [N]. A label is a map of its own."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        classes: Whole,
+        width: Count,
+        max_width: Count,
+        norm: Literal["batch", "layer", "instance", "none"],
+        dropout: Fraction,
+    ) -> None:
+        super().__init__()
+        base, channels = _channels(shape, width, max_width)
+        self.classes = classes
+        layers: list[nn.Module] = []
+        inputs = shape[0] + classes
+        for level, outputs in enumerate(channels):
+            first = level == 0  # section 3.1: no norm on the critic's input layer
+            layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=first or norm != "batch"))
+            if not first:
+                layers.append(IMAGE_NORMS[norm](outputs))
+            layers.append(nn.LeakyReLU(0.2))
+            if dropout:
+                layers.append(nn.Dropout2d(dropout))
+            inputs = outputs
+        layers.append(nn.Conv2d(inputs, 1, base))
+        self.layers = nn.Sequential(*layers)
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        if self.classes:
+            maps = one_hot(y, self.classes)[:, :, None, None]
+            x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
+        logits: Tensor = self.layers(x)
+        return logits.flatten()

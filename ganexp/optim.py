@@ -1,0 +1,143 @@
+"""Optimisers and learning-rate schedules: what ``conf/optim`` and ``conf/schedule`` choose from.
+
+An optimiser here is its settings; called with a player's parameters it makes torch's. A schedule is a
+function of the share of the run that is done, so it has no state to lose.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch.nn import Parameter
+
+from ganexp.config.ranges import Betas, Fraction, NonNegative, Positive, Share
+
+
+class Optim(Protocol):
+    """Makes the optimiser of one player; ``ttur`` scales the rate of every player but the generator, ``g``."""
+
+    def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer: ...
+
+
+class Schedule(Protocol):
+    """The factor on the learning rate when the share ``done`` in [0, 1] of the run lies behind."""
+
+    def __call__(self, done: float) -> float: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam:
+    """Kingma & Ba 2015."""
+
+    lr: Positive
+    betas: Betas
+    eps: Positive
+    weight_decay: NonNegative
+    ttur: Positive
+
+    def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer:
+        return torch.optim.Adam(
+            parameters,
+            lr=_rate(self.lr, self.ttur, player),
+            betas=(self.betas[0], self.betas[1]),
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            fused=True,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RMSprop:
+    """Tieleman & Hinton 2012."""
+
+    lr: Positive
+    alpha: Fraction
+    eps: Positive
+    momentum: Fraction
+    weight_decay: NonNegative
+    ttur: Positive
+
+    def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(
+            parameters,
+            lr=_rate(self.lr, self.ttur, player),
+            alpha=self.alpha,
+            eps=self.eps,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD:
+    """Stochastic gradient descent with momentum."""
+
+    lr: Positive
+    momentum: Fraction
+    weight_decay: NonNegative
+    ttur: Positive
+
+    def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer:
+        return torch.optim.SGD(
+            parameters,
+            lr=_rate(self.lr, self.ttur, player),
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            fused=True,
+        )
+
+
+def _rate(lr: float, ttur: float, player: str) -> float:
+    return lr if player == "g" else lr * ttur
+
+
+@dataclass(frozen=True)
+class Constant:
+    """1 throughout."""
+
+    def __call__(self, done: float) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """1 up to the share ``start`` of the run, then straight down to ``final``."""
+
+    start: Fraction
+    final: Share
+
+    def __call__(self, done: float) -> float:
+        fallen = max(0.0, (done - self.start) / (1 - self.start))
+        return 1 + (self.final - 1) * fallen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """Half a cosine from 1 to ``final`` (Loshchilov & Hutter 2017, equation 5, without restarts)."""
+
+    final: Share
+
+    def __call__(self, done: float) -> float:
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class Rates:
+    """Every player's learning rate: what its optimiser began with, times the schedule."""
+
+    def __init__(self, optimisers: Mapping[str, torch.optim.Optimizer], schedule: Schedule) -> None:
+        self._optimisers = optimisers
+        self._schedule = schedule
+        self._initial = {name: optimiser.param_groups[0]["lr"] for name, optimiser in optimisers.items()}
+
+    def set(self, done: float) -> None:
+        """For the step that comes when the share ``done`` of the run lies behind."""
+        factor = self._schedule(done)
+        for name, optimiser in self._optimisers.items():
+            for group in optimiser.param_groups:
+                group["lr"] = self._initial[name] * factor
+
+    def now(self) -> dict[str, float]:
+        """Each player's rate, as scalars to write."""
+        return {f"{name}/lr": float(o.param_groups[0]["lr"]) for name, o in self._optimisers.items()}

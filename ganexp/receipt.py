@@ -1,0 +1,84 @@
+"""``run.json``: what ran, on what, with which data, how it ended."""
+
+import json
+import platform
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ganexp import __version__
+
+Status = Literal["running", "finished", "interrupted", "failed", "diverged"]
+
+
+class Receipt:
+    """The receipt of one run; every change is on disk when the call returns."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.content: dict[str, Any] = {}
+        if file.is_file():  # a resumed run goes on with its own
+            self.content = json.loads(file.read_text(encoding="utf-8"))
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Notes that a process has begun to work on the run, and with what."""
+        earlier = self.content.get("sessions", 0)
+        first = self.content.get("start", _now())
+        self.content = {
+            "status": "running",
+            "start": first,
+            "end": None,
+            "sessions": earlier + 1,
+            **facts,
+            "versions": _versions(),
+            "git": _git_state(),
+            "platform": platform.platform(),
+        }
+        self._write()
+
+    def end(self, status: Status, facts: dict[str, Any]) -> None:
+        """Notes how it ended."""
+        self.content |= {"status": status, "end": _now(), **facts}
+        self._write()
+
+    def _write(self) -> None:
+        beside = self.file.with_suffix(".tmp")
+        beside.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
+        beside.replace(self.file)
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words: ``cuda:0 (NVIDIA H100)``."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "numpy", "hydra-core", "omegaconf", "tensorboard", "pillow")
+    found = {"ganexp": __version__, "python": sys.version.split()[0]}
+    return found | {name: metadata.version(name) for name in packages}
+
+
+def _git_state() -> dict[str, Any] | None:
+    """The commit that this program runs from, and whether it was changed since; None outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit, changes = (
+            subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit.strip(), "changed": bool(changes.strip())}

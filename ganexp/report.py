@@ -1,0 +1,61 @@
+"""What a run says about itself: to the terminal, to train.log and in its receipt."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from ganexp import __version__
+from ganexp.checkpoint import Progress
+from ganexp.data.source import Arrays
+from ganexp.games.game import Game
+from ganexp.nets.layers import count_weights
+from ganexp.receipt import device_name
+
+
+def facts(cfg: DictConfig, data: Arrays, device: torch.device) -> dict[str, Any]:
+    """The receipt's part on what the run is made from."""
+    return {
+        "seed": cfg.seed,
+        "device": device_name(device),
+        "data": {
+            "fingerprint": data.fingerprint,
+            "count": len(data.samples),
+            "shape": list(data.samples.shape[1:]),
+            "classes": len(data.classes),
+        },
+    }
+
+
+def introduction(
+    choices: Mapping[str, str], data: Arrays, game: Game, device: torch.device, progress: Progress
+) -> str:
+    """One line: data, networks, loss, device."""
+    shape = " x ".join(map(str, data.samples.shape[1:]))
+    weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in game.players.items())
+    loss = type(game.loss).__name__ if "loss" not in choices else choices["loss"]
+    begun = f", from image {progress.images:,}" if progress.images else ""
+    return (
+        f"ganexp {__version__}: {len(data.samples):,} samples of {shape}, weights {weights}, "
+        f"loss {loss}, on {device_name(device)}{begun}"
+    )
+
+
+def epoch_line(epoch: int, epochs: int, progress: Progress, scalars: Mapping[str, float]) -> str:
+    """One line for an epoch: where it stands, how fast, what each player's loss is."""
+    losses = "  ".join(
+        f"{name.split('/')[0]} {value:.3f}" for name, value in scalars.items() if name.endswith("/adversarial")
+    )
+    speed = scalars["speed/images_per_second"]
+    return f"epoch {epoch}/{epochs}  {progress.images:,} images  {speed:,.0f} images/s  {losses}"
+
+
+def closing(folder: Path, progress: Progress) -> str:
+    """The last line: where the run lies and how to look at it."""
+    minutes, seconds = divmod(round(progress.seconds), 60)
+    return (
+        f"finished {progress.images:,} images in {minutes} min {seconds} s: {folder} "
+        f"(samples/ has the grids; tensorboard --logdir {folder.parent.parent.name})"
+    )

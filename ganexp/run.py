@@ -1,0 +1,155 @@
+"""The run folder: what a run leaves behind, and the only place that writes there.
+
+config.yaml             the composed configuration, resolved: the truth for resume and sample
+run.json                the receipt: status, versions, data, device, times
+train.log               what the terminal said
+metrics.jsonl           one line per epoch, everything TensorBoard has as numbers
+events.out.tfevents.*   TensorBoard
+samples/epoch_0001.png  the same latents every time
+checkpoints/last.pt
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+from tqdm import tqdm
+
+from ganexp.board import Board
+from ganexp.checkpoint import State
+from ganexp.config.resolvers import RESUMABLE
+from ganexp.data.picture import save_png
+from ganexp.errors import Diverged, UserError
+from ganexp.receipt import Receipt, Status
+
+
+class Run:
+    """An open run folder. As a context manager it notes how the run ended, whatever ends it."""
+
+    def __init__(self, folder: Path, cfg: DictConfig, choices: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.last = folder / "checkpoints" / "last.pt"
+        self.receipt = Receipt(folder / "run.json")
+        self._claim(cfg)
+        self._log = _logger(folder / "train.log")
+        self._choices = choices
+        self._cfg = cfg
+        self._board: Board | None = None
+
+    def restore(self, state: State) -> None:
+        """Takes the last checkpoint, if there is one."""
+        if self.last.is_file():
+            state.restore(self.last)
+
+    def begin(self, state: State, facts: dict[str, Any]) -> None:
+        """Opens what is written to, cut back to where ``state`` stands; ``facts`` go into the receipt."""
+        self._keep_metrics(state.progress.images)
+        self._board = Board(self.folder, state.progress.images)
+        if state.progress.images == 0:
+            self._board.begin(self._cfg, self._choices)
+        self.receipt.begin(facts)
+
+    def bar(self, total: int, done: int) -> "tqdm[Any]":
+        """A progress bar in images; none where nobody looks at a terminal."""
+        return tqdm(total=total, initial=done, unit=" images", unit_scale=True, disable=None, leave=False)
+
+    def say(self, line: str) -> None:
+        """To the terminal and to train.log."""
+        self._log.info(line)
+
+    def note(self, line: str) -> None:
+        """To train.log, and to the terminal unless a progress bar is there instead."""
+        self._log.log(logging.DEBUG if sys.stderr.isatty() else logging.INFO, line)
+
+    def epoch(self, number: int, scalars: dict[str, float], grid: Image.Image, state: State) -> None:
+        """An epoch's end: its numbers, its grid and the checkpoint."""
+        assert self._board is not None, "begin() comes first"
+        progress = state.progress
+        record = {"epoch": number, "step": progress.step, "images": progress.images, **scalars}
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+        save_png(grid, self.folder / "samples" / f"epoch_{number:04d}.png")
+        self._board.write(scalars, grid, progress.images)
+        state.save(self.last)
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        status = _status(kind)
+        if self.receipt.content:  # a mistake found before begin() leaves an earlier receipt as it was
+            self.receipt.end(status, {})
+        if self._board is not None:
+            if status == "finished":
+                self._board.finish()
+            self._board.close()
+        if status == "interrupted":
+            kept = self.last.is_file()
+            self.say(
+                f"interrupted{f': resume={self.folder} goes on' if kept else ' before its first checkpoint'}"
+            )
+        elif error is not None:
+            self._log.debug("%s: %s", status, error, exc_info=not isinstance(error, UserError))
+        for handler in list(self._log.handlers):
+            self._log.removeHandler(handler)
+            handler.close()
+
+    def _claim(self, cfg: DictConfig) -> None:
+        """Writes config.yaml, or makes sure that the one there is the same run's. Raises UserError."""
+        file = self.folder / "config.yaml"
+        if cfg.resume is not None:
+            return
+        if not file.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file.write_text(OmegaConf.to_yaml(cfg), encoding="utf-8")
+            return
+        stored = OmegaConf.load(file)
+        for key in sorted({*cfg, *stored} - set(RESUMABLE)):
+            if OmegaConf.select(stored, key) != OmegaConf.select(cfg, key):
+                raise UserError(f"{self.folder} holds another run ({key} differs): choose another name=...")
+
+    def _keep_metrics(self, images: int) -> None:
+        """Drops the lines of epochs that the checkpoint does not know: they are about to come again."""
+        file = self.folder / "metrics.jsonl"
+        if not file.is_file():
+            return
+        lines = [
+            line for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
+        ]
+        kept = [line for line in lines if json.loads(line)["images"] <= images]
+        file.write_text("".join(kept), encoding="utf-8")
+
+
+def _status(kind: type[BaseException] | None) -> Status:
+    if kind is None:
+        return "finished"
+    if issubclass(kind, KeyboardInterrupt):
+        return "interrupted"
+    return "diverged" if issubclass(kind, Diverged) else "failed"
+
+
+class _Terminal(logging.Handler):
+    """Lines above a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def _logger(file: Path) -> logging.Logger:
+    log = logging.getLogger(f"ganexp.run.{file.parent}")
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    terminal, kept = _Terminal(logging.INFO), logging.FileHandler(file, encoding="utf-8")
+    kept.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    log.addHandler(terminal)
+    log.addHandler(kept)
+    return log

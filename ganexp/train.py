@@ -1,0 +1,116 @@
+"""Training: the algorithm box, top to bottom. What differs between GANs lies in games, losses and penalties."""
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import Tensor
+
+from ganexp.build import build_game
+from ganexp.checkpoint import Progress, State
+from ganexp.data.batches import Batch, Deck, seed_for
+from ganexp.data.source import Source
+from ganexp.ema import EMA
+from ganexp.errors import Diverged
+from ganexp.games.game import Game
+from ganexp.meter import Meter
+from ganexp.optim import Rates
+from ganexp.report import closing, epoch_line, facts, introduction
+from ganexp.run import Run
+from ganexp.sampling import generate
+
+
+def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
+    """Runs a checked configuration in a run folder, from its beginning or from its last checkpoint.
+
+    ``choices``: the configuration groups' choices, for people to read. Raises UserError for what the user
+    can mend, Diverged if a loss stops being finite.
+    """
+    device: torch.device = instantiate(cfg.device)
+    source: Source = instantiate(cfg.data)
+    data = source.load()
+    torch.manual_seed(cfg.seed)
+    game = build_game(cfg).to(device).to(memory_format=torch.channels_last)
+    optim = instantiate(cfg.optim)
+    optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
+    rates = Rates(optimisers, instantiate(cfg.schedule))
+    ema = EMA(game.generator, cfg.ema.halflife, cfg.ema.rampup)
+    progress = Progress()
+    state = State(game, ema, optimisers, progress, device)
+    deck = Deck(data, cfg.batch_size, cfg.seed, device)
+    steps = _length(cfg, len(deck))
+    labels, columns = game.grid_labels(game.preview)
+    preview = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
+    meter = Meter()
+
+    with Run(folder, cfg, choices) as run:
+        run.restore(state)
+        if progress.step >= steps:
+            run.say(f"{folder} is finished already: resume={folder} with epochs={2 * cfg.epochs} goes on")
+            return
+        run.begin(state, facts(cfg, data, device))
+        run.say(introduction(choices, data, game, device, progress))
+        bar = run.bar(steps * cfg.batch_size, progress.images)
+        while progress.step < steps:
+            epoch = progress.images // len(deck) + 1
+            first, began = progress.images, time.monotonic()
+            for batch in deck.epoch(progress.images):
+                rates.set(progress.step / steps)
+                for name, every in game.turns.items():
+                    if (progress.step + 1) % every == 0:  # WGAN: d each step, g every fifth
+                        meter.add(name, move(game, name, optimisers[name], batch))
+                progress.step += 1
+                progress.images += len(batch.x)
+                ema.update(game.generator, progress.images, len(batch.x))
+                bar.update(len(batch.x))
+                if progress.step == steps:
+                    break
+            scalars = _finite(meter.means(), progress) | rates.now()
+            seconds = time.monotonic() - began
+            progress.seconds += seconds
+            scalars["speed/images_per_second"] = (progress.images - first) / seconds
+            grid = source.draw(generate(ema.module, preview, cfg.batch_size, device), columns)
+            run.epoch(epoch, scalars, grid, state)
+            run.note(epoch_line(epoch, cfg.epochs, progress, scalars))
+            meter.clear()
+        bar.close()
+        run.say(closing(folder, progress))
+
+
+def move(game: Game, name: str, optimiser: torch.optim.Optimizer, batch: Batch) -> dict[str, Tensor]:
+    """One player's turn: the others stand still, its terms add up, it takes one step.
+
+    Returns scalars to look at, on the device: the terms, the gradient's norm and what the game saw.
+    """
+    for other, player in game.players.items():
+        player.net.requires_grad_(other == name)
+    player = game.players[name]
+    terms, seen = player.turn(batch)
+    optimiser.zero_grad(set_to_none=True)
+    torch.stack(list(terms.values())).sum().backward()
+    gradients = [parameter.grad for parameter in player.net.parameters() if parameter.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    optimiser.step()
+    game.constrain(name)
+    return {key: term.detach() for key, term in terms.items()} | seen | {"gradient_norm": norm}
+
+
+def _length(cfg: DictConfig, images: int) -> int:
+    """The run's length in steps: its epochs, cut to ``max_steps``."""
+    steps: int = math.ceil(cfg.epochs * images / cfg.batch_size)
+    return steps if cfg.max_steps is None else min(steps, cfg.max_steps)
+
+
+def _finite(scalars: dict[str, float], progress: Progress) -> dict[str, float]:
+    """The scalars, if each of them is a number. Raises Diverged before anything bad is saved."""
+    for name, value in scalars.items():
+        if not math.isfinite(value):
+            raise Diverged(
+                f"{name} is {value} after {progress.images:,} images: the run diverged; the last checkpoint is "
+                "from before. Try a lower optim.lr, or a loss with a penalty such as loss=wgan_gp"
+            )
+    return scalars
