@@ -44,6 +44,8 @@ def main() -> None:
         print(f"ganexp {__version__}")
     elif arguments[0] in ("-sc", "--shell-completion"):
         _complete(arguments)
+    elif {"-m", "--multirun"} & {*arguments} and {"-c", "--cfg"} & {*arguments}:
+        _fail("--cfg shows one run: leave out -m, or name a single value of each key")
     elif arguments[0] in VERBS:
         _guarded(lambda: run_verb(arguments[0], arguments[1:], f"ganexp {arguments[0]}"))
     else:
@@ -72,23 +74,34 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
 
 def _train(cfg: "DictConfig") -> None:
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
+    from ganexp.config.messages import explain
     from ganexp.config.settle import settle_train
 
     hydra_cfg = HydraConfig.get()
     settled = settle_train(cfg, list(hydra_cfg.overrides.task))
     folder = Path(hydra_cfg.runtime.output_dir)
     choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
-    from ganexp.errors import UserError
-    from ganexp.train import train
-
     try:
+        from ganexp.train import train
+
         train(settled, folder, choices)
-    except UserError:
-        for made in (folder, folder.parent):  # by Hydra, before anything was known to be wrong
-            if not any(made.iterdir()):
-                made.rmdir()
-        raise
+    except Exception as error:
+        line, status = explain(error)
+        _remove_if_empty(folder)
+        if (
+            line is None or hydra_cfg.mode == RunMode.MULTIRUN
+        ):  # the sweep goes on and ends with the first error
+            raise
+        _fail(line, status)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Hydra makes a run's folder before anything is known to be wrong."""
+    for made in (folder, folder.parent):
+        if made.is_dir() and not any(made.iterdir()):
+            made.rmdir()
 
 
 def _sample(cfg: "DictConfig") -> None:

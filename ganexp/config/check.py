@@ -24,6 +24,9 @@ Name = Annotated[
 ]
 
 
+PenaltyName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # a module's name takes no dots
+
+
 class Ema(BaseModel):
     """The averaged generator; see ``ganexp.ema``."""
 
@@ -48,7 +51,7 @@ class TrainSettings(BaseModel):
     arch: Node
     game: Node
     loss: Node
-    penalties: dict[str, Node]
+    penalties: dict[PenaltyName, Node]
     optim: Node
     schedule: Node
     device: Node
@@ -97,7 +100,7 @@ def _check_node(node: Node, path: str) -> None:
             _check_node(value, f"{path}.{key}")
     if path.startswith("penalties.") and path.count(".") == 1 and "_target_" not in node:
         name = path.split(".")[1]
-        raise UserError(f"{path} has no _target_: choose it with penalties={name}, then set {path}.weight=...")
+        raise UserError(f"{path} has no _target_: choose it with penalties={name}, then {path}.weight=...")
     if "_target_" not in node:
         return
     try:
@@ -119,10 +122,15 @@ def _validate(model: type[BaseModel], values: Mapping[str, Any], prefix: str) ->
         first = error.errors(include_url=False)[0]
         where = prefix + _dotted(first["loc"])
         if first["type"] == "extra_forbidden":
-            hint = suggest(str(first["loc"][-1]), model.model_fields) or "it takes no settings"
-            raise UserError(f"{where}: no such setting of {prefix.rstrip('.') or 'a run'}; {hint}") from None
+            hint = suggest(str(first["loc"][-1]), model.model_fields) or "it takes none"
+            owner = prefix.rstrip(".") or "a run"
+            undo = f"; if another choice brought it, ~{where} takes it out" if prefix else ""
+            raise UserError(f"{where}: no such setting of {owner}; {hint}{undo}") from None
         if first["type"] == "missing":
             raise UserError(f"{where} is missing") from None
+        if first["type"] == "dict_type":
+            hint = f"it has settings of its own, {where}.<key>=<value>"
+            raise UserError(f"{where}={_shown(first['input'])}: {hint}") from None
         message = first["msg"].replace("Input should", "should")
         raise UserError(f"{where}={_shown(first['input'])}: {message[0].lower()}{message[1:]}") from None
 

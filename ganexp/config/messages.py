@@ -22,6 +22,10 @@ def _composition(error: BaseException) -> str | None:
         if isinstance(link, MissingConfigException):
             return _missing_config(link)
     for link in chain:
+        missing = str(link).partition("Missing mandatory value: ")[2].split("\n")[0]
+        if missing:
+            return f"{missing} is needed: say {missing}=..."
+    for link in chain:
         if isinstance(link, OmegaConfBaseException) and link.full_key:
             return _bad_key(link)
     for link in chain:

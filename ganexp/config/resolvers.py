@@ -57,8 +57,8 @@ def overrides_name(overrides: Sequence[str]) -> str:
     named = []
     for key, value in sorted(pairs):
         leaf = key.rsplit(".", 1)[-1]
-        named.append(f"{leaf if leaves[leaf] == 1 else key}-{value}")
-    text = "+".join(re.sub(r"[^A-Za-z0-9._-]", "-", part) for part in named) or "default"
+        named.append(f"{leaf if leaves[leaf] == 1 else key}-{value.strip('./[]{}')}")
+    text = "+".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-") for part in named) or "default"
     if len(text) > _LONGEST:
         digest = hashlib.sha256("+".join(map("=".join, sorted(pairs))).encode()).hexdigest()[:8]
         text = f"{text[: _LONGEST - 9]}-{digest}"

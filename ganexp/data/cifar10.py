@@ -45,7 +45,7 @@ class CIFAR10(Images):
         root = Path(self.root)
         file, archive = root / _FOLDER / name, root / _ARCHIVE
         if not file.is_file() and not archive.is_file():
-            fetch("CIFAR-10", f"{_ARCHIVE} or {_FOLDER}/ into {root}", self._download)
+            fetch("CIFAR-10", f"{_ARCHIVE} or {_FOLDER}/ into {root}", self.root, self._download)
         try:
             raw = file.read_bytes() if file.is_file() else _read_member(archive, f"{_FOLDER}/{name}")
         except (OSError, EOFError, KeyError, tarfile.TarError) as error:

@@ -1,17 +1,22 @@
 """Fetching what torchvision knows how to fetch; it is imported only when something is missing."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from ganexp.errors import UserError
 
 
-def fetch(what: str, where: str, download: Callable[[], object]) -> None:
-    """Runs a download. Raises UserError that says which file belongs ``where``, if it cannot be had."""
+def fetch(what: str, where: str, root: str, download: Callable[[], object]) -> None:
+    """Runs a download into ``root``. Raises UserError that says what belongs ``where``, if it cannot be had."""
     print(f"{what} is not here yet: fetching it", flush=True)
+    new = not Path(root).exists()
     try:
         download()
     except Exception as error:  # torchvision raises whatever its many mirrors raise
-        reason = str(error).strip().split("\n")[0]
+        if new:
+            shutil.rmtree(root, ignore_errors=True)
+        reason = str(error).strip().split("\n")[0].rstrip(":")
         raise UserError(
             f"{what} could not be fetched ({reason}): put {where}, or try data=digits, which needs nothing"
         ) from None

@@ -27,8 +27,11 @@ class MNIST(Images):
     names: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
     def load(self) -> Arrays:
-        if self.resolution != _PADDED:
-            self.fits(_SIDE)
+        self.fits(_PADDED)
+        if _SIDE < self.resolution < _PADDED:
+            raise UserError(
+                f"data.resolution={self.resolution}: {self.dataset} comes at {_SIDE}, {_PADDED} or less"
+            )
         images = self._read("images-idx3-ubyte", 3)
         labels = self._read("labels-idx1-ubyte", 1).astype(np.int64)
         if len(images) != len(labels):
@@ -47,7 +50,7 @@ class MNIST(Images):
         name = f"{'train' if self.split == 'train' else 't10k'}-{kind}"
         plain, packed = self._folder / name, self._folder / f"{name}.gz"
         if not plain.is_file() and not packed.is_file():
-            fetch(self.dataset, f"{name}.gz into {self._folder}", self._download)
+            fetch(self.dataset, f"{name}.gz into {self._folder}", self.root, self._download)
         return read_idx(plain if plain.is_file() else packed, dimensions)
 
     def _download(self) -> None:

@@ -76,13 +76,11 @@ class Images(Source):
         pixels = to_uint8(sample).transpose(1, 2, 0)
         return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
-    def fits(self, native: int) -> None:
-        """Raises UserError where images of side ``native`` would have to be enlarged."""
-        if self.resolution > native:
-            raise UserError(
-                f"data.resolution={self.resolution}: {type(self).__name__}'s images are only "
-                f"{native} x {native}; {native} is the most"
-            )
+    def fits(self, most: int) -> None:
+        """Raises UserError where the images would have to be enlarged."""
+        if self.resolution > most:
+            name = type(self).__name__
+            raise UserError(f"data.resolution={self.resolution}: {name}'s images are small; {most} is the most")
 
 
 def to_uint8(samples: np.ndarray) -> np.ndarray:
