@@ -1,6 +1,6 @@
 """From a checked configuration to the objects it names."""
 
-from typing import Any
+from collections.abc import Callable
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -19,14 +19,13 @@ def build_game(cfg: DictConfig) -> Game:
             f"penalties.{next(iter(penalties))} takes each sample's own gradient, which batch norm mixes: "
             "set arch.discriminator.norm=none or layer"
         )
-    parts: dict[str, Any] = {
-        "generator": instantiate(cfg.arch.generator),
-        "discriminator": discriminator,
-        "loss": instantiate(cfg.loss),
-        "penalties": penalties,
-    }
-    game: Game = instantiate(cfg.game, **parts)
-    return game
+    make_game: Callable[..., Game] = instantiate(cfg.game, _partial_=True)  # objects never enter the config
+    return make_game(
+        generator=instantiate(cfg.arch.generator),
+        discriminator=discriminator,
+        loss=instantiate(cfg.loss),
+        penalties=penalties,
+    )
 
 
 def _mixes_samples(net: nn.Module) -> bool:

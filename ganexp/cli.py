@@ -6,6 +6,7 @@ override is told before torch is loaded.
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -14,6 +15,9 @@ from ganexp import __version__
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+_FAILED: list[str] = []
+"""The members of this process's sweep that ended in an error."""
 
 VERBS = {
     "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
@@ -70,13 +74,15 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
     register()
     sys.argv = [program, *arguments]
     hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(_TASKS[verb])()
+    if _FAILED:
+        _fail(f"{len(_FAILED)} of the sweep's runs failed: {', '.join(_FAILED)}", status=1)
 
 
 def _train(cfg: "DictConfig") -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from ganexp.config.messages import explain
+    from ganexp.config.messages import user_error
     from ganexp.config.settle import settle_train
 
     hydra_cfg = HydraConfig.get()
@@ -88,13 +94,15 @@ def _train(cfg: "DictConfig") -> None:
 
         train(settled, folder, choices)
     except Exception as error:
-        line, status = explain(error)
         _remove_if_empty(folder)
-        if (
-            line is None or hydra_cfg.mode == RunMode.MULTIRUN
-        ):  # the sweep goes on and ends with the first error
-            raise
-        _fail(line, status)
+        mistake = user_error(error)
+        if mistake is None:
+            traceback.print_exc()
+        if hydra_cfg.mode != RunMode.MULTIRUN:
+            sys.exit(1) if mistake is None else _fail(str(mistake), mistake.status)
+        if mistake is not None:
+            print(f"ganexp: {mistake}", file=sys.stderr)
+        _FAILED.append(folder.name)  # the sweep goes on
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -9,10 +9,13 @@ from ganexp.errors import UserError, suggest
 
 def explain(error: BaseException) -> tuple[str | None, int]:
     """One line for a mistake of the user's, and the exit status; None for a defect of ours."""
-    for link in _causes(error):
-        if isinstance(link, UserError):
-            return str(link), link.status
-    return _composition(error), 2
+    mistake = user_error(error)
+    return (_composition(error), 2) if mistake is None else (str(mistake), mistake.status)
+
+
+def user_error(error: BaseException) -> UserError | None:
+    """The UserError that an exception is or was caused by: Hydra wraps what a constructor raises."""
+    return next((link for link in _causes(error) if isinstance(link, UserError)), None)
 
 
 def _composition(error: BaseException) -> str | None:
