@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
+from ganexp.config.messages import user_error
 from ganexp.config.ranges import Count, Share, Whole
 from ganexp.config.signature import settings_of
 from ganexp.errors import UserError, suggest
@@ -87,9 +89,10 @@ def check(cfg: DictConfig, model: type[BaseModel]) -> DictConfig:
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:
     """The configuration as plain dicts and lists. Raises UserError for a value that was never given."""
-    for key in sorted(OmegaConf.missing_keys(cfg)):
-        raise UserError(f"{key} is needed: say {key}=...")
-    plain = OmegaConf.to_container(cfg, resolve=True)
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise user_error(error) or error from None  # a resolver's own words, if it had any
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 

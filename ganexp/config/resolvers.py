@@ -55,10 +55,10 @@ def overrides_name(overrides: Sequence[str]) -> str:
             pairs.append((key, value))
     leaves = Counter(key.rsplit(".", 1)[-1] for key, _ in pairs)
     named = []
-    for key, value in sorted(pairs):
+    for key, value in pairs:
         leaf = key.rsplit(".", 1)[-1]
         named.append(f"{leaf if leaves[leaf] == 1 else key}-{value.strip('./[]{}')}")
-    text = "+".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-") for part in named) or "default"
+    text = "+".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-") for part in sorted(named)) or "default"
     if len(text) > _LONGEST:
         digest = hashlib.sha256("+".join(map("=".join, sorted(pairs))).encode()).hexdigest()[:8]
         text = f"{text[: _LONGEST - 9]}-{digest}"

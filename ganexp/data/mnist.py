@@ -80,4 +80,4 @@ def read_idx(file: Path, dimensions: int) -> np.ndarray:
     shape = tuple(int(size) for size in np.frombuffer(raw[4:head], ">u4"))
     if raw[:4] != bytes([0, 0, 8, dimensions]) or len(raw) != head + np.prod(shape):
         raise UserError(f"{file} is damaged: it is not an idx file of {dimensions} dimensions")
-    return np.frombuffer(raw, np.uint8, offset=head).reshape(shape)
+    return np.frombuffer(raw, np.uint8, offset=head).reshape(shape).copy()  # its own, so writable

@@ -47,5 +47,5 @@ class Tree:
 
 def _is_image(name: str) -> bool:
     parts = PurePosixPath(name).parts
-    hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
+    hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)
     return name.lower().endswith(_ENDINGS) and not hidden

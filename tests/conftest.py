@@ -1,0 +1,70 @@
+"""What the tests share: ways to run a verb in this process or in one of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from ganexp.cli import conf_folder, run_verb
+from ganexp.config.resolvers import register
+from ganexp.config.settle import settle_train
+
+torch.set_num_threads(1)  # tiny networks, on machines that do other things too
+
+TINY = ["arch=mlp", "arch.generator.widths=[16]", "arch.discriminator.widths=[16]", "data.resolution=8"]
+"""A run that takes no time, where the networks are not the point."""
+
+Verb = Callable[..., Path]
+
+
+def composed(*overrides: str) -> DictConfig:
+    """A checked training configuration."""
+    register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        return settle_train(compose("train", overrides=list(overrides)), list(overrides))
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Verb:
+    """Runs ``ganexp train`` below ``tmp_path`` in this process; returns the run's folder."""
+
+    def call(*overrides: str, name: str = "run") -> Path:
+        verb(
+            monkeypatch,
+            tmp_path,
+            "train",
+            *overrides,
+            *([] if "resume" in "".join(overrides) else [f"name={name}"]),
+        )
+        (folder,) = (tmp_path / "outputs" / name).iterdir()
+        return folder
+
+    return call
+
+
+def verb(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, *overrides: str) -> None:
+    """Runs a verb in this process, from ``folder``."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    GlobalHydra.instance().clear()
+    run_verb(name, list(overrides), f"ganexp {name}")
+
+
+def command(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``python -m ganexp`` in a process of its own, from ``folder``."""
+    return subprocess.run(
+        [sys.executable, "-m", "ganexp", *arguments],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )

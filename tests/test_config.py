@@ -1,0 +1,176 @@
+"""Configuration: every YAML composes, every mistake is one line that names it, nothing needs torch for that."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import command, composed, verb
+from omegaconf import OmegaConf
+
+from ganexp.cli import conf_folder
+from ganexp.config.resolvers import overrides_name
+from ganexp.config.signature import settings_of
+from ganexp.errors import UserError, suggest
+
+GROUPS = ("arch", "data", "device", "experiment", "game", "loss", "optim", "penalties", "schedule")
+CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((conf_folder() / group).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path: Path) -> None:
+    extra = []
+    if choice == "folder":
+        from PIL import Image
+
+        Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+        extra = [f"data.root={tmp_path}"]
+    if choice == "rmsprop":
+        extra = ["loss=wgan"]
+    cfg = composed(f"{group}={choice}", *extra)
+    assert cfg.seed == 0 and cfg.arch.generator.shape == cfg.data.shape
+
+
+def test_every_combination_of_data_arch_and_loss_composes() -> None:
+    losses = [choice for group, choice in CHOICES if group == "loss"]
+    for data, arch, loss in itertools.product(
+        ("digits", "mnist", "cifar10", "celeba"), ("mlp", "dcgan"), losses
+    ):
+        composed(
+            f"data={data}", f"arch={arch}", f"loss={loss}", "data.root=." if data != "digits" else "seed=0"
+        )
+
+
+MISTAKES = {
+    "los=gan": "los: no such setting; did you mean loss?",
+    "optim.lrr=1": "optim.lrr: no such setting; did you mean lr?",
+    "+foo=1": "foo: no such setting of a run",
+    "+optim.foo=1": "optim.foo: no such setting of optim; (betas,",
+    "loss=wgna": "loss=wgna: no such choice of loss; did you mean wgan? (dragan, gan,",
+    "experiment=nothing": "experiment=nothing: no such choice of experiment",
+    "seed=abc": "seed=abc: should be a valid integer",
+    "seed=-1": "seed=-1: should be greater than or equal to 0",
+    "epochs=0": "epochs=0: should be greater than or equal to 1",
+    "epochs=1.5": "epochs=1.5: should be a valid integer",
+    "batch_size=1": "batch_size=1: should be greater than or equal to 2",
+    "optim.lr=-1": "optim.lr=-1: should be greater than 0",
+    "optim.lr=fast": "optim.lr=fast: should be a valid number",
+    "optim.lr=inf": "optim.lr=inf: should be a finite number",
+    "optim.betas=[0.5]": "optim.betas=[0.5]: list should have at least 2 items",
+    "optim.betas=[0.5,1]": "optim.betas[1]=1: should be less than 1",
+    "arch.discriminator.norm=bach": "arch.discriminator.norm=bach: should be 'batch', 'layer', 'inst",
+    "arch.generator.latent=null": "arch.generator.latent=null: should be a valid integer",
+    "ema.rampup=2": "ema.rampup=2: should be less than or equal to 1",
+    "name=../away": "name=../away: string should match pattern",
+    "data=folder": "data.root is needed: say data.root=...",
+    "data=mnist,digits": "data=mnist,digits names several values: add -m",
+    "loss=wgan_gp optim=rmsprop": "optim.betas: no such setting of optim; did you mean",
+    "+penalties.r1=10": "penalties.r1=10: it has settings of its own",
+    "+penalties.r1={weight:1}": "penalties.r1 has no _target_: choose it with penalties=r1",
+    "+penalties.r1={_target_:ganexp.penalties.R9}": "ganexp.penalties defines no R9",
+    "+penalties.r1={_target_:nowhere.R1}": "there is no package 'nowhere'",
+    "+penalties.r1={_target_:ganexp.penalties.R1,weight:1}": "penalties.r1.every is missing",
+    "seed=[1": "cannot read 'seed=[1'",
+    "resume=nowhere": "nowhere is not a run: it has no config.yaml",
+    "game.generator=3": "game.generator: no such setting",
+    "+game.generator=3": "game.generator: no such setting of game",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_status_2(
+    mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from ganexp import cli
+
+    with pytest.raises(SystemExit) as ended:
+        cli._guarded(lambda: verb(monkeypatch, tmp_path, "train", *mistake.split(" ")))
+    assert ended.value.code == 2
+    told = capfd.readouterr().err.strip().splitlines()
+    assert len(told) == 1 and told[0].startswith("ganexp: "), told
+    assert MISTAKES[mistake] in told[0]
+    assert list(tmp_path.iterdir()) == [], "nothing is made"
+
+
+def test_every_member_of_a_sweep_is_checked_before_the_first_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        verb(monkeypatch, tmp_path, "train", "-m", "seed=1,2,abc", "max_steps=1")
+    assert ended.value.code == 2
+    assert "seed=abc: should be a valid integer" in capfd.readouterr().err
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "seed=abc"], ["train", "--cfg", "job"], ["train", "--help"]]
+)
+def test_torch_is_not_imported_for_words_alone(tmp_path: Path, arguments: list[str]) -> None:
+    seen = command(tmp_path, *arguments, PYTHONPROFILEIMPORTTIME="1").stderr
+    imported = {line.rsplit("|", 1)[-1].strip() for line in seen.splitlines() if line.startswith("import time")}
+    assert "ganexp.cli" in imported
+    assert not imported & {"torch", "torchvision", "sklearn", "tensorboard"}
+    if arguments == ["--help"]:
+        assert not imported & {"hydra", "omegaconf", "numpy", "pydantic"}
+
+
+def test_a_run_is_named_by_what_was_said() -> None:
+    assert overrides_name(["loss=wgan_gp", "seed=1"]) == "loss-wgan_gp+seed-1"
+    assert (
+        overrides_name(["seed=1", "loss=wgan_gp", "name=x", "epochs=9", "device=cpu"]) == "loss-wgan_gp+seed-1"
+    )
+    assert overrides_name([]) == "default"
+    assert (
+        overrides_name(["data.root=../shared/data", "penalties=[r1,r2]"]) == "penalties-r1-r2+root-shared-data"
+    )
+    both = overrides_name(["arch.generator.norm=none", "arch.discriminator.norm=none"])
+    assert both == "arch.discriminator.norm-none+arch.generator.norm-none"
+    long = [f"data.root={'x' * 200}/{end}" for end in "ab"]
+    first, second = (overrides_name([override]) for override in long)
+    assert len(first) == len(second) == 120 and first != second
+
+
+def test_signatures_are_read_without_importing() -> None:
+    settings = settings_of("ganexp.nets.mlp.Generator")
+    assert settings is not None
+    assert set(settings) == {"shape", "bounded", "latent", "classes", "widths", "norm", "dropout"}
+    inherited = settings_of("ganexp.games.cgan.CGAN")
+    assert inherited is not None and set(inherited) == {"n_critic", "clip"}
+    fields = settings_of("ganexp.data.mnist.FashionMNIST")
+    assert fields is not None and {"root", "split", "resolution", "shape"} <= set(fields)
+    for wrong in ("ganexp.losses.Nothing", "ganexp.nothing.X", "nopackage.X"):
+        with pytest.raises(LookupError):
+            settings_of(wrong)
+
+
+def test_a_penalty_of_ones_own_is_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_for_test.py").write_text(
+        "class Own:\n    def __init__(self, anything, depth: int): ...\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    own = "+penalties.mine={_target_:mine_for_test.Own,anything:[1],depth:%s}"
+    composed(own % "3")
+    with pytest.raises(UserError, match=r"penalties\.mine\.depth=deep: should be a valid integer"):
+        composed(own % "deep")
+
+
+def test_the_nearest_name() -> None:
+    assert suggest("wgna", ["gan", "wgan"]) == "did you mean wgan? (gan, wgan)"
+    assert suggest("zzz", ["gan"]) == "(gan)"
+    assert suggest("x", []) == ""
+
+
+def test_paths_are_absolute_in_a_runs_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert composed("data=mnist", "data.root=here").data.root == str(tmp_path / "here")
+
+
+def test_yaml_defaults_are_the_only_defaults() -> None:
+    """A node names every setting of its target: what a run used can be read in its config.yaml."""
+    for group, choice in CHOICES:
+        node = OmegaConf.to_container(OmegaConf.load(conf_folder() / group / f"{choice}.yaml"))
+        assert isinstance(node, dict)
+        for target in [node, *node.values()]:
+            if isinstance(target, dict) and "_target_" in target:
+                settings = settings_of(target["_target_"]) or {}
+                assert set(settings) <= set(target), f"{group}/{choice}"

@@ -1,0 +1,56 @@
+"""The averaged generator against its closed form."""
+
+import pytest
+from torch import nn
+
+from ganexp.ema import EMA
+
+
+def constant(value: float) -> nn.Linear:
+    net = nn.Linear(1, 1)
+    nn.init.constant_(net.weight, value)
+    nn.init.constant_(net.bias, value)
+    return net
+
+
+def weight(ema: EMA) -> float:
+    return float(dict(ema.module.named_parameters())["weight"].item())
+
+
+def test_after_a_halflife_an_old_weight_counts_half() -> None:
+    ema = EMA(constant(0.0), halflife=1000, rampup=1.0)
+    for _ in range(10):
+        ema.update(constant(1.0), images=10**9, batch_size=100)
+    assert weight(ema) == pytest.approx(0.5)
+
+
+def test_the_start_is_forgotten_early() -> None:
+    ema = EMA(constant(0.0), halflife=10**6, rampup=0.1)
+    ema.update(constant(1.0), images=1000, batch_size=100)  # a half-life of 100 images, for now
+    assert weight(ema) == pytest.approx(0.5)
+
+
+def test_a_halflife_of_zero_copies() -> None:
+    ema = EMA(constant(0.0), halflife=0, rampup=0.1)
+    ema.update(constant(1.0), images=64, batch_size=64)
+    assert weight(ema) == 1.0
+
+
+def test_statistics_are_averaged_and_counters_copied() -> None:
+    live = nn.BatchNorm1d(2)
+    ema = EMA(live, halflife=100, rampup=1.0)
+    buffers = dict(live.named_buffers())
+    buffers["running_mean"].fill_(1.0)
+    buffers["num_batches_tracked"].fill_(7)
+    ema.update(live, images=10**9, batch_size=100)
+    averaged = dict(ema.module.named_buffers())
+    assert averaged["running_mean"].tolist() == pytest.approx([0.5, 0.5])
+    assert averaged["num_batches_tracked"].item() == 7
+
+
+def test_it_is_a_copy_in_evaluation_mode() -> None:
+    live = constant(0.0)
+    ema = EMA(live, halflife=100, rampup=1.0)
+    live.weight.data.fill_(3.0)
+    assert weight(ema) == 0.0
+    assert not ema.module.training and not any(p.requires_grad for p in ema.module.parameters())

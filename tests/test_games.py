@@ -1,0 +1,123 @@
+"""Every loss in every game: the algorithm box is kept, one player moves at a time, labels matter."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import composed
+from hydra.utils import instantiate
+from torch import nn
+
+from ganexp.build import build_game
+from ganexp.cli import conf_folder
+from ganexp.data.batches import Batch
+from ganexp.errors import UserError
+from ganexp.games.game import Game
+from ganexp.train import move
+
+LOSSES = sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml"))
+GAMES = sorted(path.stem for path in Path(conf_folder(), "game").glob("*.yaml"))
+PENALTIES = sorted(path.stem for path in Path(conf_folder(), "penalties").glob("*.yaml"))
+SMALL = ["arch=mlp", "data.resolution=8", "arch.generator.widths=[12]", "arch.discriminator.widths=[12]"]
+
+
+def parts(*overrides: str) -> tuple[Game, dict[str, torch.optim.Optimizer], Batch]:
+    cfg = composed(*SMALL, *overrides)
+    torch.manual_seed(0)
+    game = build_game(cfg)
+    optim = instantiate(cfg.optim)
+    optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
+    return game, optimisers, Batch(torch.rand(6, 1, 8, 8) * 2 - 1, torch.arange(6))
+
+
+def weights(net: nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten().clone() for parameter in net.parameters()])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("game", GAMES)
+def test_two_steps_of_everything(game: str, loss: str) -> None:
+    played, optimisers, batch = parts(f"game={game}", f"loss={loss}")
+    for _ in range(2):
+        for name in played.players:
+            before = {other: weights(player.net) for other, player in played.players.items()}
+            seen = move(played, name, optimisers[name], batch)
+            assert all(torch.isfinite(value) for value in seen.values())
+            assert not any(value.requires_grad for value in seen.values())
+            for other, player in played.players.items():
+                assert torch.equal(before[other], weights(player.net)) == (other != name)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_every_penalty_joins_every_loss(loss: str, penalty: str) -> None:
+    game, optimisers, batch = parts(f"loss={loss}", f"penalties={penalty}")
+    seen = move(game, "d", optimisers["d"], batch)
+    assert penalty in seen and torch.isfinite(seen[penalty])
+
+
+def test_the_generator_learns_from_the_discriminators_judgement() -> None:
+    """A step of the generator alone makes its fakes look more real."""
+    game, optimisers, batch = parts("optim.lr=1e-3")
+    first = move(game, "g", optimisers["g"], batch)["D_G_z"]
+    for _ in range(100):
+        last = move(game, "g", optimisers["g"], batch)["D_G_z"]
+    assert last > first + 0.05
+
+
+def test_the_discriminator_learns_to_tell_real_from_fake() -> None:
+    game, optimisers, batch = parts("optim.lr=1e-3")
+    for _ in range(200):
+        seen = move(game, "d", optimisers["d"], batch)
+    assert seen["D_x"] > 0.7 and seen["D_G_z"] < 0.3
+
+
+def test_wgan_clips_the_critic_and_only_the_critic() -> None:
+    game, optimisers, batch = parts("loss=wgan")
+    move(game, "d", optimisers["d"], batch)
+    assert weights(game.players["d"].net).abs().max() <= 0.01
+    assert weights(game.players["g"].net).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(("loss", "every"), [("gan", 1), ("wgan", 5), ("wgan_gp", 5)])
+def test_critic_steps(loss: str, every: int) -> None:
+    assert parts(f"loss={loss}")[0].turns == {"d": 1, "g": every}
+
+
+def test_recipes_are_their_papers() -> None:
+    wgan = composed("loss=wgan")
+    assert (wgan.optim._target_, wgan.optim.lr, wgan.game.clip) == ("ganexp.optim.RMSprop", 5e-5, 0.01)
+    improved = composed("loss=wgan_gp")
+    assert (improved.optim.lr, improved.optim.betas) == (1e-4, [0.0, 0.9])
+    assert improved.penalties.gradient.weight == 10
+    assert improved.arch.discriminator.norm == "none"
+    assert composed("loss=gan").arch.discriminator.norm == "batch"
+    assert composed("loss=gan", "penalties=r1").arch.discriminator.norm == "none"
+    assert composed("loss=wgan_gp", "optim.lr=3e-4").optim.lr == 3e-4, "the command line has the last word"
+
+
+def test_batch_norm_and_a_penalty_per_sample_are_refused() -> None:
+    with pytest.raises(UserError, match=r"penalties\.r1.*batch norm.*arch\.discriminator\.norm"):
+        build_game(composed("penalties=r1", "arch.discriminator.norm=batch"))
+
+
+def test_labels_reach_the_networks_of_a_conditional_game() -> None:
+    game, _, _ = parts("game=cgan")
+    labels, columns = game.grid_labels(100)
+    assert columns == 10 and labels[:10] == [0] * 10 and labels[-1] == 9
+    z, y = game.inputs([3, 4], torch.Generator().manual_seed(0))
+    assert y.tolist() == [3, 4]
+    game.eval()
+    swapped = game.generator(z, y.flip(0))
+    assert not torch.allclose(game.generator(z, y), swapped)
+    with pytest.raises(UserError, match="0 to 9"):
+        game.check_label(10)
+
+
+def test_looking_does_not_draw_from_the_trainings_random_numbers() -> None:
+    game, _, _ = parts()
+    before = torch.get_rng_state()
+    one = game.inputs([0] * 4, torch.Generator().manual_seed(5))
+    two = game.inputs([0] * 4, torch.Generator().manual_seed(5))
+    assert torch.equal(one[0], two[0])
+    assert torch.equal(before, torch.get_rng_state())

@@ -1,0 +1,81 @@
+"""Every architecture at every size: shapes, ranges, labels that matter, and what is refused."""
+
+import pytest
+import torch
+from torch import nn
+
+from ganexp.errors import UserError
+from ganexp.nets import dcgan, mlp
+
+RESOLUTIONS = (16, 28, 32, 64, 128, 256)
+
+
+def conv_pair(shape: list[int], classes: int = 0, norm: str = "batch") -> tuple[nn.Module, nn.Module]:
+    generator = dcgan.Generator(shape, latent=8, classes=classes, width=4, max_width=16, norm=norm)  # type: ignore[arg-type]
+    critic = dcgan.Discriminator(shape, classes=classes, width=4, max_width=16, norm=norm, dropout=0.1)  # type: ignore[arg-type]
+    return generator, critic
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dcgan_makes_and_judges_every_size(resolution: int, channels: int) -> None:
+    generator, critic = conv_pair([channels, resolution, resolution])
+    images = generator(torch.randn(2, 8))
+    assert images.shape == (2, channels, resolution, resolution)
+    assert images.abs().max() <= 1
+    assert critic(images).shape == (2,)
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer", "instance", "none"])
+def test_dcgan_norms(norm: str) -> None:
+    generator, critic = conv_pair([1, 32, 32], norm=norm)
+    found = any(isinstance(layer, nn.BatchNorm2d) for layer in critic.modules())
+    assert found == (norm == "batch")
+    assert critic(generator(torch.randn(2, 8))).shape == (2,)
+
+
+def test_dcgan_follows_the_paper() -> None:
+    """Section 3 and 4: no norm on the critic's input layer, weights of deviation 0.02."""
+    generator, critic = conv_pair([3, 64, 64])
+    first = [type(layer) for layer in critic.layers[:2]]  # type: ignore[index]
+    assert first == [nn.Conv2d, nn.LeakyReLU]
+    weights = torch.cat(
+        [p.flatten() for m in generator.modules() if isinstance(m, nn.ConvTranspose2d) for p in [m.weight]]
+    )
+    assert weights.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [[2], [1, 30, 30], [1, 8, 8], [1, 512, 512], [1, 32, 64]])
+def test_dcgan_refuses_what_it_cannot_make(shape: list[int]) -> None:
+    with pytest.raises(UserError, match="arch=mlp"):
+        conv_pair(shape)
+
+
+@pytest.mark.parametrize("shape", [[2], [1, 28, 28], [3, 9, 9]])
+def test_mlp_takes_any_shape(shape: list[int]) -> None:
+    bounded = len(shape) == 3
+    generator = mlp.Generator(shape, bounded, latent=5, classes=0, widths=[8, 9], norm="batch", dropout=0.0)
+    critic = mlp.Discriminator(shape, classes=0, widths=[9, 8], norm="layer", dropout=0.3)
+    samples = generator(torch.randn(4, 5) * 100)
+    assert list(samples.shape) == [4, *shape]
+    assert critic(samples).shape == (4,)
+
+
+def test_mlp_is_bounded_only_for_images() -> None:
+    def largest(bounded: bool) -> float:
+        torch.manual_seed(0)
+        net = mlp.Generator([2], bounded, latent=5, classes=0, widths=[8], norm="none", dropout=0.0)
+        return float(net(torch.randn(64, 5) * 1000).abs().max())
+
+    assert largest(True) <= 1 < largest(False)
+
+
+def test_labels_reach_both_players() -> None:
+    generator, critic = conv_pair([1, 32, 32], classes=3)
+    generator.eval(), critic.eval()
+    z, zero, two = torch.randn(2, 8), torch.zeros(2, dtype=torch.int64), torch.full((2,), 2)
+    assert not torch.allclose(generator(z, zero), generator(z, two))
+    images = generator(z, zero)
+    assert not torch.allclose(critic(images, zero), critic(images, two))
+    with pytest.raises(UserError, match="labels"):
+        generator(z)

@@ -1,0 +1,172 @@
+"""Each penalty against values and weight gradients by hand, on critics whose gradient is known."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganexp.penalties import R1, R2, Dragan, GradientPenalty, Penalty
+
+REAL = torch.tensor([[3.0, 4.0], [0.3, 0.4], [1.0, 0.0]])  # norms 5, 0.5, 1
+FAKE = torch.tensor([[0.0, 2.0], [6.0, 8.0], [0.0, 0.0]])  # norms 2, 10, 0
+
+A = 0.7
+
+
+class Bowl:
+    """D(x) = a |x|^2 / 2, so that the gradient at x is a x and its norm a |x|."""
+
+    def __init__(self) -> None:
+        self.a = torch.tensor(A, requires_grad=True)
+        self.seen: list[Tensor] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.seen.append(x.detach())
+        return 0.5 * self.a * x.flatten(1).square().sum(1)
+
+
+def by_hand(samples: Tensor, target: float) -> tuple[float, float]:
+    """E (a |x| - k)^2 and its derivative in a, E 2 |x| (a |x| - k)."""
+    norms = samples.flatten(1).norm(dim=1)
+    return ((A * norms - target) ** 2).mean().item(), (2 * norms * (A * norms - target)).mean().item()
+
+
+def measured(penalty: Penalty, real: Tensor = REAL, fake: Tensor = FAKE) -> tuple[float, float, Bowl]:
+    critic = Bowl()
+    value = penalty(critic, real, fake)
+    value.backward()
+    assert critic.a.grad is not None, "a detached penalty teaches the critic nothing"
+    return value.item(), critic.a.grad.item(), critic
+
+
+def test_r1_by_hand() -> None:
+    value, slope, _ = measured(R1(weight=3.0, every=1))
+    squared = REAL.square().sum(1).mean().item()
+    assert value == pytest.approx(3.0 / 2 * A**2 * squared)
+    assert slope == pytest.approx(3.0 * A * squared)
+
+
+def test_r2_by_hand() -> None:
+    value, slope, _ = measured(R2(weight=3.0, every=1))
+    squared = FAKE.square().sum(1).mean().item()
+    assert value == pytest.approx(3.0 / 2 * A**2 * squared)
+    assert slope == pytest.approx(3.0 * A * squared)
+
+
+def test_gradient_penalty_by_hand() -> None:
+    value, slope, critic = measured(GradientPenalty(weight=10.0, target=1.0, every=1))
+    expected, derivative = by_hand(critic.seen[0], 1.0)
+    assert value == pytest.approx(10 * expected, rel=1e-5)
+    assert slope == pytest.approx(10 * derivative, rel=1e-5)
+
+
+def test_gradient_penalty_looks_between_real_and_fake_once_per_sample() -> None:
+    torch.manual_seed(0)
+    real, fake = torch.zeros(500, 3, 4, 4), torch.ones(500, 3, 4, 4)
+    _, _, critic = measured(GradientPenalty(weight=1.0, target=1.0, every=1), real, fake)
+    points = critic.seen[0].flatten(1)
+    assert (points == points[:, :1]).all(), "one epsilon per sample, not per pixel"
+    shares = points[:, 0]
+    assert 0 <= shares.min() < 0.05 and 0.95 < shares.max() <= 1
+    assert shares.mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_dragan_by_hand() -> None:
+    value, slope, critic = measured(Dragan(weight=10.0, target=1.0, noise=0.5, every=1))
+    expected, derivative = by_hand(critic.seen[0], 1.0)
+    assert value == pytest.approx(10 * expected, rel=1e-5)
+    assert slope == pytest.approx(10 * derivative, rel=1e-5)
+
+
+def test_dragan_looks_around_the_real_samples() -> None:
+    torch.manual_seed(0)
+    real = torch.randn(4000, 2) * 3 + 5
+    _, _, critic = measured(Dragan(weight=1.0, target=1.0, noise=0.5, every=1), real, real)
+    delta = critic.seen[0] - real
+    assert delta.std().item() == pytest.approx(0.5 * real.std().item(), rel=0.05)
+    assert delta.mean().item() == pytest.approx(0, abs=0.1)
+
+
+def linear(x: Tensor) -> Tensor:
+    """D(x) = 0.6 x_1 + 0.8 x_2: gradient of norm 1 everywhere."""
+    return x @ torch.tensor([0.6, 0.8])
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [GradientPenalty(weight=10.0, target=1.0, every=1), Dragan(weight=10.0, target=1.0, noise=0.5, every=1)],
+)
+def test_a_critic_with_unit_gradients_pays_nothing(penalty: Penalty) -> None:
+    assert penalty(linear, REAL, FAKE).item() == pytest.approx(0, abs=1e-10)
+
+
+def test_a_dead_critic_pays_and_its_gradient_is_finite() -> None:
+    weight = torch.zeros(2, requires_grad=True)
+    value = GradientPenalty(weight=10.0, target=1.0, every=1)(lambda x: x @ weight, REAL, FAKE)
+    value.backward()
+    assert value.item() == pytest.approx(10)
+    assert weight.grad is not None and torch.isfinite(weight.grad).all()
+
+
+MAKERS: dict[str, Callable[[int], Penalty]] = {
+    "r1": lambda every: R1(weight=2.0, every=every),
+    "r2": lambda every: R2(weight=2.0, every=every),
+    "gradient": lambda every: GradientPenalty(weight=2.0, target=1.0, every=every),
+    "dragan": lambda every: Dragan(weight=2.0, target=1.0, noise=0.1, every=every),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_finite_differences_in_the_critics_weights(name: str) -> None:
+    torch.manual_seed(1)
+    real, fake = torch.randn(4, 3), torch.randn(4, 3)
+    first, second = torch.randn(3, 5, requires_grad=True), torch.randn(5, requires_grad=True)
+
+    def value() -> Tensor:
+        torch.manual_seed(2)
+        penalty: Tensor = MAKERS[name](1)(lambda x: torch.tanh(x @ first) @ second, real, fake)
+        return penalty
+
+    value().backward()
+    for weights in (first, second):
+        assert weights.grad is not None
+        flat, gradient = weights.data.view(-1), weights.grad.view(-1)
+        for index in range(len(flat)):
+            kept = flat[index].item()
+            flat[index] = kept + 1e-2
+            above = value().item()
+            flat[index] = kept - 1e-2
+            below = value().item()
+            flat[index] = kept
+            assert gradient[index].item() == pytest.approx((above - below) / 2e-2, rel=0.02, abs=5e-3)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_lazy_penalties_cost_as_much_on_average(name: str) -> None:
+    torch.manual_seed(0)
+    lazy, eager = MAKERS[name](4), MAKERS[name](1)
+    values = []
+    for _ in range(8):
+        values.append(lazy(linear, REAL, FAKE).item())
+    assert [value == 0 for value in values[1:4]] == [True] * 3
+    if name in ("r1", "r2"):  # no random points: exactly
+        assert sum(values) / 8 == pytest.approx(eager(linear, REAL, FAKE).item())
+
+
+def test_a_lazy_penalty_remembers_its_turn() -> None:
+    first = R1(weight=1.0, every=3)
+    for _ in range(2):
+        first(linear, REAL, FAKE)
+    second = R1(weight=1.0, every=3)
+    second.load_state_dict(first.state_dict())
+    assert second(linear, REAL, FAKE).item() == 0
+    assert second(linear, REAL, FAKE).item() > 0
+
+
+def test_penalties_are_float32_under_autocast() -> None:
+    critic = torch.nn.Linear(2, 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = R1(weight=1.0, every=1)(lambda x: critic(x).squeeze(1), REAL, FAKE)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(0.5 * critic.weight.square().sum().item(), rel=1e-6)

@@ -1,0 +1,342 @@
+"""A run from end to end: what its folder holds, and that it goes on where it was."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TINY, Verb, command, verb
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ganexp.config.settle import read_run
+from ganexp.errors import Diverged, UserError
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def receipt(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    return content
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(folder / "checkpoints/last.pt", weights_only=True)
+    return content
+
+
+def leaves(node: Any, path: str = "") -> dict[str, Any]:
+    """Everything in a checkpoint by its path, except how long it took."""
+    if isinstance(node, dict):
+        pairs = node.items()
+    elif isinstance(node, (list, tuple)):
+        pairs = enumerate(node)  # type: ignore[assignment]
+    else:
+        return {path: node}
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key != "seconds":
+            found |= leaves(value, f"{path}/{key}")
+    return found
+
+
+def assert_same(one: Path, two: Path) -> None:
+    """Checkpoints, metrics and grids of two runs are equal, bit for bit."""
+    first, second = leaves(checkpoint(one)), leaves(checkpoint(two))
+    assert first.keys() == second.keys()
+    for path, value in first.items():
+        same = torch.equal(value, second[path]) if isinstance(value, torch.Tensor) else value == second[path]
+        assert same, path
+    rows = [
+        [
+            {key: value for key, value in row.items() if key != "speed/images_per_second"}
+            for row in metrics(folder)
+        ]
+        for folder in (one, two)
+    ]
+    assert rows[0] == rows[1]
+    for grid in sorted((one / "samples").iterdir()):
+        assert grid.read_bytes() == (two / "samples" / grid.name).read_bytes()
+
+
+def events(folder: Path) -> EventAccumulator:
+    board = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    board.Reload()
+    return board
+
+
+def test_the_folder_says_what_happened(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = train(*TINY, "epochs=2", "loss=wgan_gp", "seed=7")
+    assert folder.name.startswith("arch-mlp+") and folder.name.endswith("+loss-wgan_gp+resolution-8+seed-7")
+    cfg = read_run(str(folder), trust=False)
+    assert (cfg.seed, cfg.epochs, cfg.data.resolution) == (7, 2, 8)
+    assert "${" not in (folder / "config.yaml").read_text()
+    note = receipt(folder)
+    assert note["status"] == "finished" and note["seed"] == 7 and note["sessions"] == 1
+    assert note["device"].startswith("cpu") and len(note["data"]["fingerprint"]) == 64
+    assert note["versions"]["torch"] == torch.__version__.split("+")[0] and note["end"] >= note["start"]
+    rows = metrics(folder)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert [row["images"] for row in rows] == [29 * 64, 57 * 64], "every image once an epoch, full batches"
+    for name in ("d/adversarial", "d/gradient", "d/D_x", "d/D_G_z", "d/gradient_norm", "d/lr"):
+        assert name in rows[1]
+    for name in ("g/adversarial", "g/gradient_norm", "g/lr", "speed/images_per_second"):
+        assert name in rows[1]
+    for number in (1, 2):
+        assert Image.open(folder / f"samples/epoch_{number:04d}.png").size == (8 * 80 + 16, 8 * 80 + 16)
+    told = capfd.readouterr().out
+    assert str(folder) in told.splitlines()[-1] and "tensorboard --logdir outputs" in told.splitlines()[-1]
+    log = [line.split(" ", 2)[2] for line in (folder / "train.log").read_text().splitlines()]
+    assert log == told.splitlines()
+
+
+def test_tensorboard_has_what_the_metrics_have(train: Verb) -> None:
+    folder = train(*TINY, "epochs=2")
+    board = events(folder)
+    rows = metrics(folder)
+    assert set(board.Tags()["scalars"]) == set(rows[0]) - {"epoch", "step", "images"}
+    for name in board.Tags()["scalars"]:
+        points = board.Scalars(name)
+        assert [point.step for point in points] == [row["images"] for row in rows]
+        assert [point.value for point in points] == pytest.approx([row[name] for row in rows])
+    assert board.Tags()["images"] == ["samples"] and len(board.Images("samples")) == 2
+
+
+def test_one_row_of_hyperparameters(train: Verb) -> None:
+    from tensorboard.plugins.hparams import metadata
+
+    folder = train(*TINY, "epochs=1", "loss=lsgan")
+    assert not [
+        path for path in folder.iterdir() if path.is_dir() and path.name not in ("samples", "checkpoints")
+    ]
+    content = events(folder).summary_metadata
+    tags = {tag for tag in content if content[tag].plugin_data.plugin_name == metadata.PLUGIN_NAME}
+    assert metadata.SESSION_START_INFO_TAG in tags and metadata.SESSION_END_INFO_TAG in tags
+    start = metadata.parse_session_start_info_plugin_data(
+        content[metadata.SESSION_START_INFO_TAG].plugin_data.content
+    )
+    assert start.hparams["loss"].string_value == "lsgan"
+    assert start.hparams["optim.lr"].number_value == 2e-4
+
+
+def test_points_are_drawn_over_their_density(train: Verb) -> None:
+    folder = train("data=ring", "data.count=500", "arch.generator.widths=[8]", "epochs=1")
+    picture = Image.open(folder / "samples/epoch_0001.png")
+    assert picture.size == (512, 512) and picture.mode == "RGB"
+    colours = {colour for _, colour in picture.getcolors(1 << 20) or []}
+    assert (225, 95, 0) in colours, "samples"
+    assert (80, 80, 80) in colours, "modes"
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(train: Verb) -> None:
+    one, two, other = (
+        train(*TINY, "epochs=1", f"seed={seed}", name=name) for seed, name in ((1, "a"), (1, "b"), (2, "c"))
+    )
+    assert_same(one, two)
+    weight = leaves(checkpoint(one)), leaves(checkpoint(other))
+    assert not torch.equal(weight[0]["/game/generator.out.weight"], weight[1]["/game/generator.out.weight"])
+
+
+RESUMED = {
+    "gan": ["loss=gan"],
+    "wgan": ["loss=wgan"],
+    "wgan_gp, lazily": ["loss=wgan_gp", "penalties.gradient.every=4"],
+    "dragan, conditional": ["loss=dragan", "game=cgan"],
+    "rpgan with r1 and r2": ["loss=rpgan", "penalties=[r1,r2]", "penalties.r1.every=3"],
+    "dropout, cosine": ["arch.discriminator.dropout=0.3", "schedule=cosine"],
+}
+
+
+@pytest.mark.parametrize("case", RESUMED)
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(case: str, train: Verb, tmp_path: Path) -> None:
+    """Stopped by an exception in the middle of the third epoch, resumed from the second one's end."""
+    whole = train(*TINY, *RESUMED[case], "epochs=4", name="whole")
+    cut = stopped(train, tmp_path, [*TINY, *RESUMED[case], "epochs=4"], after=70)
+    assert receipt(cut)["status"] == "failed"
+    train(f"resume={cut}", name="cut")
+    assert receipt(cut)["status"] == "finished" and receipt(cut)["sessions"] == 2
+    assert_same(whole, cut)
+
+
+def stopped(train: Verb, tmp_path: Path, overrides: list[str], after: int) -> Path:
+    """A run that fails after so many steps."""
+    from ganexp.ema import EMA
+
+    update, steps = EMA.update, []
+
+    def failing(*arguments: Any) -> None:
+        steps.append(1)
+        if len(steps) > after:
+            raise RuntimeError("the power is gone")
+        update(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EMA, "update", failing)
+        with pytest.raises(SystemExit):
+            train(*overrides, name="cut")
+    (folder,) = (tmp_path / "outputs/cut").iterdir()
+    return folder
+
+
+def test_the_same_command_goes_on_too_and_then_does_nothing(
+    train: Verb, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = train(*TINY, "epochs=3", name="whole")
+    cut = stopped(train, tmp_path, [*TINY, "epochs=3"], after=40)
+    assert train(*TINY, "epochs=3", name="cut") == cut
+    assert_same(whole, cut)
+    capfd.readouterr()
+    before = (cut / "run.json").read_bytes()
+    train(*TINY, "epochs=3", name="cut")
+    assert "is finished already" in capfd.readouterr().out
+    assert (cut / "run.json").read_bytes() == before
+
+
+def test_tensorboard_has_no_gap_and_no_repeat_after_a_resume(train: Verb, tmp_path: Path) -> None:
+    cut = stopped(train, tmp_path, [*TINY, "epochs=4"], after=70)
+    train(f"resume={cut}", name="cut")
+    steps = [point.step for point in events(cut).Scalars("d/adversarial")]
+    assert steps == [row["images"] for row in metrics(cut)] == sorted(set(steps)) and len(steps) == 4
+
+
+def test_a_longer_run_continues_a_shorter_one(train: Verb) -> None:
+    whole = train(*TINY, "epochs=3", name="whole")
+    short = train(*TINY, "epochs=2", name="short")
+    train(f"resume={short}", "epochs=3", name="short")
+    assert_same(whole, short)
+
+
+def test_max_steps_ends_in_mid_epoch_and_goes_on_there(train: Verb) -> None:
+    short = train(*TINY, "max_steps=10", name="short")
+    assert [row["images"] for row in metrics(short)] == [640]
+    train(f"resume={short}", "max_steps=35", name="short")
+    assert [(row["epoch"], row["step"]) for row in metrics(short)] == [(1, 10), (1, 29), (2, 35)]
+    whole = train(*TINY, "max_steps=35", name="whole")
+    first, second = leaves(checkpoint(whole)), leaves(checkpoint(short))
+    assert all(torch.equal(v, second[k]) for k, v in first.items() if isinstance(v, torch.Tensor))
+
+
+def test_resume_refuses_to_change_the_run(train: Verb) -> None:
+    folder = train(*TINY, "max_steps=2")
+    with pytest.raises(SystemExit) as ended:
+        train(f"resume={folder}", "loss=lsgan")
+    assert ended.value.code == 2
+
+
+def test_another_run_of_the_same_name_is_refused(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = train(*TINY, "max_steps=2")
+    file = folder / "config.yaml"
+    file.write_text(file.read_text().replace("lr: 0.0002", "lr: 0.1"))
+    with pytest.raises(SystemExit):
+        train(*TINY, "max_steps=2")
+    assert "holds another run (optim differs)" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [b"", b"text", None])
+def test_a_damaged_checkpoint_is_told_and_left_alone(
+    train: Verb, damage: bytes | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = train(*TINY, "max_steps=2")
+    file = folder / "checkpoints/last.pt"
+    content = file.read_bytes()[:-1000] if damage is None else damage
+    file.write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        train(f"resume={folder}", "max_steps=4")
+    assert ended.value.code == 2 and "last.pt is damaged" in capfd.readouterr().err
+    assert file.read_bytes() == content
+
+
+def test_a_checkpoint_with_a_pickle_runs_nothing(train: Verb, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "owned"),)
+
+    folder = train(*TINY, "max_steps=2")
+    torch.save({"format": 1, "game": Evil()}, folder / "checkpoints/last.pt")
+    with pytest.raises(SystemExit):
+        train(f"resume={folder}", "max_steps=4")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_strangers_configuration_runs_nothing(train: Verb, tmp_path: Path) -> None:
+    folder = train(*TINY, "max_steps=2")
+    file = folder / "config.yaml"
+    file.write_text(file.read_text().replace("ganexp.losses.NonSaturating", "os.getcwd"))
+    with pytest.raises(UserError, match=r"wants to run os\.getcwd.*trust=true"):
+        read_run(str(folder), trust=False)
+
+
+def test_divergence_is_told_and_the_last_good_checkpoint_stays(
+    train: Verb, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = train(*TINY, "optim=sgd", "loss=lsgan", "epochs=1")
+    last = folder / "checkpoints/last.pt"
+    good = last.read_bytes()
+    cfg = folder / "config.yaml"
+    cfg.write_text(cfg.read_text().replace("lr: 0.01", "lr: 1.0e+30"))
+    with pytest.raises(SystemExit) as ended:
+        train(f"resume={folder}", "epochs=2")
+    assert ended.value.code == Diverged.status
+    assert re.search(r"(is nan|is inf|is -inf) after .* images: the run diverged", capfd.readouterr().err)
+    assert receipt(folder)["status"] == "diverged" and last.read_bytes() == good
+    assert "the run diverged" in (folder / "train.log").read_text()
+
+
+def test_a_sweep_goes_on_when_a_member_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from ganexp import cli
+
+    monkeypatch.setattr(cli, "_FAILED", [])
+    with pytest.raises(SystemExit) as ended:
+        verb(monkeypatch, tmp_path, "train", "-m", "data.resolution=33,16", "max_steps=1", "name=s")
+    assert ended.value.code == 1
+    assert "1 of the sweep's runs failed: resolution-33" in capfd.readouterr().err
+    assert [path.name for path in (tmp_path / "outputs/s").iterdir() if path.is_dir()] == ["resolution-16"]
+
+
+def test_killed_and_resumed_in_processes_of_their_own(tmp_path: Path) -> None:
+    """SIGKILL in mid-epoch, then the same command again: the same bits as a run left alone."""
+    arguments = ["train", *TINY, "epochs=60", "loss=wgan_gp", "device=cpu"]
+    assert command(tmp_path, *arguments, "name=whole").returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ganexp", *arguments, "name=cut"], cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
+    (whole,) = (tmp_path / "outputs/whole").iterdir()
+    cut = tmp_path / "outputs/cut" / whole.name
+    deadline = time.monotonic() + 120
+    while not (cut / "samples/epoch_0005.png").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert receipt(cut)["status"] == "running" and len(metrics(cut)) < 60
+    assert command(tmp_path, *arguments, "name=cut").returncode == 0
+    assert_same(whole, cut)
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ganexp", "train", *TINY, "epochs=100000", "name=run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("outputs/run/*/checkpoints/last.pt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    told, errors = process.communicate(timeout=60)
+    (folder,) = (tmp_path / "outputs/run").iterdir()
+    assert process.returncode == 130
+    assert f"interrupted: resume={folder} goes on" in told and "Traceback" not in errors
+    assert receipt(folder)["status"] == "interrupted"
