@@ -29,7 +29,7 @@ class Loss(Protocol):
     def output(self, logits: Tensor) -> Tensor: ...
 
 
-class _Logistic:
+class Logistic:
     """The discriminator of the first GAN: the logits are of the probability that an image is real."""
 
     needs_real: ClassVar[bool] = False
@@ -43,7 +43,7 @@ class _Logistic:
         return torch.sigmoid(logits)
 
 
-class NonSaturating(_Logistic):
+class NonSaturating(Logistic):
     """Goodfellow et al. 2014, section 3: the generator maximises log D(G(z))."""
 
     def g(self, *, real: Tensor | None, fake: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class NonSaturating(_Logistic):
         return softplus(-fake).mean()
 
 
-class Minimax(_Logistic):
+class Minimax(Logistic):
     """Goodfellow et al. 2014, equation 1: the generator minimises what the discriminator maximises."""
 
     def g(self, *, real: Tensor | None, fake: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Minimax(_Logistic):
         return -softplus(fake).mean()
 
 
-class _Score:
+class Score:
     """A critic whose output is a score, not the logit of a probability."""
 
     needs_real: ClassVar[bool] = False
@@ -70,7 +70,7 @@ class _Score:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeastSquares(_Score):
+class LeastSquares(Score):
     """Mao et al. 2017, equation 2: fakes should score ``a``, real images ``b``; the generator aims at ``c``."""
 
     a: float
@@ -86,7 +86,7 @@ class LeastSquares(_Score):
         return 0.5 * (fake - self.c).square().mean()
 
 
-class Wasserstein(_Score):
+class Wasserstein(Score):
     """Arjovsky et al. 2017, Algorithm 1. The critic has to be Lipschitz: by ``game.clip`` or a penalty."""
 
     def d(self, *, real: Tensor, fake: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class Wasserstein(_Score):
         return -fake.mean()
 
 
-class Hinge(_Score):
+class Hinge(Score):
     """Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17."""
 
     def d(self, *, real: Tensor, fake: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class Hinge(_Score):
         return -fake.mean()
 
 
-class RelativisticPairing(_Score):
+class RelativisticPairing(Score):
     """Jolicoeur-Martineau 2019, RpGAN: how much more real is this real image than that fake one?
 
     Real and fake logits are paired by their place in the batch, both drawn independently.
