@@ -58,12 +58,16 @@ def verb(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, *overrides: s
     run_verb(name, list(overrides), f"ganexp {name}")
 
 
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+"""Of every process that a test starts: another number of threads adds up in another order."""
+
+
 def command(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """``python -m ganexp`` in a process of its own, from ``folder``."""
     return subprocess.run(
         [sys.executable, "-m", "ganexp", *arguments],
         cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        env=ENVIRONMENT | environment,
         capture_output=True,
         text=True,
         timeout=300,

@@ -170,3 +170,8 @@ def test_penalties_are_float32_under_autocast() -> None:
         value = R1(weight=1.0, every=1)(lambda x: critic(x).squeeze(1), REAL, FAKE)
     assert value.dtype == torch.float32
     assert value.item() == pytest.approx(0.5 * critic.weight.square().sum().item(), rel=1e-6)
+
+
+def test_samples_of_half_precision_are_widened_first() -> None:
+    value = R2(weight=2.0, every=1)(linear, REAL.bfloat16(), FAKE.bfloat16())
+    assert value.dtype == torch.float32 and value.item() == pytest.approx(1)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TINY, Verb, command, verb
+from conftest import ENVIRONMENT, TINY, Verb, command, verb
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -309,7 +309,10 @@ def test_killed_and_resumed_in_processes_of_their_own(tmp_path: Path) -> None:
     arguments = ["train", *TINY, "epochs=60", "loss=wgan_gp", "device=cpu"]
     assert command(tmp_path, *arguments, "name=whole").returncode == 0
     process = subprocess.Popen(
-        [sys.executable, "-m", "ganexp", *arguments, "name=cut"], cwd=tmp_path, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "ganexp", *arguments, "name=cut"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
     )
     (whole,) = (tmp_path / "outputs/whole").iterdir()
     cut = tmp_path / "outputs/cut" / whole.name
@@ -327,6 +330,7 @@ def test_interrupted(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "ganexp", "train", *TINY, "epochs=100000", "name=run"],
         cwd=tmp_path,
+        env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
