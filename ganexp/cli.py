@@ -88,6 +88,8 @@ def _train(cfg: "DictConfig") -> None:
     hydra_cfg = HydraConfig.get()
     settled = settle_train(cfg, list(hydra_cfg.overrides.task))
     folder = Path(hydra_cfg.runtime.output_dir)
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())  # as a person would type it
     choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
     try:
         from ganexp.train import train

@@ -57,5 +57,5 @@ def closing(folder: Path, progress: Progress) -> str:
     minutes, seconds = divmod(round(progress.seconds), 60)
     return (
         f"finished {progress.images:,} images in {minutes} min {seconds} s: {folder} "
-        f"(samples/ has the grids; tensorboard --logdir {folder.parent.parent.name})"
+        f"(samples/ has the grids; tensorboard --logdir {folder.parent.parent})"
     )

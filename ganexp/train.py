@@ -43,7 +43,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
     state = State(game, ema, optimisers, progress, device)
     deck = Deck(data, cfg.batch_size, cfg.seed, device)
     steps = _length(cfg, len(deck))
-    labels, columns = game.grid_labels(game.preview)
+    labels, columns = game.grid_labels(game.preview(source.overview))
     preview = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
     meter = Meter()
 

@@ -94,7 +94,10 @@ def test_the_folder_says_what_happened(train: Verb, capfd: pytest.CaptureFixture
     for number in (1, 2):
         assert Image.open(folder / f"samples/epoch_{number:04d}.png").size == (8 * 80 + 16, 8 * 80 + 16)
     told = capfd.readouterr().out
-    assert str(folder) in told.splitlines()[-1] and "tensorboard --logdir outputs" in told.splitlines()[-1]
+    assert (
+        f"outputs/run/{folder.name} " in told.splitlines()[-1]
+        and "tensorboard --logdir outputs" in told.splitlines()[-1]
+    )
     log = [line.split(" ", 2)[2] for line in (folder / "train.log").read_text().splitlines()]
     assert log == told.splitlines()
 
@@ -342,5 +345,5 @@ def test_interrupted(tmp_path: Path) -> None:
     told, errors = process.communicate(timeout=60)
     (folder,) = (tmp_path / "outputs/run").iterdir()
     assert process.returncode == 130
-    assert f"interrupted: resume={folder} goes on" in told and "Traceback" not in errors
+    assert f"interrupted: resume=outputs/run/{folder.name} goes on" in told and "Traceback" not in errors
     assert receipt(folder)["status"] == "interrupted"

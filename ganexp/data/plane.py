@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,8 @@ class Plane(Source):
 
     sigma: Positive
     count: Count
+
+    overview: ClassVar[int] = 1000
 
     @property
     def centres(self) -> np.ndarray:

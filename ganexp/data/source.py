@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -41,6 +42,9 @@ class Source:
     bounded: bool
     """Whether every value lies in [-1, 1] (images do)."""
     classes: Count
+
+    overview: ClassVar[int] = 64
+    """How many samples make a picture that shows what a generator does."""
 
     def load(self) -> Arrays:
         """Reads the data set. Raises UserError, one line, where it is missing, damaged or too small."""

@@ -33,10 +33,9 @@ class CGAN(GAN):
         (z,) = super().inputs(labels, rng)
         return z, torch.tensor(labels, dtype=torch.int64)
 
-    @property
-    def preview(self) -> int:  # type: ignore[override]
-        """Ten samples for each class, up to a picture that can be looked at."""
-        return 10 * min(self.generator.classes, _MOST_ROWS)
+    def preview(self, count: int) -> int:
+        rows = min(self.generator.classes, _MOST_ROWS)
+        return rows * -(-count // rows)
 
     def grid_labels(self, count: int) -> tuple[list[int], int]:
         """One row per class, as many columns as that takes."""

@@ -50,8 +50,9 @@ class Game(nn.Module):
         """
         raise NotImplementedError
 
-    preview: int = 64
-    """How many samples an overview of the run shows."""
+    def preview(self, count: int) -> int:
+        """How many samples an overview of about ``count`` needs to be a full grid."""
+        return count
 
     def grid_labels(self, count: int) -> tuple[list[int], int]:
         """The labels of ``count`` samples in a grid, row by row, and how many make a row."""
