@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from ganexp import __version__
+from ganexp.checkpoint import Progress
 
 Status = Literal["running", "finished", "interrupted", "failed", "diverged"]
 
@@ -22,8 +24,9 @@ class Receipt:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.content: dict[str, Any] = {}
-        if file.is_file():  # a resumed run goes on with its own
-            self.content = json.loads(file.read_text(encoding="utf-8"))
+        if file.is_file():  # a resumed run goes on with its own; a damaged one is written anew
+            with suppress(ValueError):
+                self.content = json.loads(file.read_text(encoding="utf-8"))
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Notes that a process has begun to work on the run, and with what."""
@@ -41,9 +44,15 @@ class Receipt:
         }
         self._write()
 
-    def end(self, status: Status, facts: dict[str, Any]) -> None:
-        """Notes how it ended."""
-        self.content |= {"status": status, "end": _now(), **facts}
+    def end(self, status: Status, progress: Progress) -> None:
+        """Notes how it ended, and how fast it was: real images over the seconds spent training."""
+        self.content |= {
+            "status": status,
+            "end": _now(),
+            "images": progress.images,
+            "seconds": round(progress.seconds, 1),
+            "images_per_second": round(progress.images / progress.seconds, 1) if progress.seconds else None,
+        }
         self._write()
 
     def _write(self) -> None:

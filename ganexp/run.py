@@ -41,6 +41,7 @@ class Run:
         self._choices = choices
         self._cfg = cfg
         self._board: Board | None = None
+        self._state: State
 
     def restore(self, state: State) -> None:
         """Takes the last checkpoint, if there is one."""
@@ -49,6 +50,7 @@ class Run:
 
     def begin(self, state: State, facts: dict[str, Any]) -> None:
         """Opens what is written to, cut back to where ``state`` stands; ``facts`` go into the receipt."""
+        self._state = state
         self._keep_metrics(state.progress.images)
         self._board = Board(self.folder, state.progress.images)
         if state.progress.images == 0:
@@ -85,9 +87,8 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         status = _status(kind)
-        if self.receipt.content:  # a mistake found before begin() leaves an earlier receipt as it was
-            self.receipt.end(status, {})
-        if self._board is not None:
+        if self._board is not None:  # what ends before begin() leaves the receipt as it was
+            self.receipt.end(status, self._state.progress)
             if status == "finished":
                 self._board.finish()
             self._board.close()
