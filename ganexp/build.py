@@ -1,6 +1,7 @@
 """From a checked configuration to the objects it names."""
 
 from collections.abc import Callable
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -10,20 +11,26 @@ from ganexp.errors import UserError
 from ganexp.games.game import Game
 
 
+def build(node: DictConfig) -> Any:
+    """The object that a node's ``_target_`` and settings name, with plain lists and dicts for its settings."""
+    return instantiate(node, _convert_="all")
+
+
 def build_game(cfg: DictConfig) -> Game:
     """Networks, loss and penalties, joined by the game. Raises UserError where they do not go together."""
-    discriminator = instantiate(cfg.arch.discriminator)
-    penalties = {name: instantiate(node) for name, node in cfg.penalties.items()}
+    discriminator = build(cfg.arch.discriminator)
+    penalties = {name: build(node) for name, node in cfg.penalties.items()}
     if penalties and _mixes_samples(discriminator):
         raise UserError(
             f"penalties.{next(iter(penalties))} takes each sample's own gradient, which batch norm mixes: "
             "set arch.discriminator.norm=none or layer"
         )
-    make_game: Callable[..., Game] = instantiate(cfg.game, _partial_=True)  # objects never enter the config
+    # Objects never enter the configuration, which would turn dataclasses into nodes: the game is made last.
+    make_game: Callable[..., Game] = instantiate(cfg.game, _partial_=True, _convert_="all")
     return make_game(
-        generator=instantiate(cfg.arch.generator),
+        generator=build(cfg.arch.generator),
         discriminator=discriminator,
-        loss=instantiate(cfg.loss),
+        loss=build(cfg.loss),
         penalties=penalties,
     )
 

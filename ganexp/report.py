@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from ganexp import __version__
 from ganexp.checkpoint import Progress
-from ganexp.data.source import Arrays
+from ganexp.data.arrays import Arrays
 from ganexp.games.game import Game
 from ganexp.nets.layers import count_weights
 from ganexp.receipt import device_name

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ganexp.build import build_game
+from ganexp.build import build, build_game
 from ganexp.checkpoint import Progress, State
 from ganexp.data.batches import Batch, Deck, seed_for
 from ganexp.data.source import Source
+from ganexp.data.store import store
 from ganexp.ema import EMA
 from ganexp.errors import Diverged
 from ganexp.games.game import Game
@@ -30,18 +30,19 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
     ``choices``: the configuration groups' choices, for people to read. Raises UserError for what the user
     can mend, Diverged if a loss stops being finite.
     """
-    device: torch.device = instantiate(cfg.device)
-    source: Source = instantiate(cfg.data)
+    device: torch.device = build(cfg.device)
+    source: Source = build(cfg.data)
     data = source.load()
     torch.manual_seed(cfg.seed)
     game = build_game(cfg).to(device).to(memory_format=torch.channels_last)
-    optim = instantiate(cfg.optim)
+    optim = build(cfg.optim)
     optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
-    rates = Rates(optimisers, instantiate(cfg.schedule))
+    rates = Rates(optimisers, build(cfg.schedule))
     ema = EMA(game.generator, cfg.ema.halflife, cfg.ema.rampup)
     progress = Progress()
     state = State(game, ema, optimisers, progress, device)
-    deck = Deck(data, cfg.batch_size, cfg.seed, device)
+    samples = store(data.samples, device)
+    deck = Deck(data, cfg.batch_size, cfg.seed, samples, mirror=source.mirror)
     steps = _length(cfg, len(deck))
     labels, columns = game.grid_labels(game.preview(source.overview))
     preview = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))

@@ -21,6 +21,13 @@ torch.set_num_threads(1)  # tiny networks, on machines that do other things too
 TINY = ["arch=mlp", "arch.generator.widths=[16]", "arch.discriminator.widths=[16]", "data.resolution=8"]
 """A run that takes no time, where the networks are not the point."""
 
+
+@pytest.fixture(scope="session", autouse=True)
+def a_cache_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or fills the cache of whoever runs the tests."""
+    ENVIRONMENT["GANEXP_CACHE"] = os.environ["GANEXP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 Verb = Callable[..., Path]
 
 

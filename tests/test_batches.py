@@ -1,17 +1,21 @@
 """Batches are exact: every image once an epoch, an order of seed and position alone, no batch cut short."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
-from ganexp.data.batches import Deck, to_network
-from ganexp.data.source import Arrays
+from ganexp.data.arrays import Arrays
+from ganexp.data.batches import Deck, mirrored, to_network
+from ganexp.data.store import OnDisk, Resident, free_memory, store
 
 CPU = torch.device("cpu")
 
 
-def deck(count: int = 10, batch_size: int = 4, seed: int = 0) -> Deck:
+def deck(count: int = 10, batch_size: int = 4, seed: int = 0, rank: int = 0, world: int = 1) -> Deck:
     points = np.arange(count, dtype=np.float32)[:, None].repeat(2, 1)
-    return Deck(Arrays(points, np.arange(count), ("all",)), batch_size, seed, CPU)
+    arrays = Arrays(points, np.arange(count), ("all",))
+    return Deck(arrays, batch_size, seed, Resident(points, CPU), rank=rank, world=world)
 
 
 def stream(source: Deck, images: int, start: int = 0) -> list[int]:
@@ -62,3 +66,43 @@ def test_uint8_becomes_minus_one_to_one() -> None:
     values = to_network(images).flatten()
     assert values.dtype == torch.float32
     torch.testing.assert_close(values, torch.tensor([-1.0, 1.0, -1 / 255, 1 / 255]))
+
+
+def test_ranks_share_each_batch_without_overlap() -> None:
+    whole = [batch.y.tolist() for batch in deck(batch_size=6).epoch(0)]
+    parts = [
+        [batch.y.tolist() for batch in deck(batch_size=6, rank=rank, world=3).epoch(0)] for rank in range(3)
+    ]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert [len(share) for share in shares] == [2, 2, 2]
+        assert sorted(label for share in shares for label in share) == sorted(batch)
+
+
+def test_reading_ahead_from_disk_gives_the_same_batches(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(256, size=(50, 1, 4, 4), dtype=np.uint8)
+    np.save(tmp_path / "samples.npy", images)
+    arrays = Arrays(np.load(tmp_path / "samples.npy", mmap_mode="r"), np.arange(50), ("all",))
+    held = Deck(arrays, 8, 0, Resident(arrays.samples, CPU))
+    streamed = Deck(arrays, 8, 0, OnDisk(arrays.samples, CPU))
+    for start in (0, 24, 48):
+        one, two = list(held.epoch(start)), list(streamed.epoch(start))
+        assert len(one) == len(two) > 0
+        for a, b in zip(one, two, strict=True):
+            assert torch.equal(a.x, b.x) and torch.equal(a.y, b.y)
+
+
+def test_what_does_not_fit_stays_on_disk(tmp_path: Path) -> None:
+    np.save(tmp_path / "samples.npy", np.zeros((4, 1, 2, 2), np.uint8))
+    samples = np.load(tmp_path / "samples.npy", mmap_mode="r")
+    assert isinstance(store(samples, CPU), Resident)
+    assert isinstance(store(samples, CPU, share=0.0), OnDisk)
+    assert 2**20 < free_memory() < 2**50
+
+
+def test_mirroring_flips_half_of_the_images_left_to_right() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(400, 3, 4, 4)
+    flipped = mirrored(x)
+    same = (flipped == x).flatten(1).all(1)
+    turned = (flipped == x.flip(-1)).flatten(1).all(1)
+    assert (same ^ turned).all() and 150 < int(same.sum()) < 250

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import composed
-from hydra.utils import instantiate
 from PIL import Image
 
+from ganexp.build import build
 from ganexp.data import cifar10, download
-from ganexp.data.decode import decode
-from ganexp.data.source import Arrays, Source, to_uint8
+from ganexp.data.arrays import Arrays
+from ganexp.data.decode import Recipe
+from ganexp.data.decode import decode as decode_one
+from ganexp.data.source import Source, to_uint8
 from ganexp.errors import UserError
 
 
 def load(*overrides: str) -> Arrays:
-    source: Source = instantiate(composed(*overrides).data)
+    source: Source = build(composed(*overrides).data)
     return source.load()
 
 
@@ -28,6 +30,10 @@ def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, kind, **options)
     return stream.getvalue()
+
+
+def decode(raw: bytes, name: str, channels: int, resolution: int) -> np.ndarray:
+    return decode_one(raw, name, Recipe(channels, resolution, "centre"))
 
 
 def flat(value: int, side: int = 20) -> bytes:
@@ -46,7 +52,7 @@ def test_digits() -> None:
 
 @pytest.mark.parametrize(("name", "modes", "spread"), [("ring", 8, 0.01), ("grid", 25, 0.05)])
 def test_the_plane(name: str, modes: int, spread: float) -> None:
-    source = instantiate(composed(f"data={name}").data)
+    source = build(composed(f"data={name}").data)
     points = source.load()
     assert points.samples.shape == (100_000, 2) and points.samples.dtype == np.float32
     assert len(np.unique(points.labels)) == modes == len(points.classes)
@@ -56,7 +62,7 @@ def test_the_plane(name: str, modes: int, spread: float) -> None:
 
 
 def test_the_true_density_integrates_to_one() -> None:
-    source = instantiate(composed("data=grid").data)
+    source = build(composed("data=grid").data)
     axis = np.arange(-6, 6, 0.02)
     lattice = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
     assert source.density(lattice).sum() * 0.02**2 == pytest.approx(1, rel=1e-3)
@@ -256,7 +262,9 @@ def test_a_flat_folder_is_one_class_and_grey_if_asked(tmp_path: Path) -> None:
 
 def test_an_image_smaller_than_asked_is_named(tmp_path: Path) -> None:
     make_folder(tmp_path)
-    with pytest.raises(UserError, match=r"data\.resolution=32: cat/0\.png is only 20 x 20"):
+    with pytest.raises(
+        UserError, match=r"6 of 6 images.*cat/0\.png is only 20 x 20, smaller than data\.resolution=32"
+    ):
         load("data=folder", f"data.root={tmp_path}", "data.resolution=32")
 
 
@@ -264,7 +272,7 @@ def test_an_image_smaller_than_asked_is_named(tmp_path: Path) -> None:
 def test_a_damaged_image_is_named(tmp_path: Path, damage: bytes) -> None:
     make_folder(tmp_path)
     (tmp_path / "dog/1.png").write_bytes(damage)
-    with pytest.raises(UserError, match=r"dog/1\.png is no readable image"):
+    with pytest.raises(UserError, match=r"1 of 6 images.*dog/1\.png is no readable image.*data\.on_error=skip"):
         load("data=folder", f"data.root={tmp_path}")
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, Shape, Whole
-from ganexp.data.source import Arrays, Images
+from ganexp.data.arrays import Arrays
+from ganexp.data.source import Images
 from ganexp.losses import Score
 from ganexp.nets.layers import LatentNet
 

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import composed
-from hydra.utils import instantiate
 from torch import nn
 
-from ganexp.build import build_game
+from ganexp.build import build, build_game
 from ganexp.cli import conf_folder
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
@@ -25,7 +24,7 @@ def parts(*overrides: str) -> tuple[Game, dict[str, torch.optim.Optimizer], Batc
     cfg = composed(*SMALL, *overrides)
     torch.manual_seed(0)
     game = build_game(cfg)
-    optim = instantiate(cfg.optim)
+    optim = build(cfg.optim)
     optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
     return game, optimisers, Batch(torch.rand(6, 1, 8, 8) * 2 - 1, torch.arange(6))
 

@@ -3,16 +3,16 @@
 import pytest
 import torch
 from conftest import composed
-from hydra.utils import instantiate
 from torch import nn
 
+from ganexp.build import build
 from ganexp.optim import Constant, Cosine, Linear, Rates
 
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
 def test_each_optimiser_takes_a_step_at_its_rate(name: str) -> None:
     cfg = composed(f"optim={name}", "optim.lr=0.125", "optim.ttur=4")
-    optim = instantiate(cfg.optim)
+    optim = build(cfg.optim)
     net = nn.Linear(2, 1)
     assert optim(net.parameters(), "g").param_groups[0]["lr"] == 0.125
     critic = optim(net.parameters(), "d")
@@ -24,7 +24,7 @@ def test_each_optimiser_takes_a_step_at_its_rate(name: str) -> None:
 
 
 def test_adams_settings_arrive() -> None:
-    group = instantiate(composed("loss=wgan_gp").optim)(nn.Linear(1, 1).parameters(), "d").param_groups[0]
+    group = build(composed("loss=wgan_gp").optim)(nn.Linear(1, 1).parameters(), "d").param_groups[0]
     assert (group["lr"], group["betas"]) == (1e-4, (0.0, 0.9))
 
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from ganexp.build import build_game
+from ganexp.build import build, build_game
 from ganexp.checkpoint import load_averaged
 from ganexp.config.settle import read_run
 from ganexp.data.batches import seed_for
@@ -21,8 +20,8 @@ def sample(cfg: DictConfig) -> None:
     """Writes what ``conf/sample.yaml`` describes and says where. Raises UserError."""
     folder = Path(cfg.run).expanduser()
     run = read_run(cfg.run, trust=cfg.trust)
-    device = instantiate(cfg.device)
-    source: Source = instantiate(run.data)
+    device = build(cfg.device)
+    source: Source = build(run.data)
     game = build_game(run)
     labels, columns = game.grid_labels(cfg.n)
     if cfg.label is not None:

@@ -6,6 +6,7 @@
 | ``${run_folder:}`` | ``outputs/<name>/<overrides>``, or the folder that ``resume`` names |
 | ``${overrides_name:}`` | the overrides as a folder name: ``loss-wgan_gp+seed-1`` |
 | ``${critic_norm:${penalties},batch}`` | the critic's norm: ``none`` as soon as there is a penalty |
+| ``${two_if:attribute}`` | the classes of a set that an attribute divides: 2, or 1 without one |
 | ``${folder_resolution:path}`` | the largest power of two, 64 at most, that the images of a folder fill |
 | ``${folder_classes:path,split}`` | how many classes its sub-folders make |
 """
@@ -34,6 +35,7 @@ def register() -> None:
         "run_folder": _run_folder,
         "overrides_name": lambda *, _root_: overrides_name(_root_.hydra.overrides.task),
         "critic_norm": lambda penalties, norm: "none" if penalties else norm,
+        "two_if": lambda attribute: 1 if attribute is None else 2,
         "folder_resolution": _folder_resolution,
         "folder_classes": _folder_classes,
     }

@@ -6,13 +6,17 @@ the next), and the number of images seen is the whole state.
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ganexp.data.source import Arrays
+from ganexp.data.arrays import Arrays
+from ganexp.data.store import Store
 
 
 class Batch(NamedTuple):
@@ -39,28 +43,74 @@ def to_network(samples: Tensor) -> Tensor:
 
 
 class Deck:
-    """A data set on a device, dealt in batches."""
+    """A data set, dealt in batches on a device.
 
-    def __init__(self, arrays: Arrays, batch_size: int, seed: int, device: torch.device) -> None:
-        self.samples = torch.from_numpy(arrays.samples).to(device)
-        self.labels = torch.from_numpy(arrays.labels).to(device)
+    ``batch_size`` counts the images of a step on all of ``world`` processes together; each takes every
+    ``world``-th of them, beginning with its ``rank``, so that none is dealt twice.
+    """
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        batch_size: int,
+        seed: int,
+        samples: Store,
+        *,
+        mirror: bool = False,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         self.batch_size = batch_size
-        self.seed = seed
+        self._count = len(arrays.samples)
+        self._labels = torch.from_numpy(arrays.labels)
+        self._seed = seed
+        self._samples = samples
+        self._mirror = mirror
+        self._part = slice(rank, None, world)
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return self._count
 
     def epoch(self, images: int) -> Iterator[Batch]:
         """The batches from the position ``images`` to the end of the epoch that it lies in."""
+        pieces = (rows[self._part] for rows in self._rows(images))
+        for samples, rows in _ahead(self._samples, pieces):
+            x = to_network(samples)
+            if self._mirror:
+                x = mirrored(x)
+            yield Batch(x, self._labels[rows].to(x.device))
+
+    def _rows(self, images: int) -> Iterator[Tensor]:
+        """The row numbers of each batch."""
         end = (images // len(self) + 1) * len(self)
         order, first = self._order(images // len(self)), images // len(self) * len(self)
         while images < end:
             while len(order) < images + self.batch_size - first:
                 order = torch.cat([order, self._order((first + len(order)) // len(self))])
-            indices = order[images - first : images - first + self.batch_size].to(self.samples.device)
-            yield Batch(to_network(self.samples[indices]), self.labels[indices])
+            yield order[images - first : images - first + self.batch_size]
             images += self.batch_size
 
     def _order(self, epoch: int) -> Tensor:
-        rng = torch.Generator().manual_seed(seed_for(self.seed, f"order of epoch {epoch}"))
+        rng = torch.Generator().manual_seed(seed_for(self._seed, f"order of epoch {epoch}"))
         return torch.randperm(len(self), generator=rng)
+
+
+def mirrored(x: Tensor) -> Tensor:
+    """Images [N, C, H, W], each flipped left to right with probability 1/2."""
+    flip = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
+    return torch.where(flip, x.flip(-1), x)
+
+
+def _ahead(samples: Store, pieces: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Samples and their rows, in order; a thread fetches them early where fetching takes time."""
+    if not samples.ahead:
+        for rows in pieces:
+            yield samples.take(rows), rows
+        return
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque((thread.submit(samples.take, rows), rows) for rows in islice(pieces, samples.ahead))
+        while waiting:
+            fetched, rows = waiting.popleft()
+            for following in islice(pieces, 1):
+                waiting.append((thread.submit(samples.take, following), following))
+            yield fetched.result(), rows

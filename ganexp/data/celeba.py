@@ -6,25 +6,26 @@ from typing import Literal
 
 import numpy as np
 
-from ganexp.data.decode import decode_all
 from ganexp.data.download import fetch
-from ganexp.data.source import Arrays, Images
+from ganexp.data.source import ImageFiles, Listing
 from ganexp.data.tree import Tree
-from ganexp.errors import UserError
+from ganexp.errors import UserError, suggest
 
 _IMAGES = "img_align_celeba"
 _PARTITION = "list_eval_partition.txt"
+_ATTRIBUTES = "list_attr_celeba.txt"
 _SPLITS = {"train": "0", "valid": "1", "test": "2"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class CelebA(Images):
-    """Faces, cropped to the centre square and resized; one class."""
+class CelebA(ImageFiles):
+    """Faces; one class, or two by an attribute: without it (0) and with it (1)."""
 
     root: str
     split: Literal["train", "valid", "test", "all"]
+    attribute: str | None
 
-    def load(self) -> Arrays:
+    def listing(self) -> Listing:
         root = Path(self.root)
         folder, archive = root / _IMAGES, root / f"{_IMAGES}.zip"
         if not folder.is_dir() and not archive.is_file():
@@ -34,19 +35,38 @@ class CelebA(Images):
         names = tree.names if self.split == "all" else self._members(tree.names)
         if not names:
             raise UserError(f"data.split={self.split}: no image in {tree.root} belongs to it")
-        images = decode_all(tree, names, self.shape[0], self.resolution)
-        return self.checked(Arrays(images, np.zeros(len(names), np.int64), ("face",)))
+        if self.attribute is None:
+            return Listing(tree, names, np.zeros(len(names), np.int64), ("face",))
+        marks = self._marks(self.attribute)
+        missing = [name for name in names if Path(name).name not in marks]
+        if missing:
+            raise UserError(f"{_ATTRIBUTES} in {self.root} has no line for {missing[0]}")
+        labels = np.array([marks[Path(name).name] for name in names], np.int64)
+        return Listing(tree, names, labels, (f"not {self.attribute}", self.attribute))
 
     def _members(self, names: list[str]) -> list[str]:
         """The images that the partition file gives to the split."""
-        file = Path(self.root) / _PARTITION
-        if not file.is_file():
-            raise UserError(
-                f"data.split={self.split}: put {_PARTITION} into {self.root}, or say data.split=all"
-            )
-        pairs = (line.split() for line in file.read_text(encoding="utf-8").splitlines())
+        text = self._beside(_PARTITION, f"data.split={self.split}", "data.split=all")
+        pairs = (line.split() for line in text.splitlines())
         members = {pair[0] for pair in pairs if len(pair) == 2 and pair[1] == _SPLITS[self.split]}
         return [name for name in names if Path(name).name in members]
+
+    def _marks(self, attribute: str) -> dict[str, bool]:
+        """Whether each image has an attribute: the file's third line on, ``name 1 -1 ...``."""
+        text = self._beside(_ATTRIBUTES, f"data.attribute={attribute}", "data.attribute=null")
+        _, header, *rows = text.splitlines()
+        if attribute not in header.split():
+            raise UserError(
+                f"data.attribute={attribute}: no such attribute; {suggest(attribute, header.split())}"
+            )
+        column = header.split().index(attribute) + 1
+        return {row.split()[0]: row.split()[column] == "1" for row in rows if row.strip()}
+
+    def _beside(self, name: str, wanted: str, instead: str) -> str:
+        file = Path(self.root) / name
+        if not file.is_file():
+            raise UserError(f"{wanted}: put {name} into {self.root}, or say {instead}")
+        return file.read_text(encoding="utf-8")
 
     def _download(self) -> None:
         from torchvision.datasets import CelebA as Published

@@ -7,9 +7,10 @@ from typing import Literal
 
 import numpy as np
 
+from ganexp.data.arrays import Arrays
 from ganexp.data.decode import shrink
 from ganexp.data.download import fetch
-from ganexp.data.source import Arrays, Images
+from ganexp.data.source import ImageArrays
 from ganexp.errors import UserError
 
 _SIDE = 32
@@ -23,13 +24,19 @@ _NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse
 
 
 @dataclass(frozen=True, kw_only=True)
-class CIFAR10(Images):
+class CIFAR10(ImageArrays):
     """32 x 32 colour images of ten things; less than 32 is resized down."""
 
     root: str
     split: Literal["train", "test"]
 
-    def load(self) -> Arrays:
+    def files(self) -> list[Path]:
+        folder, archive = Path(self.root) / _FOLDER, Path(self.root) / _ARCHIVE
+        if not folder.is_dir() and not archive.is_file():
+            fetch("CIFAR-10", f"{_ARCHIVE} or {_FOLDER}/ into {self.root}", self.root, self._download)
+        return [folder / name for name in _FILES[self.split]] if folder.is_dir() else [archive]
+
+    def read(self) -> Arrays:
         self.fits(_SIDE)
         records = np.concatenate([self._records(name) for name in _FILES[self.split]])
         labels = records[:, 0].astype(np.int64)
@@ -39,19 +46,17 @@ class CIFAR10(Images):
         if self.resolution < _SIDE:
             planes = images.transpose(0, 2, 3, 1)
             images = np.stack([shrink(image, self.resolution) for image in planes]).transpose(0, 3, 1, 2)
-        return self.checked(Arrays(np.ascontiguousarray(images), labels, _NAMES))
+        return Arrays(images, labels, _NAMES)
 
     def _records(self, name: str) -> np.ndarray:
-        root = Path(self.root)
-        file, archive = root / _FOLDER / name, root / _ARCHIVE
-        if not file.is_file() and not archive.is_file():
-            fetch("CIFAR-10", f"{_ARCHIVE} or {_FOLDER}/ into {root}", self.root, self._download)
+        folder, archive = Path(self.root) / _FOLDER, Path(self.root) / _ARCHIVE
+        where = folder / name if folder.is_dir() else archive
         try:
-            raw = file.read_bytes() if file.is_file() else _read_member(archive, f"{_FOLDER}/{name}")
+            raw = where.read_bytes() if folder.is_dir() else _member(archive, f"{_FOLDER}/{name}")
         except (OSError, EOFError, KeyError, tarfile.TarError) as error:
-            raise UserError(f"{archive} cannot be read: {error}") from None
+            raise UserError(f"{where} cannot be read: {error}") from None
         if not raw or len(raw) % _RECORD:
-            raise UserError(f"{name} in {root} is damaged: {len(raw)} bytes are no whole number of images")
+            raise UserError(f"{name} in {self.root} is damaged: {len(raw)} bytes are no whole number of images")
         return np.frombuffer(raw, np.uint8).reshape(-1, _RECORD)
 
     def _download(self) -> None:
@@ -60,7 +65,7 @@ class CIFAR10(Images):
         download_url(_URL, self.root, md5=_MD5)
 
 
-def _read_member(archive: Path, name: str) -> bytes:
+def _member(archive: Path, name: str) -> bytes:
     """One file of the archive, read in place: nothing is unpacked, no name in it becomes a path."""
     with tarfile.open(archive) as tar:
         member = tar.extractfile(name)

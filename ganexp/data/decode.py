@@ -1,39 +1,60 @@
-"""From encoded images to square uint8 arrays: upright, without alpha, cropped to the centre, antialiased."""
+"""From one encoded image to a square uint8 array: upright, without alpha, cropped, antialiased."""
 
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
-from ganexp.data.tree import Tree
 from ganexp.errors import UserError
 
 _DEEP = ("I", "I;16", "I;16B", "I;16L")  # grey of 16 bits
+_SQUARE: dict[str, Callable[..., Image.Image]] = {"centre": ImageOps.fit, "none": Image.Image.resize}
 
 
-def decode_all(tree: Tree, names: Sequence[str], channels: int, resolution: int) -> np.ndarray:
-    """The named images as [N, channels, resolution, resolution] uint8. Raises UserError that names a file."""
-    images = np.empty((len(names), channels, resolution, resolution), np.uint8)
-    for index, name in enumerate(tqdm(names, "reading images", delay=2, disable=None, leave=False)):
-        images[index] = decode(tree.read(name), name, channels, resolution)
-    return images
+class Recipe(NamedTuple):
+    """What is made of every image: channels (1 or 3), the side in pixels, how it becomes square.
+
+    ``centre`` cuts the largest square out of the middle, ``none`` keeps everything and squeezes it.
+    """
+
+    channels: int
+    resolution: int
+    crop: Literal["centre", "none"]
 
 
-def decode(raw: bytes, name: str, channels: int, resolution: int) -> np.ndarray:
-    """One image as [channels, resolution, resolution] uint8. Raises UserError that names it."""
+def decode(raw: bytes, name: str, recipe: Recipe) -> np.ndarray:
+    """One image as [channels, resolution, resolution] uint8.
+
+    Raises UserError that names it where it is empty, damaged, absurdly large (a decompression bomb) or
+    smaller than the resolution.
+    """
+    if not raw:
+        raise UserError(f"{name} is no readable image: it is empty")
     try:
-        with Image.open(io.BytesIO(raw)) as opened:
-            picture = _plain(ImageOps.exif_transpose(opened), "L" if channels == 1 else "RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{name} is no readable image: {error}") from None
-    if min(picture.size) < resolution:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(raw)) as opened:
+                picture = _plain(ImageOps.exif_transpose(opened), "L" if recipe.channels == 1 else "RGB")
+    except UnidentifiedImageError:
+        raise UserError(f"{name} is no readable image: its format is unknown") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UserError(f"{name} is no readable image: it is absurdly large once unpacked") from None
+    except Exception as error:  # a decoder fed with anything raises anything
+        raise UserError(f"{name} is no readable image: {str(error).splitlines()[0]}") from None
+    if min(picture.size) < recipe.resolution:
         size = f"{picture.width} x {picture.height}"
-        raise UserError(f"data.resolution={resolution}: {name} is only {size}; ask for less or remove it")
-    square = ImageOps.fit(picture, (resolution, resolution), Image.Resampling.BICUBIC)
+        raise UserError(f"{name} is only {size}, smaller than data.resolution={recipe.resolution}")
+    square = _SQUARE[recipe.crop](picture, (recipe.resolution, recipe.resolution), Image.Resampling.BICUBIC)
     array = np.asarray(square)
-    return array[None] if channels == 1 else array.transpose(2, 0, 1)
+    return array[None] if recipe.channels == 1 else array.transpose(2, 0, 1)
+
+
+def shrink(image: np.ndarray, side: int) -> np.ndarray:
+    """An image [H, W] or [H, W, 3] uint8 resized down to side x side, antialiased."""
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def _plain(picture: Image.Image, mode: str) -> Image.Image:
@@ -44,8 +65,3 @@ def _plain(picture: Image.Image, mode: str) -> Image.Image:
         white = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(white, picture.convert("RGBA")).convert(mode)
     return picture.convert(mode)
-
-
-def shrink(image: np.ndarray, side: int) -> np.ndarray:
-    """An image [H, W] or [H, W, 3] uint8 resized down to side x side, antialiased."""
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))

@@ -4,18 +4,24 @@ Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UC
 """
 
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import numpy as np
 from PIL import Image
 
-from ganexp.data.source import Arrays, Images
+from ganexp.data.arrays import Arrays
+from ganexp.data.cache import Draft
+from ganexp.data.source import Images
 
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(Images):
     """8 x 8 pixels of 17 grey levels, enlarged with bicubic interpolation to any resolution."""
 
-    def load(self) -> Arrays:
+    def origin(self) -> str:
+        return f"scikit-learn {version('scikit-learn')}"
+
+    def prepare(self, draft: Draft) -> None:
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
@@ -25,4 +31,4 @@ class Digits(Images):
             grey = Image.fromarray(np.rint(image * (255 / 16)).astype(np.uint8))
             enlarged[index, 0] = np.asarray(grey.resize((side, side), Image.Resampling.BICUBIC))
         names = tuple(str(name) for name in bunch.target_names)
-        return self.checked(Arrays(enlarged, bunch.target.astype(np.int64), names))
+        draft.fill(self.checked(Arrays(enlarged, bunch.target.astype(np.int64), names)))

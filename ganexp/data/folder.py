@@ -1,20 +1,23 @@
 """Any folder or zip of images, nested or flat.
 
-Top folders named train, valid, val and test, and nothing beside them, are splits; below them, or at the
-top, each sub-folder is a class, named by its whole path if it is nested.
+Top folders named train, valid, val and test, and nothing beside them, are splits. Labels come from a
+``dataset.json`` ({"labels": [["a/1.png", 3], ...]}) or a ``labels.csv`` (name,label) beside the images, and
+otherwise from the sub-folders: each is a class, named by its whole path if it is nested.
 """
 
+import csv
 import io
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from ganexp.data.decode import decode_all
-from ganexp.data.source import Arrays, Images
+from ganexp.data.source import ImageFiles, Listing
 from ganexp.data.tree import Tree
 from ganexp.errors import UserError
 
@@ -24,24 +27,30 @@ _USUAL = 64  # more than this is for the user to ask for
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder(Images):
-    """Images cropped to the centre square and resized down to ``resolution``, never up."""
+class Folder(ImageFiles):
+    """Images made square and resized down to ``resolution``, never up."""
 
     root: str
     split: str | None
     channels: Literal[1, 3]
 
-    def load(self) -> Arrays:
-        tree, chosen = _selected(Path(self.root), self.split)
-        classes = class_names(Path(self.root), self.split)
-        images = decode_all(tree, list(chosen), self.channels, self.resolution)
-        labels = np.array([classes.index(_class_of(inner)) for inner in chosen.values()], np.int64)
-        return self.checked(Arrays(images, labels, classes))
+    def listing(self) -> Listing:
+        chosen = _labelled(Path(self.root), self.split)
+        classes = tuple(sorted(set(chosen.labels.values()), key=_in_order))
+        labels = np.array([classes.index(label) for label in chosen.labels.values()], np.int64)
+        return Listing(chosen.tree, list(chosen.labels), labels, classes)
 
 
-def class_names(root: Path, split: str | None) -> tuple[str, ...]:
-    """The names of the classes, sorted. Raises UserError if there is no image."""
-    return tuple(sorted({_class_of(inner) for inner in _selected(root, split)[1].values()}))
+class _Chosen(NamedTuple):
+    """The images of a split, each with the name of its class."""
+
+    tree: Tree
+    labels: Mapping[str, str]
+
+
+def class_names(root: Path, split: str | None) -> set[str]:
+    """The names of the classes. Raises UserError if there is no image."""
+    return set(_labelled(root, split).labels.values())
 
 
 def fitting_resolution(root: Path) -> int:
@@ -52,33 +61,62 @@ def fitting_resolution(root: Path) -> int:
         try:
             with Image.open(io.BytesIO(tree.read(name))) as picture:
                 smallest = min(smallest, *picture.size)
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-            continue  # decoding will name it
+        except Exception:  # whatever a broken image can raise: preparing will name it
+            continue
     return 1 << (smallest.bit_length() - 1)
 
 
-def _selected(root: Path, split: str | None) -> tuple[Tree, dict[str, str]]:
-    """The split's images: each name in the tree, and what is left of it without the split's folder."""
+@lru_cache(maxsize=4)
+def _labelled(root: Path, split: str | None) -> _Chosen:
+    """Worked out once: the classes are counted for the configuration and listed for the data."""
     tree = _tree(root)
     if not tree.names:
         raise UserError(f"{root}: there is no image in it")
+    inner = _of_split(tree, split)
+    written = _written_labels(tree)
+    if written is None:
+        return _Chosen(tree, {name: PurePosixPath(rest).parent.as_posix() for name, rest in inner.items()})
+    missing = [name for name in inner if name not in written]
+    if missing:
+        raise UserError(f"{root}: {missing[0]} has no label in dataset.json or labels.csv")
+    return _Chosen(tree, {name: written[name] for name in inner})
+
+
+def _of_split(tree: Tree, split: str | None) -> dict[str, str]:
+    """The split's images: each name in the tree, and what is left of it without the split's folder."""
     tops = {PurePosixPath(name).parts[0] for name in tree.names}
     if not tops <= _SPLITS:
         if split is not None:
-            raise UserError(f"data.split={split}: {root} has no folders train, valid or test at its top")
-        return tree, {name: name for name in tree.names}
+            raise UserError(f"data.split={split}: {tree.root} has no folders train, valid or test at its top")
+        return {name: name for name in tree.names}
     split = split or ("train" if "train" in tops else None)
     if split is not None and split not in tops:
-        raise UserError(f"data.split={split}: {root} has {', '.join(sorted(tops))}")
+        raise UserError(f"data.split={split}: {tree.root} has {', '.join(sorted(tops))}")
     inner = {name: name.partition("/")[2] for name in tree.names}
-    return tree, {name: rest for name, rest in inner.items() if split is None or name.startswith(f"{split}/")}
+    return {name: rest for name, rest in inner.items() if split is None or name.startswith(f"{split}/")}
 
 
-def _class_of(inner: str) -> str:
-    return PurePosixPath(inner).parent.as_posix()
+def _written_labels(tree: Tree) -> dict[str, str] | None:
+    """The labels that a file beside the images gives, as text; None if there is no such file."""
+    listed, table = tree.text("dataset.json"), tree.text("labels.csv")
+    try:
+        if listed is not None:
+            pairs = json.loads(listed)["labels"]
+            return None if pairs is None else {str(name): str(label) for name, label in pairs}
+        if table is not None:
+            rows = [row for row in csv.reader(io.StringIO(table)) if row]
+            return {row[0]: row[1] for row in rows}
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        file = "dataset.json" if listed is not None else "labels.csv"
+        raise UserError(f"{file} in {tree.root} cannot be understood: {error!r}") from None
+    return None
+
+
+def _in_order(label: str) -> tuple[bool, int, str]:
+    """Numbers by their value, before words by the alphabet."""
+    return (False, int(label), "") if label.isdecimal() else (True, 0, label)
 
 
 @lru_cache(maxsize=4)
 def _tree(root: Path) -> Tree:
-    """Listed once: the resolution, the classes and the images are asked for one after the other."""
     return Tree(root)

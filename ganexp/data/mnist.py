@@ -7,9 +7,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from ganexp.data.arrays import Arrays
 from ganexp.data.decode import shrink
 from ganexp.data.download import fetch
-from ganexp.data.source import Arrays, Images
+from ganexp.data.source import ImageArrays
 from ganexp.errors import UserError
 
 _SIDE = 28
@@ -17,7 +18,7 @@ _PADDED = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class MNIST(Images):
+class MNIST(ImageArrays):
     """28 x 28 grey images. 32 adds a border of the background's black; less is resized down."""
 
     root: str
@@ -26,32 +27,32 @@ class MNIST(Images):
     dataset: ClassVar[str] = "MNIST"
     names: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
-    def load(self) -> Arrays:
+    def files(self) -> list[Path]:
+        return [self._file("images-idx3-ubyte"), self._file("labels-idx1-ubyte")]
+
+    def read(self) -> Arrays:
         self.fits(_PADDED)
         if _SIDE < self.resolution < _PADDED:
             raise UserError(
                 f"data.resolution={self.resolution}: {self.dataset} comes at {_SIDE}, {_PADDED} or less"
             )
-        images = self._read("images-idx3-ubyte", 3)
-        labels = self._read("labels-idx1-ubyte", 1).astype(np.int64)
+        pixels, numbers = self.files()
+        images, labels = read_idx(pixels, 3), read_idx(numbers, 1).astype(np.int64)
         if len(images) != len(labels):
-            raise UserError(f"{self._folder}: {len(images)} images, but {len(labels)} labels")
+            raise UserError(f"{pixels.parent}: {len(images)} images, but {len(labels)} labels")
         if self.resolution == _PADDED:
             images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
         elif self.resolution < _SIDE:
             images = np.stack([shrink(image, self.resolution) for image in images])
-        return self.checked(Arrays(images[:, None], labels, self.names))
+        return Arrays(images[:, None], labels, self.names)
 
-    @property
-    def _folder(self) -> Path:
-        return Path(self.root) / self.dataset / "raw"
-
-    def _read(self, kind: str, dimensions: int) -> np.ndarray:
+    def _file(self, kind: str) -> Path:
+        folder = Path(self.root) / self.dataset / "raw"
         name = f"{'train' if self.split == 'train' else 't10k'}-{kind}"
-        plain, packed = self._folder / name, self._folder / f"{name}.gz"
+        plain, packed = folder / name, folder / f"{name}.gz"
         if not plain.is_file() and not packed.is_file():
-            fetch(self.dataset, f"{name}.gz into {self._folder}", self.root, self._download)
-        return read_idx(plain if plain.is_file() else packed, dimensions)
+            fetch(self.dataset, f"{name}.gz into {folder}", self.root, self._download)
+        return plain if plain.is_file() else packed
 
     def _download(self) -> None:
         from torchvision import datasets
@@ -80,4 +81,4 @@ def read_idx(file: Path, dimensions: int) -> np.ndarray:
     shape = tuple(int(size) for size in np.frombuffer(raw[4:head], ">u4"))
     if raw[:4] != bytes([0, 0, 8, dimensions]) or len(raw) != head + np.prod(shape):
         raise UserError(f"{file} is damaged: it is not an idx file of {dimensions} dimensions")
-    return np.frombuffer(raw, np.uint8, offset=head).reshape(shape).copy()  # its own, so writable
+    return np.frombuffer(raw, np.uint8, offset=head).reshape(shape)

@@ -2,14 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from PIL import Image
 
 from ganexp.config.ranges import Count, Positive
+from ganexp.data.arrays import Arrays
 from ganexp.data.picture import scatter
-from ganexp.data.source import Arrays, Source
+from ganexp.data.source import Source
 
 _SEED = 20180  # the points are a data set: the same for every run
 
@@ -20,6 +21,7 @@ class Plane(Source):
 
     sigma: Positive
     count: Count
+    mirror: Literal[False]
 
     overview: ClassVar[int] = 1000
 

@@ -1,37 +1,23 @@
-"""What every data set is: arrays of samples and labels, and a way to draw samples as a picture."""
+"""What every data set is: facts known beforehand, arrays to train on, and a way to draw samples."""
 
 import hashlib
-from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from ganexp.config.ranges import Count, Shape
+from ganexp.data import cache
+from ganexp.data.arrays import Arrays
+from ganexp.data.decode import Recipe
 from ganexp.data.picture import tile
+from ganexp.data.prepare import decode_into, drop_rows
+from ganexp.data.tree import Tree
 from ganexp.errors import UserError
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """A data set in memory.
-
-    ``samples`` [N, C, H, W] uint8 for images, [N, D] float32 for points; ``labels`` [N] int64;
-    ``classes``: a name for each label.
-    """
-
-    samples: np.ndarray
-    labels: np.ndarray
-    classes: tuple[str, ...]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of shape, samples, labels and class names: the same data, the same 64 digits."""
-        digest = hashlib.sha256(repr((self.samples.shape, self.samples.dtype.str, self.classes)).encode())
-        digest.update(np.ascontiguousarray(self.samples).data)
-        digest.update(np.ascontiguousarray(self.labels).data)
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +28,14 @@ class Source:
     bounded: bool
     """Whether every value lies in [-1, 1] (images do)."""
     classes: Count
+    mirror: bool
+    """Whether training sees each sample mirrored half of the time."""
 
     overview: ClassVar[int] = 64
     """How many samples make a picture that shows what a generator does."""
 
     def load(self) -> Arrays:
-        """Reads the data set. Raises UserError, one line, where it is missing, damaged or too small."""
+        """The data set. Raises UserError, one line, where it is missing, damaged or too small."""
         raise NotImplementedError
 
     def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
@@ -68,9 +56,30 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Images(Source):
-    """A data set of square images."""
+    """A data set of square images, prepared once and then opened from the cache."""
 
     resolution: Count
+
+    def load(self) -> Arrays:
+        return self.checked(self.entry().open())
+
+    def entry(self) -> cache.Entry:
+        """The prepared set, made first if need be. Raises UserError."""
+        return cache.prepared(type(self).__name__.lower(), self.identity(), self.prepare)
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that a pixel or a label depends on."""
+        apart = {"root", "mirror"}
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
+        return {"settings": settings, "origin": self.origin()}
+
+    def origin(self) -> str:
+        """A fingerprint of what lies on disk, found without reading all of it."""
+        raise NotImplementedError
+
+    def prepare(self, draft: cache.Draft) -> None:
+        """Makes the set. Raises UserError."""
+        raise NotImplementedError
 
     def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
         return tile(to_uint8(samples), columns)
@@ -85,6 +94,70 @@ class Images(Source):
         if self.resolution > most:
             name = type(self).__name__
             raise UserError(f"data.resolution={self.resolution}: {name}'s images are small; {most} is the most")
+
+
+class Listing(NamedTuple):
+    """The files that a set is made of, with a label for each."""
+
+    tree: Tree
+    names: Sequence[str]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFiles(Images):
+    """A data set of one file per image."""
+
+    crop: Literal["centre", "none"]
+    on_error: Literal["raise", "skip"]
+
+    def listing(self) -> Listing:
+        """What to read. Raises UserError."""
+        raise NotImplementedError
+
+    def origin(self) -> str:
+        listing = self.listing()
+        labels = hashlib.sha256(listing.labels.tobytes()).hexdigest()
+        return f"{listing.tree.stamp(listing.names)} {labels} {listing.classes}"
+
+    def prepare(self, draft: cache.Draft) -> None:
+        listing = self.listing()
+        recipe = Recipe(self.shape[0], self.resolution, self.crop)
+        bad = decode_into(draft.samples, listing.tree, listing.names, recipe)
+        draft.labels, draft.classes = listing.labels, listing.classes
+        if not bad:
+            return
+        told = f"{len(bad):,} of {len(listing.names):,} images cannot be used"
+        if self.on_error == "raise" or len(bad) == len(listing.names):
+            wayout = "" if len(bad) == len(listing.names) else "; data.on_error=skip leaves such files out"
+            raise UserError(f"{told}, the first: {bad[0][1]} (in {listing.tree.root}){wayout}")
+        draft.labels = draft.labels[drop_rows(draft.samples, [row for row, _ in bad])]
+        draft.left_out = tuple(reason for _, reason in bad)
+        print("\n".join([f"{told} and are left out:", *draft.left_out]), file=sys.stderr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageArrays(Images):
+    """A data set of a few files that hold all images."""
+
+    def read(self) -> Arrays:
+        """The whole set, in memory. Raises UserError."""
+        raise NotImplementedError
+
+    def files(self) -> list[Path]:
+        """The files that it is read from, fetched first if they are missing. Raises UserError."""
+        raise NotImplementedError
+
+    def origin(self) -> str:
+        try:
+            stats = [(file.name, file.stat()) for file in self.files()]
+        except OSError as error:
+            raise UserError(f"{error.filename} cannot be read: {error.strerror}") from None
+        return repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+
+    def prepare(self, draft: cache.Draft) -> None:
+        draft.fill(self.checked(self.read()))
 
 
 def to_uint8(samples: np.ndarray) -> np.ndarray:

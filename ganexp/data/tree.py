@@ -1,7 +1,9 @@
 """A folder or a zip as a list of image files. Names from a zip are read in place, never used as paths."""
 
+import hashlib
 import os
 import zipfile
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -36,6 +38,28 @@ class Tree:
                 for name in names
             ]
         return sorted(name for name in every if _is_image(name))
+
+    def stamp(self, names: Sequence[str]) -> str:
+        """A fingerprint of some files by name, size and time (in a zip: checksum), without reading them."""
+        digest = hashlib.sha256()
+        for name in names:
+            if self.archive is not None:
+                info = self.archive.getinfo(name)
+                digest.update(repr((name, info.file_size, info.CRC)).encode())
+            else:
+                stat = Path(f"{self.root}/{name}").stat()
+                digest.update(repr((name, stat.st_size, stat.st_mtime_ns)).encode())
+        return digest.hexdigest()
+
+    def text(self, name: str) -> str | None:
+        """A text file beside the images, or None if there is none. Raises UserError."""
+        there = name in self.archive.namelist() if self.archive else (self.root / name).is_file()
+        if not there:
+            return None
+        try:
+            return self.read(name).decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise UserError(f"{name} in {self.root} is not UTF-8 text") from None
 
     def read(self, name: str) -> bytes:
         """The bytes of one image. Raises UserError where they cannot be had."""

@@ -1,0 +1,171 @@
+"""Prepared data sets: decoded once, kept as one array on disk, opened in no time ever after.
+
+    $GANEXP_CACHE/<name>-<key>/
+        samples.npy   [N, C, H, W] uint8
+        labels.npy    [N] int64
+        meta.json     classes, fingerprint, what was left out, which settings made it
+
+The key covers the files (names, sizes, times or checksums) and every setting that changes a pixel. A set is
+written beside and renamed when it is whole, so a killed preparation leaves nothing that looks finished; a
+lock makes two runs that need the same set prepare it once.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from ganexp.data.arrays import Arrays, fingerprint
+from ganexp.errors import UserError
+
+_FORMAT = 1
+_META = "meta.json"
+
+
+def cache_folder() -> Path:
+    """``$GANEXP_CACHE``, or the user's cache folder."""
+    named = os.environ.get("GANEXP_CACHE")
+    return Path(named).expanduser() if named else user_cache_path("ganexp")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One prepared set on disk."""
+
+    folder: Path
+    meta: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(file.stat().st_size for file in self.folder.iterdir())
+
+    def open(self) -> Arrays:
+        """The set, its samples left on disk until they are read."""
+        samples = np.load(self.folder / "samples.npy", mmap_mode="r", allow_pickle=False)
+        labels = np.load(self.folder / "labels.npy", allow_pickle=False)
+        return Arrays(samples, labels, tuple(self.meta["classes"]), self.meta["fingerprint"])
+
+
+@dataclass
+class Draft:
+    """A set that is being prepared: whoever makes it fills ``samples`` and the rest."""
+
+    folder: Path
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def samples(self) -> Path:
+        """Where the array of samples belongs."""
+        return self.folder / "samples.npy"
+
+    def fill(self, arrays: Arrays) -> None:
+        """Takes a set that is in memory already."""
+        np.save(self.samples, arrays.samples, allow_pickle=False)
+        self.labels, self.classes = arrays.labels, arrays.classes
+
+
+def prepared(name: str, identity: dict[str, Any], make: Callable[[Draft], None]) -> Entry:
+    """The cached set of that identity, made first if it is not there. Raises UserError."""
+    key = hashlib.sha256(json.dumps([_FORMAT, PIL.__version__, name, identity], sort_keys=True).encode())
+    folder = cache_folder() / f"{name}-{key.hexdigest()[:16]}"
+    found = _entry(folder)
+    if found is None:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with _alone(folder):
+                if _entry(folder) is None:  # another run may have made it meanwhile
+                    _make(folder, name, identity, make)
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(
+                f"{folder.parent} cannot be written ({reason}): set GANEXP_CACHE=<folder>"
+            ) from None
+        found = _entry(folder)
+        assert found is not None, "a set that was just made is whole"
+    return found
+
+
+def entries() -> list[Entry]:
+    """Every prepared set, by name."""
+    folders = sorted(cache_folder().glob("*-*")) if cache_folder().is_dir() else []
+    return [found for folder in folders if (found := _entry(folder)) is not None]
+
+
+def clear() -> int:
+    """Removes every prepared set and what killed preparations left; returns the bytes freed."""
+    root, freed = cache_folder(), 0
+    for folder in root.glob("*-*") if root.is_dir() else []:
+        freed += sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
+        shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    return freed
+
+
+def _entry(folder: Path) -> Entry | None:
+    try:
+        return Entry(folder, json.loads((folder / _META).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The lock of one set; it goes when the process goes, however that ends."""
+    lock = FileLock(f"{folder}.lock")
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        print(f"another run is preparing {folder.name}: waiting for it", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _make(folder: Path, name: str, identity: dict[str, Any], make: Callable[[Draft], None]) -> None:
+    beside = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)  # the lock is ours: what lies there was left by the dead
+    beside.mkdir()
+    try:
+        draft = Draft(beside)
+        make(draft)
+        assert draft.labels is not None, "a preparation states its labels"
+        np.save(beside / "labels.npy", draft.labels, allow_pickle=False)
+        samples = np.load(draft.samples, mmap_mode="r", allow_pickle=False)
+        meta = {
+            "name": name,
+            "settings": identity,
+            "shape": list(samples.shape),
+            "classes": draft.classes,
+            "left_out": draft.left_out,
+            "fingerprint": fingerprint(samples, draft.labels, draft.classes),
+        }
+        (beside / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        for file in beside.iterdir():
+            _sync(file)
+        beside.rename(folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """What the disk holds is what was written, also after a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
