@@ -22,6 +22,7 @@ _FAILED: list[str] = []
 VERBS = {
     "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
     "sample": "images from a trained run: ganexp sample run=outputs/<name>/<run> n=64",
+    "data": "info, prepare, list, clear: ganexp data info data=folder data.root=<folder or zip>",
 }
 
 HELP = f"""ganexp {__version__}: a laboratory for generative adversarial networks on the command line
@@ -50,6 +51,8 @@ def main() -> None:
         _complete(arguments)
     elif {"-m", "--multirun"} & {*arguments} and {"-c", "--cfg"} & {*arguments}:
         _fail("--cfg shows one run: leave out -m, or name a single value of each key")
+    elif arguments[0] == "data":
+        _guarded(lambda: _data(arguments[1:]))
     elif arguments[0] in VERBS:
         _guarded(lambda: run_verb(arguments[0], arguments[1:], f"ganexp {arguments[0]}"))
     else:
@@ -123,7 +126,43 @@ def _sample(cfg: "DictConfig") -> None:
     sample(settled)
 
 
-_TASKS: dict[str, Callable[["DictConfig"], None]] = {"train": _train, "sample": _sample}
+def _data(arguments: list[str]) -> None:
+    """``ganexp data <action>``: two that take overrides, two that look at the cache."""
+    from ganexp.errors import suggest
+
+    action = arguments[0] if arguments else ""
+    if action in ("info", "prepare"):
+        run_verb(f"data_{action}", arguments[1:], f"ganexp data {action}")
+    elif action in ("list", "clear") and len(arguments) == 1:
+        from ganexp.commands import data
+
+        data.show() if action == "list" else data.clear()
+    elif action in ("list", "clear"):
+        _fail(f"data {action} {arguments[1]}: it takes nothing more")
+    else:
+        _fail(f"data {action}: no such action; {suggest(action, ('info', 'prepare', 'list', 'clear'))}")
+
+
+def _data_info(cfg: "DictConfig") -> None:
+    from ganexp.commands.data import info
+    from ganexp.config.settle import settle_data
+
+    info(settle_data(cfg, []))
+
+
+def _data_prepare(cfg: "DictConfig") -> None:
+    from ganexp.commands.data import prepare
+    from ganexp.config.settle import settle_data
+
+    prepare(settle_data(cfg, []))
+
+
+_TASKS: dict[str, Callable[["DictConfig"], None]] = {
+    "train": _train,
+    "sample": _sample,
+    "data_info": _data_info,
+    "data_prepare": _data_prepare,
+}
 
 
 def _guarded(action: Callable[[], None]) -> None:

@@ -59,6 +59,14 @@ class TrainSettings(BaseModel):
     device: Node
 
 
+class DataSettings(BaseModel):
+    """The keys of ``conf/data_info.yaml``; ``data_prepare`` has no ``out``."""
+
+    model_config = STRICT
+    data: Node
+    out: str | None = None
+
+
 class SampleSettings(BaseModel):
     """The keys of ``conf/sample.yaml``."""
 

@@ -11,9 +11,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from ganexp.config.settle import settle_sample, settle_train
+from ganexp.config.settle import settle_data, settle_sample, settle_train
 
-_SETTLE = {"train": settle_train, "sample": settle_sample}
+_SETTLE = {
+    "train": settle_train,
+    "sample": settle_sample,
+    "data_info": settle_data,
+    "data_prepare": settle_data,
+}
 
 
 class CheckFirst(Callback):

@@ -8,7 +8,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganexp.config.check import SampleSettings, TrainSettings, check
+from ganexp.config.check import DataSettings, SampleSettings, TrainSettings, check
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.errors import UserError
 
@@ -19,11 +19,13 @@ def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a run, new or resumed. Raises UserError."""
     if cfg.resume is not None:
         return _resumed(cfg, overrides)
-    settled = check(cfg, TrainSettings)
-    root = OmegaConf.select(settled, "data.root")
-    if root is not None:  # a run is resumed and sampled from any directory
-        settled.data.root = str(Path(root).expanduser().absolute())
-    return settled
+    return _absolute(check(cfg, TrainSettings))
+
+
+def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of ``ganexp data info`` and ``prepare``. Raises UserError."""
+    used = OmegaConf.masked_copy(cfg, [key for key in ("data", "out") if key in cfg])
+    return _absolute(check(used, DataSettings))
 
 
 def settle_sample(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -53,6 +55,14 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
             if not target.startswith(_TRUSTED):
                 raise UserError(f"{file} wants to run {target}: if you know that code, add trust=true")
     return check(cfg, TrainSettings)
+
+
+def _absolute(settled: DictConfig) -> DictConfig:
+    """A run is resumed and sampled from any directory: where its data lies must not depend on one."""
+    root = OmegaConf.select(settled, "data.root")
+    if root is not None:
+        settled.data.root = str(Path(root).expanduser().absolute())
+    return settled
 
 
 def _targets(node: Any) -> Iterator[str]:

@@ -1,0 +1,99 @@
+"""``ganexp data``: what a set is, preparing it before it is needed, what the cache holds."""
+
+from pathlib import Path
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from ganexp.data import cache
+from ganexp.data.arrays import Arrays
+from ganexp.data.picture import save_png
+from ganexp.data.source import Images, Source
+from ganexp.errors import UserError
+
+_CLASSES_SHOWN = 20
+_CHUNK = 4096
+
+
+def prepare(cfg: DictConfig) -> None:
+    """Fills the cache with a set and says where it lies. Raises UserError."""
+    source: Source = instantiate(cfg.data, _convert_="all")
+    if not isinstance(source, Images):
+        print("points are made when they are needed: there is nothing to prepare")
+        return
+    entry = source.entry()
+    source.checked(entry.open())
+    print(f"{entry.meta['shape'][0]:,} images, {_size(entry.size)}: {entry.folder}")
+
+
+def info(cfg: DictConfig) -> None:
+    """Prints what a set holds and draws some of it. Raises UserError."""
+    source: Source = instantiate(cfg.data, _convert_="all")
+    data = source.load()
+    name = type(source).__name__.lower()
+    rows = [
+        ("samples", f"{len(data.samples):,} of {' x '.join(map(str, data.samples.shape[1:]))}"),
+        ("classes", _classes(data)),
+        *_moments(data),
+        ("fingerprint", data.fingerprint),
+    ]
+    if isinstance(source, Images):
+        entry = source.entry()
+        rows.append(("cache", f"{_size(entry.size)} in {entry.folder}"))
+        if entry.meta["left_out"]:
+            rows.append(("left out", f"{len(entry.meta['left_out'])}: {'; '.join(entry.meta['left_out'])}"))
+    out = Path(cfg.out).expanduser() if cfg.out else Path("outputs/data", f"{name}.png")
+    picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[: source.overview])
+    samples = data.samples[picked]
+    known = samples / np.float32(127.5) - np.float32(1) if samples.dtype == np.uint8 else samples
+    try:
+        save_png(source.draw(known, 8), out)
+    except OSError as error:
+        raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
+    rows.append(("picture", str(out)))
+    for key, value in rows:
+        print(f"{key:12} {value}")
+
+
+def show() -> None:
+    """Lists the prepared sets."""
+    found = cache.entries()
+    for entry in found:
+        shape = " x ".join(map(str, entry.meta["shape"]))
+        print(f"{entry.meta['name']:14} {shape:22} {_size(entry.size):>9}  {entry.folder.name}")
+    total = sum(entry.size for entry in found)
+    print(f"{len(found)} prepared sets, {_size(total)} in {cache.cache_folder()}")
+
+
+def clear() -> None:
+    """Removes the prepared sets; they are made again when they are needed."""
+    print(f"{_size(cache.clear())} freed in {cache.cache_folder()}")
+
+
+def _classes(data: Arrays) -> str:
+    counts = np.bincount(data.labels, minlength=len(data.classes))
+    shown = [f"{name} {count:,}" for name, count in zip(data.classes, counts, strict=True)][:_CLASSES_SHOWN]
+    more = len(data.classes) - len(shown)
+    return f"{len(data.classes)}: {', '.join(shown)}{f', and {more:,} more' if more else ''}"
+
+
+def _moments(data: Arrays) -> list[tuple[str, str]]:
+    """Mean and deviation of each channel, images on a scale from 0 to 1."""
+    scale = 255.0 if data.samples.dtype == np.uint8 else 1.0
+    axes = (0, 2, 3) if data.samples.ndim == 4 else (0,)
+    total, squares, count = 0.0, 0.0, 0
+    for start in range(0, len(data.samples), _CHUNK):
+        piece = data.samples[start : start + _CHUNK].astype(np.float64) / scale
+        total, squares = total + piece.sum(axes), squares + (piece**2).sum(axes)
+        count += piece.size // piece.shape[1]
+    mean = np.asarray(total / count)
+    deviation = np.sqrt(np.maximum(np.asarray(squares / count) - mean**2, 0))
+    return [
+        (name, ", ".join(f"{v:.4f}" for v in values))
+        for name, values in (("mean", mean), ("deviation", deviation))
+    ]
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
