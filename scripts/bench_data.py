@@ -1,0 +1,135 @@
+"""How fast images reach a training step: ganexp against torchvision's ImageFolder and DataLoader.
+
+    python scripts/bench_data.py --cifar10 cifar10.zip --celeba celeba/
+
+``--cifar10``: a zip with train/<class>/*.jpg; ``--celeba``: a folder with img_align_celeba/. Everything runs
+in one process, the variants in turn, round after round, so that a machine whose speed drifts treats them
+alike; the table has medians over the rounds, and the smallest and largest ratio between rounds.
+"""
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from torchvision import datasets, transforms
+
+from ganexp.build import build, build_game
+from ganexp.cli import conf_folder
+from ganexp.config.resolvers import register
+from ganexp.config.settle import settle_train
+from ganexp.data.batches import Batch, Deck
+from ganexp.data.store import store
+from ganexp.train import move
+
+BATCH = 64
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    """A checked configuration."""
+    register()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        return settle_train(compose("train", overrides=overrides), overrides)
+
+
+def ours(overrides: list[str]) -> Iterator[Batch]:
+    """ganexp's batches, epoch after epoch."""
+    arrays = build(composed(overrides).data).load()
+    deck = Deck(arrays, BATCH, 0, store(arrays.samples, torch.device("cpu")))
+    images = 0
+    while True:
+        for batch in deck.epoch(images):
+            images += BATCH
+            yield batch
+
+
+def theirs(folder: Path, side: int, workers: int) -> Iterator[Batch]:
+    """What tutorials write: ImageFolder, the usual transforms, a shuffling DataLoader."""
+    steps = [
+        transforms.Resize(side),
+        transforms.CenterCrop(side),
+        transforms.ToTensor(),
+        transforms.Normalize([0.5] * 3, [0.5] * 3),
+    ]
+    images = datasets.ImageFolder(str(folder), transforms.Compose(steps))
+    loader = torch.utils.data.DataLoader(images, BATCH, shuffle=True, num_workers=workers, drop_last=True)
+    while True:
+        for x, y in loader:
+            yield Batch(x, y)
+
+
+def rate(batches: Iterator[Batch], seconds: float) -> float:
+    """Images per second over at least so many seconds."""
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        count += len(next(batches).x)
+    return count / (time.perf_counter() - began)
+
+
+def step_seconds(overrides: list[str]) -> float:
+    """The median time of a DCGAN training step, both players."""
+    cfg = composed(overrides)
+    game = build_game(cfg).to(memory_format=torch.channels_last)
+    optim = build(cfg.optim)
+    optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
+    batch, times = next(ours(overrides)), []
+    for _ in range(8):
+        began = time.perf_counter()
+        for name in game.players:
+            move(game, name, optimisers[name], batch)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def compare(title: str, folder: Path, overrides: list[str], side: int, given: argparse.Namespace) -> None:
+    """Prints one table."""
+    sources = {"ganexp": ours(overrides)} | {
+        f"DataLoader, {n} workers": theirs(folder, side, n) for n in (0, 2)
+    }
+    for batches in sources.values():  # opens files, starts processes
+        list(itertools.islice(batches, 2))
+    rates: dict[str, list[float]] = {name: [] for name in sources}
+    for _ in range(given.rounds):
+        for name, batches in sources.items():
+            rates[name].append(rate(batches, given.seconds))
+    print(f"\n{title}\n| | images/s, median | ganexp is faster by |\n|---|---|---|")
+    for name, found in rates.items():
+        ratios = [mine / other for mine, other in zip(rates["ganexp"], found, strict=True)]
+        middle = f"{statistics.median(ratios):.0f}x ({min(ratios):.0f} to {max(ratios):.0f})"
+        print(f"| {name} | {statistics.median(found):,.0f} | {'' if name == 'ganexp' else middle} |")
+    step = step_seconds(overrides)
+    share = BATCH / statistics.median(rates["ganexp"]) / step
+    print(
+        f"\nA DCGAN step of {BATCH} images takes {step * 1e3:.0f} ms here; ganexp's data are {share:.2%} of it."
+    )
+
+
+def main() -> None:
+    """Reads the arguments and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cifar10", type=Path, help="a zip with train/<class>/*.jpg")
+    parser.add_argument("--celeba", type=Path, help="a folder with img_align_celeba/")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2.0, help="per variant and round")
+    given = parser.parse_args()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batches of {BATCH}")
+    if given.cifar10:
+        with tempfile.TemporaryDirectory() as unpacked:
+            with zipfile.ZipFile(given.cifar10) as archive:
+                archive.extractall(unpacked, [name for name in archive.namelist() if name.startswith("train/")])
+            overrides = ["data=folder", f"data.root={given.cifar10.absolute()}"]
+            compare("CIFAR-10 at 32", Path(unpacked, "train"), overrides, 32, given)
+    if given.celeba:
+        overrides = ["data=celeba", f"data.root={given.celeba.absolute()}", "data.split=all"]
+        compare("CelebA at 64", given.celeba, overrides, 64, given)
+
+
+if __name__ == "__main__":
+    main()
