@@ -23,7 +23,7 @@ def test_help_of_a_verb_lists_every_choice(tmp_path: Path) -> None:
     told = command(tmp_path, "train", "--help").stdout
     for line in (
         "loss: dragan, gan, hinge, lsgan, minimax, rpgan, wgan, wgan_gp",
-        "data: celeba, cifar10, digits, fashion_mnist, folder, grid, mnist, ring",
+        "data: celeba, cifar10, digits, fashion_mnist, folder, grid, medmnist, mnist, ring, stacked_mnist",
         "arch: dcgan, mlp",
         "game: cgan, gan",
         "device: auto, cpu, cuda, mps",
@@ -47,7 +47,7 @@ def test_an_unknown_verb(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("ganexp ", {"train", "sample"}),
+        ("ganexp ", {"train", "sample", "data"}),
         ("ganexp tr", {"train", "sample"}),
         ("ganexp train loss=wg", {"loss=wgan", "loss=wgan_gp"}),
         ("ganexp train optim.", {"optim.lr=", "optim.ttur="}),

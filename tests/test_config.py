@@ -34,7 +34,7 @@ def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path:
 def test_every_combination_of_data_arch_and_loss_composes() -> None:
     losses = [choice for group, choice in CHOICES if group == "loss"]
     for data, arch, loss in itertools.product(
-        ("digits", "mnist", "cifar10", "celeba"), ("mlp", "dcgan"), losses
+        ("digits", "mnist", "cifar10", "celeba", "medmnist", "stacked_mnist"), ("mlp", "dcgan"), losses
     ):
         composed(
             f"data={data}", f"arch={arch}", f"loss={loss}", "data.root=." if data != "digits" else "seed=0"

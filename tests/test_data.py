@@ -141,6 +141,32 @@ def test_what_cannot_be_fetched_says_where_it_belongs(
     assert not (tmp_path / "missing").exists(), "nothing half-made is left"
 
 
+def test_stacked_mnist(tmp_path: Path) -> None:
+    digits = make_mnist(tmp_path)
+    found = load("data=stacked_mnist", f"data.root={tmp_path}", "data.count=200")
+    assert found.samples.shape == (200, 3, 28, 28) and len(found.classes) == 1000
+    for image, label in zip(found.samples[:20], found.labels, strict=False):
+        rows = [int(np.flatnonzero((digits == plane).all((1, 2)))[0]) % 10 for plane in image]
+        assert label == 100 * rows[0] + 10 * rows[1] + rows[2]
+
+
+def test_medmnist(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for subset, channels in (("bloodmnist", (3,)), ("octmnist", ())):
+        images = rng.integers(256, size=(6, 28, 28, *channels), dtype=np.uint8)
+        labels = np.arange(6)[:, None] % 4
+        np.savez(tmp_path / f"{subset}.npz", train_images=images, train_labels=labels)
+        found = load("data=medmnist", f"data.subset={subset}", f"data.root={tmp_path}")
+        assert found.samples.shape == (6, channels[0] if channels else 1, 28, 28)
+        assert (found.samples[2, 0] == (images[2, :, :, 0] if channels else images[2])).all()
+        assert found.labels.tolist() == [0, 1, 2, 3, 0, 1]
+    with pytest.raises(UserError, match=r"data\.subset=bloodmist.*did you mean bloodmnist"):
+        load("data=medmnist", "data.subset=bloodmist", f"data.root={tmp_path}")
+    (tmp_path / "octmnist.npz").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"octmnist\.npz is damaged"):
+        load("data=medmnist", "data.subset=octmnist", f"data.root={tmp_path}")
+
+
 # --- CIFAR-10
 
 

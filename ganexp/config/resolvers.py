@@ -7,6 +7,7 @@
 | ``${overrides_name:}`` | the overrides as a folder name: ``loss-wgan_gp+seed-1`` |
 | ``${critic_norm:${penalties},batch}`` | the critic's norm: ``none`` as soon as there is a penalty |
 | ``${two_if:attribute}`` | the classes of a set that an attribute divides: 2, or 1 without one |
+| ``${medmnist:subset,channels}`` | a subset's channels, or its ``classes`` |
 | ``${folder_resolution:path}`` | the largest power of two, 64 at most, that the images of a folder fill |
 | ``${folder_classes:path,split}`` | how many classes its sub-folders make |
 """
@@ -36,6 +37,7 @@ def register() -> None:
         "overrides_name": lambda *, _root_: overrides_name(_root_.hydra.overrides.task),
         "critic_norm": lambda penalties, norm: "none" if penalties else norm,
         "two_if": lambda attribute: 1 if attribute is None else 2,
+        "medmnist": _medmnist,
         "folder_resolution": _folder_resolution,
         "folder_classes": _folder_classes,
     }
@@ -84,6 +86,13 @@ def _run_folder(*, _root_: DictConfig) -> str:
     if _root_.resume is not None:
         return str(Path(_root_.resume).expanduser())
     return f"outputs/{_root_.name}/{overrides_name(_root_.hydra.overrides.task)}"
+
+
+def _medmnist(subset: str, fact: str) -> int:
+    from ganexp.data.medmnist import facts
+
+    channels, classes = facts(subset)
+    return {"channels": channels, "classes": classes}[fact]
 
 
 def _folder_resolution(root: str) -> int:

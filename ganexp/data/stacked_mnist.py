@@ -1,0 +1,46 @@
+"""Stacked MNIST (Che et al. 2017): three digits in the colour channels, 1,000 modes that can be counted.
+
+As PacGAN uses it (Lin et al. 2018, section 4.2): 128,000 triples drawn once from MNIST's training images.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ganexp.config.ranges import Count
+from ganexp.data.arrays import Arrays
+from ganexp.data.mnist import MNIST
+from ganexp.data.source import ImageArrays
+
+_SEED = 20180  # the triples are a data set: the same for every run
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackedMNIST(ImageArrays):
+    """``count`` colour images; the label is the number that the digits in red, green and blue spell."""
+
+    root: str
+    split: Literal["train", "test"]
+    count: Count
+
+    def files(self) -> list[Path]:
+        return self._digits().files()
+
+    def read(self) -> Arrays:
+        digits = self._digits().read()
+        triples = np.random.default_rng(_SEED).integers(len(digits.samples), size=(self.count, 3))
+        labels = digits.labels[triples] @ np.array([100, 10, 1])
+        return Arrays(digits.samples[triples, 0], labels, tuple(f"{number:03d}" for number in range(1000)))
+
+    def _digits(self) -> MNIST:
+        return MNIST(
+            root=self.root,
+            split=self.split,
+            resolution=self.resolution,
+            shape=[1, self.resolution, self.resolution],
+            classes=10,
+            bounded=True,
+            mirror=False,
+        )
