@@ -8,7 +8,7 @@ import torch
 from omegaconf import DictConfig
 
 from ganexp import __version__
-from ganexp.checkpoint import Progress
+from ganexp.checkpoint import Progress, State
 from ganexp.data.arrays import Arrays
 from ganexp.games.game import Game
 from ganexp.nets.layers import count_weights
@@ -29,17 +29,16 @@ def facts(cfg: DictConfig, data: Arrays, device: torch.device) -> dict[str, Any]
     }
 
 
-def introduction(
-    choices: Mapping[str, str], data: Arrays, game: Game, device: torch.device, progress: Progress
-) -> str:
-    """One line: data, networks, loss, device."""
+def introduction(choices: Mapping[str, str], data: Arrays, place: str, game: Game, state: State) -> str:
+    """One line: data and where it lies, networks, loss, device."""
     shape = " x ".join(map(str, data.samples.shape[1:]))
     weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in game.players.items())
     loss = type(game.loss).__name__ if "loss" not in choices else choices["loss"]
-    begun = f", from image {progress.images:,}" if progress.images else ""
+    images = state.progress.images
+    begun = f", from image {images:,}" if images else ""
     return (
-        f"ganexp {__version__}: {len(data.samples):,} samples of {shape}, weights {weights}, "
-        f"loss {loss}, on {device_name(device)}{begun}"
+        f"ganexp {__version__}: {len(data.samples):,} samples of {shape} {place}, weights {weights}, "
+        f"loss {loss}, on {device_name(state.device)}{begun}"
     )
 
 

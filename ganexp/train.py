@@ -54,7 +54,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
             run.say(f"{folder} is finished already: resume={folder} with epochs={2 * cfg.epochs} goes on")
             return
         run.begin(state, facts(cfg, data, device))
-        run.say(introduction(choices, data, game, device, progress))
+        run.say(introduction(choices, data, samples.place, game, state))
         bar = run.bar(steps * cfg.batch_size, progress.images)
         while progress.step < steps:
             epoch = progress.images // len(deck) + 1

@@ -49,7 +49,7 @@ class Resident:
     ahead = 0
 
     def __init__(self, samples: np.ndarray, device: torch.device) -> None:
-        self.place = f"on {device}"
+        self.place = "in memory" if device.type == "cpu" else f"on {device}"
         self._samples = torch.from_numpy(np.array(samples)).to(device)  # read once, from a map too
 
     def take(self, rows: Tensor) -> Tensor:
