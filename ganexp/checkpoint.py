@@ -7,7 +7,7 @@ Read with ``weights_only=True``: a checkpoint from a stranger runs nothing.
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -28,8 +28,7 @@ class Progress:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """What training changes. Networks and the penalties' memory are in the game."""
 
     game: Game

@@ -4,7 +4,9 @@ Nothing heavy is imported until a verb needs it: ``ganexp --help`` answers at on
 override is told before torch is loaded.
 """
 
+import functools
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 _FAILED: list[str] = []
 """The members of this process's sweep that ended in an error."""
+
+_HOME = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
+"""``data.root=~/data``: no shell spells the home folder out behind a ``=``."""
 
 VERBS = {
     "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
@@ -42,19 +47,20 @@ Look at runs with: tensorboard --logdir outputs"""
 
 def main() -> None:
     """Entry point of the console script. Ends with status 2 and one line for a mistake of the user's."""
-    arguments = sys.argv[1:]
+    _guarded(lambda: _dispatch(sys.argv[1:]))
+
+
+def _dispatch(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP)
     elif arguments[0] in ("-V", "--version", "version"):
         print(f"ganexp {__version__}")
     elif arguments[0] in ("-sc", "--shell-completion"):
         _complete(arguments)
-    elif {"-m", "--multirun"} & {*arguments} and {"-c", "--cfg"} & {*arguments}:
-        _fail("--cfg shows one run: leave out -m, or name a single value of each key")
     elif arguments[0] == "data":
-        _guarded(lambda: _data(arguments[1:]))
+        _data(arguments[1:])
     elif arguments[0] in VERBS:
-        _guarded(lambda: run_verb(arguments[0], arguments[1:], f"ganexp {arguments[0]}"))
+        run_verb(arguments[0], arguments[1:], f"ganexp {arguments[0]}")
     else:
         from ganexp.errors import suggest
 
@@ -70,34 +76,41 @@ def conf_folder() -> Path:
 def run_verb(verb: str, arguments: list[str], program: str) -> None:
     """Hands a verb and its overrides to Hydra. Raises whatever composing or running it raises."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that one place can word the error
+    sys.argv = [program, *_arranged(verb, arguments)]
     import hydra
 
     from ganexp.config.resolvers import register
 
     register()
-    sys.argv = [program, *arguments]
-    hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(_TASKS[verb])()
+    task = functools.partial(_run_task, verb)
+    task.__module__ = __name__  # Hydra asks where a task comes from
+    hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(task)()
     if _FAILED:
         _fail(f"{len(_FAILED)} of the sweep's runs failed: {', '.join(_FAILED)}", status=1)
 
 
-def _train(cfg: "DictConfig") -> None:
+def _arranged(verb: str, arguments: list[str]) -> list[str]:
+    """The arguments as Hydra wants them: -m before every override, a home folder spelled out."""
+    many = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    if many and verb != "train":
+        _fail(f"{many[0]}: only train runs several at once")
+    if many and any(argument.startswith(("-c", "--cfg")) and argument[2:3] != "o" for argument in arguments):
+        _fail("--cfg shows one run: leave out -m, or name a single value of each key")
+    rest = [argument for argument in arguments if argument not in many]
+    return many + [_HOME.sub(lambda m: f"{m[1]}='{Path(m[2]).expanduser()}'", argument) for argument in rest]
+
+
+def _run_task(verb: str, cfg: "DictConfig") -> None:
+    """One composed configuration: a mistake ends the command with its line, but not a sweep."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
     from ganexp.config.messages import user_error
-    from ganexp.config.settle import settle_train
 
     hydra_cfg = HydraConfig.get()
-    settled = settle_train(cfg, list(hydra_cfg.overrides.task))
     folder = Path(hydra_cfg.runtime.output_dir)
-    if folder.is_relative_to(Path.cwd()):
-        folder = folder.relative_to(Path.cwd())  # as a person would type it
-    choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
     try:
-        from ganexp.train import train
-
-        train(settled, folder, choices)
+        _TASKS[verb](cfg)
     except Exception as error:
         _remove_if_empty(folder)
         mistake = user_error(error)
@@ -110,10 +123,26 @@ def _train(cfg: "DictConfig") -> None:
         _FAILED.append(folder.name)  # the sweep goes on
 
 
+def _train(cfg: "DictConfig") -> None:
+    from hydra.core.hydra_config import HydraConfig
+
+    from ganexp.config.settle import settle_train
+
+    hydra_cfg = HydraConfig.get()
+    settled = settle_train(cfg, list(hydra_cfg.overrides.task))
+    folder = Path(hydra_cfg.runtime.output_dir)
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())  # as a person would type it
+    choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
+    from ganexp.train import train
+
+    train(settled, folder, choices)
+
+
 def _remove_if_empty(folder: Path) -> None:
     """Hydra makes a run's folder before anything is known to be wrong."""
     for made in (folder, folder.parent):
-        if made.is_dir() and not any(made.iterdir()):
+        if made != Path.cwd() and made.is_dir() and not any(made.iterdir()):
             made.rmdir()
 
 
@@ -168,6 +197,7 @@ _TASKS: dict[str, Callable[["DictConfig"], None]] = {
 def _guarded(action: Callable[[], None]) -> None:
     try:
         action()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has gone: ganexp train --help | head

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class Meter:
-    """Sums of named scalars since the last ``read``."""
+    """Sums of named scalars since the last ``clear``."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}

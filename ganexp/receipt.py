@@ -26,7 +26,8 @@ class Receipt:
         self.content: dict[str, Any] = {}
         if file.is_file():  # a resumed run goes on with its own; a damaged one is written anew
             with suppress(ValueError):
-                self.content = json.loads(file.read_text(encoding="utf-8"))
+                found = json.loads(file.read_text(encoding="utf-8"))
+                self.content = found if isinstance(found, dict) else {}
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Notes that a process has begun to work on the run, and with what."""
@@ -50,7 +51,7 @@ class Receipt:
             "status": status,
             "end": _now(),
             "images": progress.images,
-            "seconds": round(progress.seconds, 1),
+            "seconds": round(progress.seconds, 3),
             "images_per_second": round(progress.images / progress.seconds, 1) if progress.seconds else None,
         }
         self._write()

@@ -1,5 +1,6 @@
 """What a run says about itself: to the terminal, to train.log and in its receipt."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from omegaconf import DictConfig
 from ganexp import __version__
 from ganexp.checkpoint import Progress, State
 from ganexp.data.arrays import Arrays
-from ganexp.games.game import Game
 from ganexp.nets.layers import count_weights
 from ganexp.receipt import device_name
 
@@ -29,16 +29,15 @@ def facts(cfg: DictConfig, data: Arrays, device: torch.device) -> dict[str, Any]
     }
 
 
-def introduction(choices: Mapping[str, str], data: Arrays, place: str, game: Game, state: State) -> str:
+def introduction(choices: Mapping[str, str], data: Arrays, place: str, state: State) -> str:
     """One line: data and where it lies, networks, loss, device."""
     shape = " x ".join(map(str, data.samples.shape[1:]))
-    weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in game.players.items())
-    loss = type(game.loss).__name__ if "loss" not in choices else choices["loss"]
+    weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in state.game.players.items())
     images = state.progress.images
     begun = f", from image {images:,}" if images else ""
     return (
         f"ganexp {__version__}: {len(data.samples):,} samples of {shape} {place}, weights {weights}, "
-        f"loss {loss}, on {device_name(state.device)}{begun}"
+        f"loss {choices['loss']}, on {device_name(state.device)}{begun}"
     )
 
 
@@ -49,6 +48,15 @@ def epoch_line(epoch: int, epochs: int, progress: Progress, scalars: Mapping[str
     )
     speed = scalars["speed/images_per_second"]
     return f"epoch {epoch}/{epochs}  {progress.images:,} images  {speed:,.0f} images/s  {losses}"
+
+
+def finished_already(folder: Path, cfg: DictConfig, progress: Progress, count: int) -> str:
+    """One line for a run that has nothing left to do, and how to make it longer."""
+    if cfg.max_steps is not None and progress.step >= cfg.max_steps:
+        longer = f"max_steps={2 * progress.step}"
+    else:
+        longer = f"epochs={2 * math.ceil(progress.images / count)}"
+    return f"{folder} is finished already, at {progress.images:,} images: resume={folder} {longer} goes on"
 
 
 def closing(folder: Path, progress: Progress) -> str:

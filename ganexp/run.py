@@ -13,10 +13,12 @@ import json
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from tqdm import tqdm
@@ -35,11 +37,17 @@ class Run:
     def __init__(self, folder: Path, cfg: DictConfig, choices: Mapping[str, str]) -> None:
         self.folder = folder
         self.last = folder / "checkpoints" / "last.pt"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"{folder} is being worked on by another process") from None
         self.receipt = Receipt(folder / "run.json")
-        self._claim(cfg)
-        self._log = _logger(folder / "train.log")
-        self._choices = choices
+        self.choices: Mapping[str, str] = self.receipt.content.get("choices", choices)
         self._cfg = cfg
+        self._claim()
+        self._log = _logger(folder / "train.log")
         self._board: Board | None = None
         self._state: State
 
@@ -49,13 +57,20 @@ class Run:
             state.restore(self.last)
 
     def begin(self, state: State, facts: dict[str, Any]) -> None:
-        """Opens what is written to, cut back to where ``state`` stands; ``facts`` go into the receipt."""
+        """Opens what is written to, cut back to where ``state`` stands; ``facts`` go into the receipt.
+
+        Raises UserError if the data are no longer those that the run began with.
+        """
+        before = self.receipt.content.get("data", facts["data"])
+        if state.progress.images and before["fingerprint"] != facts["data"]["fingerprint"]:
+            raise UserError(f"{self.folder}: the data have changed since this run began; begin another one")
         self._state = state
+        self._write_config()  # a resumed run may be longer now
         self._keep_metrics(state.progress.images)
         self._board = Board(self.folder, state.progress.images)
         if state.progress.images == 0:
-            self._board.begin(self._cfg, self._choices)
-        self.receipt.begin(facts)
+            self._board.begin(self._cfg, self.choices)
+        self.receipt.begin({**facts, "choices": dict(self.choices)})
 
     def bar(self, total: int, done: int) -> "tqdm[Any]":
         """A progress bar in images; none where nobody looks at a terminal."""
@@ -102,31 +117,45 @@ class Run:
         for handler in list(self._log.handlers):
             self._log.removeHandler(handler)
             handler.close()
+        self._lock.release()
 
-    def _claim(self, cfg: DictConfig) -> None:
-        """Writes config.yaml, or makes sure that the one there is the same run's. Raises UserError."""
+    def _claim(self) -> None:
+        """Makes sure that the folder is new or the same run's. Raises UserError."""
         file = self.folder / "config.yaml"
-        if cfg.resume is not None:
-            return
         if not file.is_file():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file.write_text(OmegaConf.to_yaml(cfg), encoding="utf-8")
-            return
+            if self._cfg.resume is not None:
+                raise UserError(f"{self.folder} is not a run: it has no config.yaml")
+            self._write_config()
         stored = OmegaConf.load(file)
-        for key in sorted({*cfg, *stored} - set(RESUMABLE)):
-            if OmegaConf.select(stored, key) != OmegaConf.select(cfg, key):
+        for key in sorted({*self._cfg, *stored} - set(RESUMABLE)):
+            if OmegaConf.select(stored, key) != OmegaConf.select(self._cfg, key):
                 raise UserError(f"{self.folder} holds another run ({key} differs): choose another name=...")
+
+    def _write_config(self) -> None:
+        kept = OmegaConf.merge(self._cfg, {"resume": None, "trust": False})
+        _replace(self.folder / "config.yaml", OmegaConf.to_yaml(kept))
 
     def _keep_metrics(self, images: int) -> None:
         """Drops the lines of epochs that the checkpoint does not know: they are about to come again."""
         file = self.folder / "metrics.jsonl"
-        if not file.is_file():
-            return
-        lines = [
-            line for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
-        ]
-        kept = [line for line in lines if json.loads(line)["images"] <= images]
-        file.write_text("".join(kept), encoding="utf-8")
+        if file.is_file():
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            _replace(file, "".join(f"{line}\n" for line in lines if 0 < _images_of(line) <= images))
+
+
+def _images_of(line: str) -> int:
+    """The images of a line of metrics; 0 if a process was killed while it wrote it."""
+    try:
+        return int(json.loads(line)["images"])
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def _replace(file: Path, text: str) -> None:
+    """Writes beside and renames, so that the file is never half."""
+    beside = file.with_name(f"{file.name}.tmp")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(file)
 
 
 def _status(kind: type[BaseException] | None) -> Status:
@@ -141,8 +170,9 @@ class _Terminal(logging.Handler):
     """Lines above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stdout)
-        sys.stdout.flush()
+        with suppress(BrokenPipeError):  # whoever read our lines has gone; training goes on
+            tqdm.write(self.format(record), file=sys.stdout)
+            sys.stdout.flush()
 
 
 def _logger(file: Path) -> logging.Logger:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig
@@ -11,17 +12,60 @@ from torch import Tensor
 
 from ganexp.build import build, build_game
 from ganexp.checkpoint import Progress, State
+from ganexp.data.arrays import Arrays
 from ganexp.data.batches import Batch, Deck, seed_for
 from ganexp.data.source import Source
-from ganexp.data.store import store
+from ganexp.data.store import Store, store
 from ganexp.ema import EMA
 from ganexp.errors import Diverged
-from ganexp.games.game import Game
+from ganexp.games.game import Game, Inputs
 from ganexp.meter import Meter
 from ganexp.optim import Rates
-from ganexp.report import closing, epoch_line, facts, introduction
+from ganexp.report import closing, epoch_line, facts, finished_already, introduction
 from ganexp.run import Run
 from ganexp.sampling import generate
+
+
+class Lab(NamedTuple):
+    """What a configuration names, put together."""
+
+    source: Source
+    data: Arrays
+    samples: Store
+    deck: Deck
+    state: State
+    rates: Rates
+    steps: int
+    preview: Inputs
+    columns: int
+
+
+def assemble(cfg: DictConfig) -> Lab:
+    """Networks, data and optimisers of a checked configuration. Raises UserError where they do not fit."""
+    device: torch.device = build(cfg.device)
+    source: Source = build(cfg.data)
+    torch.manual_seed(cfg.seed)
+    game = build_game(cfg).to(device).to(memory_format=torch.channels_last)
+    optim = build(cfg.optim)
+    optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
+    ema = EMA(game.generator, cfg.ema.halflife, cfg.ema.rampup)
+    labels, columns = game.grid_labels(game.preview(source.overview))
+    preview = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
+    data = source.load()
+    samples = store(data.samples, device)
+    deck = Deck(data, cfg.batch_size, cfg.seed, samples, mirror=source.mirror)
+    steps = math.ceil(cfg.epochs * len(deck) / cfg.batch_size)
+    return Lab(
+        source=source,
+        data=data,
+        samples=samples,
+        deck=deck,
+        state=State(game, ema, optimisers, Progress(), device),
+        rates=Rates(optimisers, build(cfg.schedule)),
+        steps=steps if cfg.max_steps is None else min(steps, cfg.max_steps),
+        preview=preview,
+        columns=columns,
+    )
 
 
 def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
@@ -30,37 +74,22 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
     ``choices``: the configuration groups' choices, for people to read. Raises UserError for what the user
     can mend, Diverged if a loss stops being finite.
     """
-    device: torch.device = build(cfg.device)
-    source: Source = build(cfg.data)
-    data = source.load()
-    torch.manual_seed(cfg.seed)
-    game = build_game(cfg).to(device).to(memory_format=torch.channels_last)
-    optim = build(cfg.optim)
-    optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
-    rates = Rates(optimisers, build(cfg.schedule))
-    ema = EMA(game.generator, cfg.ema.halflife, cfg.ema.rampup)
-    progress = Progress()
-    state = State(game, ema, optimisers, progress, device)
-    samples = store(data.samples, device)
-    deck = Deck(data, cfg.batch_size, cfg.seed, samples, mirror=source.mirror)
-    steps = _length(cfg, len(deck))
-    labels, columns = game.grid_labels(game.preview(source.overview))
-    preview = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
-    meter = Meter()
-
+    lab = assemble(cfg)
+    game, ema, optimisers, progress, device = lab.state
+    deck, meter = lab.deck, Meter()
     with Run(folder, cfg, choices) as run:
-        run.restore(state)
-        if progress.step >= steps:
-            run.say(f"{folder} is finished already: resume={folder} with epochs={2 * cfg.epochs} goes on")
+        run.restore(lab.state)
+        if progress.step >= lab.steps:
+            run.say(finished_already(folder, cfg, progress, len(deck)))
             return
-        run.begin(state, facts(cfg, data, device))
-        run.say(introduction(choices, data, samples.place, game, state))
-        bar = run.bar(steps * cfg.batch_size, progress.images)
-        while progress.step < steps:
+        run.begin(lab.state, facts(cfg, lab.data, device))
+        run.say(introduction(run.choices, lab.data, lab.samples.place, lab.state))
+        bar = run.bar(lab.steps * cfg.batch_size, progress.images)
+        while progress.step < lab.steps:
             epoch = progress.images // len(deck) + 1
             first, began = progress.images, time.monotonic()
             for batch in deck.epoch(progress.images):
-                rates.set(progress.step / steps)
+                lab.rates.set(progress.step / lab.steps)
                 for name, every in game.turns.items():
                     if (progress.step + 1) % every == 0:  # WGAN: d each step, g every fifth
                         meter.add(name, move(game, name, optimisers[name], batch))
@@ -68,14 +97,14 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
                 progress.images += len(batch.x)
                 ema.update(game.generator, progress.images, len(batch.x))
                 bar.update(len(batch.x))
-                if progress.step == steps:
+                if progress.step == lab.steps:
                     break
-            scalars = _finite(meter.means(), progress) | rates.now()
+            scalars = _finite(meter.means(), progress) | lab.rates.now()
             seconds = time.monotonic() - began
             progress.seconds += seconds
             scalars["speed/images_per_second"] = (progress.images - first) / seconds
-            grid = source.draw(generate(ema.module, preview, cfg.batch_size, device), columns)
-            run.epoch(epoch, scalars, grid, state)
+            grid = lab.source.draw(generate(ema.module, lab.preview, cfg.batch_size, device), lab.columns)
+            run.epoch(epoch, scalars, grid, lab.state)
             run.note(epoch_line(epoch, cfg.epochs, progress, scalars))
             meter.clear()
         bar.close()
@@ -100,18 +129,12 @@ def move(game: Game, name: str, optimiser: torch.optim.Optimizer, batch: Batch) 
     return {key: term.detach() for key, term in terms.items()} | seen | {"gradient_norm": norm}
 
 
-def _length(cfg: DictConfig, images: int) -> int:
-    """The run's length in steps: its epochs, cut to ``max_steps``."""
-    steps: int = math.ceil(cfg.epochs * images / cfg.batch_size)
-    return steps if cfg.max_steps is None else min(steps, cfg.max_steps)
-
-
 def _finite(scalars: dict[str, float], progress: Progress) -> dict[str, float]:
     """The scalars, if each of them is a number. Raises Diverged before anything bad is saved."""
     for name, value in scalars.items():
         if not math.isfinite(value):
             raise Diverged(
-                f"{name} is {value} after {progress.images:,} images: the run diverged; the last checkpoint is "
-                "from before. Try a lower optim.lr, or a loss with a penalty such as loss=wgan_gp"
+                f"{name} is {value} after {progress.images:,} images: the run diverged and this epoch is not "
+                "saved. Try a lower optim.lr, or a loss with a penalty such as loss=wgan_gp"
             )
     return scalars

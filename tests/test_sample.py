@@ -44,10 +44,10 @@ def test_formats(train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     folder = train(*TINY, "max_steps=3")
     take(monkeypatch, tmp_path, folder, "n=5", "format=npz")
     take(monkeypatch, tmp_path, folder, "n=5", "format=png")
-    arrays = np.load(folder / "samples/sample_seed_0.npz")
+    arrays = np.load(folder / "samples/sample_5_seed_0.npz")
     assert arrays.files == ["images"] and arrays["images"].dtype == np.uint8
     assert arrays["images"].shape == (5, 8, 8, 1)
-    files = sorted((folder / "samples/sample_seed_0").iterdir())
+    files = sorted((folder / "samples/sample_5_seed_0").iterdir())
     assert len(files) == 5
     for file, image in zip(files, arrays["images"], strict=True):
         assert (np.asarray(Image.open(file)) == image[:, :, 0]).all()
@@ -59,8 +59,8 @@ def test_labels(
     folder = train(*TINY, "max_steps=3", "game=cgan")
     take(monkeypatch, tmp_path, folder, "n=3", "label=7", "format=npz")
     take(monkeypatch, tmp_path, folder, "n=20", "format=npz")
-    assert np.load(folder / "samples/sample_seed_0_label_7.npz")["labels"].tolist() == [7] * 3
-    assert np.load(folder / "samples/sample_seed_0.npz")["labels"].tolist() == [n // 2 for n in range(20)]
+    assert np.load(folder / "samples/sample_3_seed_0_label_7.npz")["labels"].tolist() == [7] * 3
+    assert np.load(folder / "samples/sample_20_seed_0.npz")["labels"].tolist() == [n // 2 for n in range(20)]
     with pytest.raises(SystemExit) as ended:
         take(monkeypatch, tmp_path, folder, "label=10")
     assert ended.value.code == 2 and "labels are 0 to 9" in capfd.readouterr().err
@@ -71,10 +71,10 @@ def test_points(
 ) -> None:
     folder = train("data=grid", "data.count=200", "arch.generator.widths=[8]", "max_steps=3")
     take(monkeypatch, tmp_path, folder, "n=50", "format=npz")
-    points = np.load(folder / "samples/sample_seed_0.npz")["points"]
+    points = np.load(folder / "samples/sample_50_seed_0.npz")["points"]
     assert points.shape == (50, 2) and points.dtype == np.float32
     take(monkeypatch, tmp_path, folder, "n=50")
-    assert Image.open(folder / "samples/sample_seed_0.png").size == (512, 512)
+    assert Image.open(folder / "samples/sample_50_seed_0.png").size == (512, 512)
     with pytest.raises(SystemExit):
         take(monkeypatch, tmp_path, folder, "format=png")
     assert "makes points" in capfd.readouterr().err
@@ -100,7 +100,8 @@ def test_mistakes(
     folder = train(*TINY, "max_steps=3")
     with pytest.raises(SystemExit) as ended:
         take(monkeypatch, tmp_path, folder, *overrides)
-    assert ended.value.code == 2 and told in capfd.readouterr().err
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert ended.value.code == 2 and len(lines) == 1 and told in lines[0]
 
 
 def test_a_folder_that_is_no_run(

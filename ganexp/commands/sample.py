@@ -30,7 +30,7 @@ def sample(cfg: DictConfig) -> None:
     load_averaged(game.generator, folder / "checkpoints" / "last.pt")
     inputs = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "sample")))
     samples = generate(game.generator.to(device), inputs, cfg.batch_size, device)
-    name = f"sample_seed_{cfg.seed}" + ("" if cfg.label is None else f"_label_{cfg.label}")
+    name = f"sample_{cfg.n}_seed_{cfg.seed}" + ("" if cfg.label is None else f"_label_{cfg.label}")
     out = Path(cfg.out).expanduser() if cfg.out else folder / "samples" / name
     try:
         written = _WRITERS[cfg.format](out, samples, labels if len(inputs) > 1 else None, source, columns)

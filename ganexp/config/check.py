@@ -21,7 +21,7 @@ STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_
 Node = dict[str, Any]
 Name = Annotated[
     str,
-    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+    BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value),
     Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$", max_length=120),
 ]
 
@@ -45,7 +45,7 @@ class TrainSettings(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     epochs: Count
     max_steps: Count | None
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
     resume: str | None
     trust: bool
     ema: Ema
@@ -114,6 +114,8 @@ def _check_node(node: Node, path: str) -> None:
         raise UserError(f"{path} has no _target_: choose it with penalties={name}, then {path}.weight=...")
     if "_target_" not in node:
         return
+    if not isinstance(node["_target_"], str) or "." not in node["_target_"]:
+        raise UserError(f"{path}._target_={node['_target_']}: should be a class, such as ganexp.losses.Hinge")
     try:
         settings = settings_of(node["_target_"])
     except LookupError as error:
@@ -138,7 +140,9 @@ def _validate(model: type[BaseModel], values: Mapping[str, Any], prefix: str) ->
             undo = f"; if another choice brought it, ~{where} takes it out" if prefix else ""
             raise UserError(f"{where}: no such setting of {owner}; {hint}{undo}") from None
         if first["type"] == "missing":
-            raise UserError(f"{where} is missing") from None
+            raise UserError(
+                f"{where} is missing: {where}=null and ~{where} leave nothing to run with"
+            ) from None
         if first["type"] == "dict_type":
             hint = f"it has settings of its own, {where}.<key>=<value>"
             raise UserError(f"{where}={_shown(first['input'])}: {hint}") from None

@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from ganexp.config.resolvers import RESUMABLE, overrides_name
 from ganexp.config.settle import settle_data, settle_sample, settle_train
+from ganexp.errors import UserError
 
 _SETTLE = {
     "train": settle_train,
@@ -58,5 +61,12 @@ def _check_all(config: DictConfig, verb: str) -> None:
         return  # another sweeper chooses its values as it goes; each member is checked at its start
     parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     (members,) = BasicSweeper.split_arguments(parsed, None)
+    names = Counter(overrides_name(member) for member in members)
+    (name, count), *_ = names.most_common(1)
+    if count > 1:
+        keys = ", ".join(RESUMABLE)
+        raise UserError(f"{count} members would be one run, {name}: {keys} do not tell runs apart in a sweep")
     for member in members:
+        if any(override.startswith("resume=") for override in member):
+            raise UserError("resume and -m do not go together: the sweep's own command goes on where it was")
         _check_one(compose(config_name=verb, overrides=member), verb, member)

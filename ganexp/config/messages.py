@@ -3,6 +3,7 @@
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from ganexp.errors import UserError, suggest
 
@@ -10,34 +11,19 @@ from ganexp.errors import UserError, suggest
 def explain(error: BaseException) -> tuple[str | None, int]:
     """One line for a mistake of the user's, and the exit status; None for a defect of ours."""
     mistake = user_error(error)
-    return (_composition(error), 2) if mistake is None else (str(mistake), mistake.status)
+    if mistake is not None:
+        return str(mistake), mistake.status
+    for describe in (_choice, _value, _key, _override, _file, _anything):
+        for link in _causes(error):
+            line = describe(link)
+            if line is not None:
+                return line, 2
+    return None, 1
 
 
 def user_error(error: BaseException) -> UserError | None:
     """The UserError that an exception is or was caused by: Hydra wraps what a constructor raises."""
     return next((link for link in _causes(error) if isinstance(link, UserError)), None)
-
-
-def _composition(error: BaseException) -> str | None:
-    """One line for what Hydra or OmegaConf could not put together."""
-    chain = _causes(error)
-    for link in chain:
-        if isinstance(link, MissingConfigException):
-            return _missing_config(link)
-    for link in chain:
-        missing = str(link).partition("Missing mandatory value: ")[2].split("\n")[0]
-        if missing:
-            return f"{missing} is needed: say {missing}=..."
-    for link in chain:
-        if isinstance(link, OmegaConfBaseException) and link.full_key:
-            return _bad_key(link)
-    for link in chain:
-        if isinstance(link, OverrideParseException):
-            return f"cannot read {link.override!r}: {_first_line(link)}; quote what has = , [ ] ( ) or blanks"
-    text = _first_line(error)
-    if isinstance(error, HydraException) and text.startswith("Ambiguous value"):
-        return f"{text.split(chr(39))[1]} names several values: add -m to run each of them"
-    return text if isinstance(error, HydraException | OmegaConfBaseException) else None
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
@@ -48,21 +34,61 @@ def _causes(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-def _missing_config(error: MissingConfigException) -> str:
+def _choice(error: BaseException) -> str | None:
+    """A group's choice that does not exist."""
+    if not isinstance(error, MissingConfigException):
+        return None
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
     if not group:
         return _first_line(error)
     return f"{group}={choice}: no such choice of {group}; {suggest(choice, error.options or ())}"
 
 
-def _bad_key(error: OmegaConfBaseException) -> str:
-    key = str(error.full_key)
-    parent = error.parent_node
-    if error.msg and "is not in struct" in error.msg:
-        names = [str(name) for name in parent] if isinstance(parent, DictConfig) else []
-        hint = suggest(key.rsplit(".", 1)[-1], [name for name in names if name not in ("hydra", "_target_")])
-        return f"{key}: no such setting; {hint}"
-    return f"{key}: {_first_line(error)}"
+def _value(error: BaseException) -> str | None:
+    """A value that was never given."""
+    missing = str(error).partition("Missing mandatory value: ")[2].split("\n")[0]
+    return f"{missing} is needed: say {missing}=..." if missing else None
+
+
+def _key(error: BaseException) -> str | None:
+    """A key that does not exist, or whose value cannot be worked out."""
+    if not isinstance(error, OmegaConfBaseException) or not error.full_key:
+        return None
+    key, parent = str(error.full_key), error.parent_node
+    if not error.msg or "is not in struct" not in error.msg:
+        return f"{key}: {_first_line(error)}"
+    if key.startswith("penalties."):
+        name = key.split(".")[1]
+        return f"{key}: this run has no penalty {name}; penalties={name} adds it"
+    names = [str(name) for name in parent] if isinstance(parent, DictConfig) else []
+    hint = suggest(key.rsplit(".", 1)[-1], [name for name in names if name not in ("hydra", "_target_")])
+    return f"{key}: no such setting; {hint}"
+
+
+def _override(error: BaseException) -> str | None:
+    """Words that are no override, or name several values."""
+    if isinstance(error, OverrideParseException):
+        return (
+            f"cannot read {error.override!r}: quote twice what has blanks or = , [ ] ( ) ~, as in \"key='a=b'\""
+        )
+    text = _first_line(error)
+    if isinstance(error, HydraException) and text.startswith("Ambiguous value"):
+        return f"{text.split(chr(39))[1]} names several values: add -m to run each of them"
+    return None
+
+
+def _file(error: BaseException) -> str | None:
+    """A YAML of the user's that is none, a folder that cannot be made."""
+    if isinstance(error, YAMLError):
+        return f"a YAML cannot be read: {' '.join(str(error).split())}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return None
+
+
+def _anything(error: BaseException) -> str | None:
+    """Whatever else composing a configuration stumbled over, in its own words."""
+    return _first_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """From what was composed to what is run: checked, resolved, with absolute paths; or read from a folder."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,25 @@ from ganexp.config.check import DataSettings, SampleSettings, TrainSettings, che
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.errors import UserError
 
-_TRUSTED = ("ganexp.", "torch.nn.", "torch.optim.")
+_TRUSTED = re.compile(
+    r"ganexp\.((data|nets|games)\.[a-z0-9_]+|losses|penalties|optim)\.[A-Z]\w*|ganexp\.device\.[a-z]+"
+)
+"""The classes that a run may name; nothing that a module only imports, and no function but a device's."""
 
 
 def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a run, new or resumed. Raises UserError."""
+    if not cfg.resume and cfg.resume is not None:
+        raise UserError("resume is empty: say resume=<folder>")
     if cfg.resume is not None:
         return _resumed(cfg, overrides)
-    return _absolute(check(cfg, TrainSettings))
+    settled = _absolute(check(cfg, TrainSettings))
+    for player, net in settled.arch.items():
+        if "shape" in net and net.shape != settled.data.shape:
+            raise UserError(f"arch.{player}.shape={net.shape}: the data's samples are {settled.data.shape}")
+        if "classes" in net and net.classes not in (0, settled.data.classes):
+            raise UserError(f"arch.{player}.classes={net.classes}: the data has {settled.data.classes} classes")
+    return settled
 
 
 def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -36,10 +48,11 @@ def settle_sample(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def read_run(folder: str, *, trust: bool) -> DictConfig:
-    """The configuration that a run folder holds, resolved; None of its text is executed.
+    """The configuration that a run folder holds.
 
-    A target outside of ganexp and torch's networks and optimisers names code that only a run's owner can
-    vouch for: it is refused unless ``trust``. Raises UserError.
+    It may come from a stranger. It was written without interpolations, so none is resolved; and a target
+    that is no building block of ganexp's names code that only the run's owner can vouch for: it is refused
+    unless ``trust``. Raises UserError.
     """
     file = Path(folder).expanduser() / "config.yaml"
     if not file.is_file():
@@ -50,11 +63,17 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
         raise UserError(f"{file} is damaged: it is not YAML") from None
     if not isinstance(cfg, DictConfig):
         raise UserError(f"{file} is damaged: it holds no settings")
-    if not trust:
-        for target in _targets(OmegaConf.to_container(cfg)):
-            if not target.startswith(_TRUSTED):
-                raise UserError(f"{file} wants to run {target}: if you know that code, add trust=true")
-    return check(cfg, TrainSettings)
+    plain = OmegaConf.to_container(cfg)
+    for text in _texts(plain):
+        if "${" in text:
+            raise UserError(f"{file} is damaged: it was written without {text}")
+    for target in _targets(plain):
+        if not trust and not _TRUSTED.fullmatch(target):
+            raise UserError(f"{file} wants to run {target}: if you know that code, add trust=true")
+    try:
+        return check(cfg, TrainSettings)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
 
 
 def _absolute(settled: DictConfig) -> DictConfig:
@@ -73,6 +92,16 @@ def _targets(node: Any) -> Iterator[str]:
     if isinstance(node, list):
         for item in node:
             yield from _targets(item)
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        node = [*node.keys(), *node.values()]
+    if isinstance(node, list):
+        for item in node:
+            yield from _texts(item)
+    elif isinstance(node, str):
+        yield node
 
 
 def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:

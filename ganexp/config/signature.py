@@ -60,7 +60,10 @@ def _parse(module: str) -> ast.Module | None:
         path = Path(folders[0]).joinpath(*inner)
         file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     if file.is_file() and file.suffix == ".py":
-        return ast.parse(file.read_text(encoding="utf-8"))
+        try:
+            return ast.parse(file.read_text(encoding="utf-8"))
+        except (SyntaxError, UnicodeDecodeError) as error:
+            raise LookupError(f"{file} is not Python: {error}") from None
     if top == "ganexp":
         raise LookupError(f"there is no module {module}")
     return None

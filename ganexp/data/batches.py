@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.store import Store
+from ganexp.data.store import Store, to_device
 
 
 class Batch(NamedTuple):
@@ -78,7 +78,7 @@ class Deck:
             x = to_network(samples)
             if self._mirror:
                 x = mirrored(x)
-            yield Batch(x, self._labels[rows].to(x.device))
+            yield Batch(x, to_device(self._labels[rows], x.device))
 
     def _rows(self, images: int) -> Iterator[Tensor]:
         """The row numbers of each batch."""

@@ -4,6 +4,7 @@ The first place that is large enough is taken: a set may fill half of what is fr
 from its file batch by batch, by a thread of its own.
 """
 
+import mmap
 import os
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ class Resident:
         self._samples = torch.from_numpy(np.array(samples)).to(device)  # read once, from a map too
 
     def take(self, rows: Tensor) -> Tensor:
-        return self._samples[rows.to(self._samples.device)]
+        return self._samples[to_device(rows, self._samples.device)]
 
 
 class Hosted:
@@ -67,10 +68,7 @@ class Hosted:
         self._device = device
 
     def take(self, rows: Tensor) -> Tensor:
-        picked = self._samples[rows]
-        if self._device.type == "cuda":
-            picked = picked.pin_memory()
-        return picked.to(self._device, non_blocking=True)
+        return to_device(self._samples[rows], self._device)
 
 
 class OnDisk:
@@ -82,9 +80,16 @@ class OnDisk:
         self.place = "on disk, read ahead"
         self._samples = samples
         self._device = device
+        if isinstance(samples, np.memmap) and hasattr(mmap, "MADV_RANDOM"):
+            samples._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]  # rows lie far apart
 
     def take(self, rows: Tensor) -> Tensor:
-        return torch.from_numpy(self._samples[rows.numpy()]).to(self._device)
+        return to_device(torch.from_numpy(self._samples[rows.numpy()]), self._device)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A copy that training does not wait for."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def free_memory() -> float:

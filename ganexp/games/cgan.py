@@ -8,19 +8,36 @@ The label is joined to both players' input; fakes take the labels of the real ba
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ganexp.config.ranges import Count, Positive
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.game import Inputs
 from ganexp.games.gan import GAN
-from ganexp.penalties import Critic
+from ganexp.losses import Loss
+from ganexp.nets.layers import LatentNet
+from ganexp.penalties import Critic, Penalty
 
 _MOST_ROWS = 20
 
 
 class CGAN(GAN):
-    """``generator(z, y)`` against ``discriminator(x, y)``."""
+    """``generator(z, y)`` against ``discriminator(x, y)``. Raises UserError for networks without labels."""
+
+    def __init__(
+        self,
+        generator: LatentNet,
+        discriminator: nn.Module,
+        loss: Loss,
+        penalties: dict[str, Penalty],
+        n_critic: Count,
+        clip: Positive | None,
+    ) -> None:
+        super().__init__(generator, discriminator, loss, penalties, n_critic, clip)
+        for name, player in self.players.items():
+            if not getattr(player.net, "classes", 1):
+                raise UserError(f"game=cgan: player {name} takes no labels: leave arch's classes as they are")
 
     def fake(self, batch: Batch) -> Tensor:
         samples: Tensor = self.generator(self.latents(batch), batch.y)
