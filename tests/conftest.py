@@ -44,12 +44,13 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Verb:
     """Runs ``ganexp train`` below ``tmp_path`` in this process; returns the run's folder."""
 
     def call(*overrides: str, name: str = "run") -> Path:
+        resumed = any(override.startswith("resume=") for override in overrides)
         verb(
             monkeypatch,
             tmp_path,
             "train",
             *overrides,
-            *([] if "resume" in "".join(overrides) else [f"name={name}"]),
+            *([] if resumed else [f"name={name}"]),
         )
         (folder,) = (tmp_path / "outputs" / name).iterdir()
         return folder

@@ -72,6 +72,15 @@ MISTAKES = {
     "+penalties.r1={_target_:ganexp.penalties.R1,weight:1}": "penalties.r1.every is missing",
     "seed=[1": "cannot read 'seed=[1'",
     "resume=nowhere": "nowhere is not a run: it has no config.yaml",
+    "loss=null": "null is no choice",
+    "data=null": "null is no choice",
+    "loss._target_=3": "loss._target_=3: should be a class",
+    "penalties.r1.weight=3": "this run has no penalty r1; penalties=r1 adds it",
+    "resume=": "resume is empty",
+    "batch_size=100000000000": "batch_size=100000000000: should be less than or equal to 1000000",
+    "arch.generator.shape=[1,16,16]": "arch.generator.shape=[1, 16, 16]: the data's samples are [1, 32, 32]",
+    "game=cgan arch.generator.classes=3": "arch.generator.classes=3: the data has 10 classes",
+    "-m --cfg=job seed=1,2": "--cfg shows one run",
     "game.generator=3": "game.generator: no such setting",
     "+game.generator=3": "game.generator: no such setting of game",
 }
@@ -90,6 +99,17 @@ def test_a_mistake_is_one_line_and_status_2(
     assert len(told) == 1 and told[0].startswith("ganexp: "), told
     assert MISTAKES[mistake] in told[0]
     assert list(tmp_path.iterdir()) == [], "nothing is made"
+
+
+def test_a_home_folder_is_spelled_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ganexp.cli import _arranged
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert _arranged("train", ["data.root=~/a b", "loss=gan", "-m"]) == [
+        "-m",
+        f"data.root='{tmp_path}/a b'",
+        "loss=gan",
+    ]
 
 
 def test_every_member_of_a_sweep_is_checked_before_the_first_starts(

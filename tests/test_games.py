@@ -1,6 +1,7 @@
 """Every loss in every game: the algorithm box is kept, one player moves at a time, labels matter."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from ganexp.cli import conf_folder
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.game import Game
+from ganexp.games.gan import GAN
+from ganexp.penalties import Critic, Penalty
 from ganexp.train import move
 
 LOSSES = sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml"))
@@ -98,6 +101,25 @@ def test_recipes_are_their_papers() -> None:
 def test_batch_norm_and_a_penalty_per_sample_are_refused() -> None:
     with pytest.raises(UserError, match=r"penalties\.r1.*batch norm.*arch\.discriminator\.norm"):
         build_game(composed("penalties=r1", "arch.discriminator.norm=batch"))
+
+
+def test_a_penalty_is_handed_the_real_batch_first() -> None:
+    class Recording(Penalty):
+        def term(self, critic: Critic, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+            seen.append((real, fake))
+            return critic(real).sum() * 0
+
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    game, optimisers, batch = parts()
+    cast(GAN, game).penalties["recording"] = Recording(weight=1.0, every=1)
+    move(game, "d", optimisers["d"], batch)
+    ((real, fake),) = seen
+    assert torch.equal(real, batch.x) and not torch.equal(fake, batch.x) and not fake.requires_grad
+
+
+def test_a_conditional_game_refuses_networks_without_labels() -> None:
+    with pytest.raises(UserError, match="player d takes no labels"):
+        parts("game=cgan", "arch.discriminator.classes=0")
 
 
 def test_labels_reach_the_networks_of_a_conditional_game() -> None:

@@ -83,9 +83,7 @@ def test_the_folder_says_what_happened(train: Verb, capfd: pytest.CaptureFixture
     note = receipt(folder)
     assert note["status"] == "finished" and note["seed"] == 7 and note["sessions"] == 1
     assert note["device"].startswith("cpu") and len(note["data"]["fingerprint"]) == 64
-    assert note["images"] == 57 * 64 and note["images_per_second"] == pytest.approx(
-        note["images"] / note["seconds"], rel=0.2
-    )
+    assert note["images"] == 57 * 64 and note["images_per_second"] > 0 and note["seconds"] > 0
     assert note["versions"]["torch"] == torch.__version__.split("+")[0] and note["end"] >= note["start"]
     rows = metrics(folder)
     assert [row["epoch"] for row in rows] == [1, 2]
@@ -275,11 +273,23 @@ def test_a_checkpoint_with_a_pickle_runs_nothing(train: Verb, tmp_path: Path) ->
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_strangers_configuration_runs_nothing(train: Verb, tmp_path: Path) -> None:
+STRANGE = {
+    "os.getcwd": "wants to run os.getcwd.*trust=true",
+    "torch.nn.functional.torch.load": "wants to run torch.nn.functional.torch.load",
+    "ganexp.nets.mlp.torch.load": "wants to run ganexp.nets.mlp.torch.load",
+    "ganexp.cli.run_verb": "wants to run ganexp.cli.run_verb",
+    "ganexp.data.cache.clear": "wants to run ganexp.data.cache.clear",
+    "ganexp.data.cache.FileLock": "defines no FileLock",
+    "${oc.env:HOME}": "is damaged: it was written without",
+}
+
+
+@pytest.mark.parametrize("target", STRANGE)
+def test_a_strangers_configuration_runs_nothing(train: Verb, target: str) -> None:
     folder = train(*TINY, "max_steps=2")
     file = folder / "config.yaml"
-    file.write_text(file.read_text().replace("ganexp.losses.NonSaturating", "os.getcwd"))
-    with pytest.raises(UserError, match=r"wants to run os\.getcwd.*trust=true"):
+    file.write_text(file.read_text().replace("ganexp.losses.NonSaturating", target))
+    with pytest.raises(UserError, match=STRANGE[target]):
         read_run(str(folder), trust=False)
 
 
@@ -352,3 +362,112 @@ def test_interrupted(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert f"interrupted: resume=outputs/run/{folder.name} goes on" in told and "Traceback" not in errors
     assert receipt(folder)["status"] == "interrupted"
+
+
+def test_a_changed_length_is_remembered(train: Verb, tmp_path: Path) -> None:
+    folder = train(*TINY, "epochs=1", name="cut")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "ganexp.run.Run.epoch", lambda *_: (_ for _ in ()).throw(RuntimeError("the power is gone"))
+        )
+        with pytest.raises(SystemExit):
+            train(f"resume={folder}", "epochs=3", name="cut")
+    train(f"resume={folder}", name="cut")
+    assert [row["epoch"] for row in metrics(folder)] == [1, 2, 3]
+    assert read_run(str(folder), trust=False).resume is None
+
+
+def test_changed_data_end_a_resumed_run(train: Verb, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(20):
+        Image.new("L", (16, 16), number).save(images / f"{number}.png")
+    arguments = [*TINY, "data=folder", f"data.root={images}", "batch_size=10"]
+    folder = train(*arguments, "epochs=1")
+    Image.new("L", (16, 16), 99).save(images / "20.png")
+    with pytest.raises(SystemExit) as ended:
+        train(f"resume={folder}", "epochs=2")
+    assert ended.value.code == 2 and "the data have changed" in capfd.readouterr().err
+    assert receipt(folder)["data"]["count"] == 20 and receipt(folder)["status"] == "finished"
+
+
+def test_a_resumed_run_says_what_it_is(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = train(*TINY, "loss=wgan", "epochs=1")
+    capfd.readouterr()
+    train(f"resume={folder}", "epochs=2")
+    assert "loss wgan" in capfd.readouterr().out
+    assert receipt(folder)["choices"]["loss"] == "wgan"
+
+
+def test_a_second_process_on_a_folder_is_refused(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
+    from filelock import FileLock
+
+    folder = train(*TINY, "epochs=1")
+    with FileLock(folder / ".lock"), pytest.raises(SystemExit) as ended:
+        train(f"resume={folder}", "epochs=2")
+    assert ended.value.code == 2 and "is being worked on by another process" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["epochs=1,2"], "2 members would be one run"),
+        (["seed=1,2", "resume=x"], "resume and -m do not go together"),
+    ],
+)
+def test_sweeps_that_would_fold_into_one_run_are_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    arguments: list[str],
+    told: str,
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        verb(monkeypatch, tmp_path, "train", "-m", *arguments)
+    assert ended.value.code == 2 and told in capfd.readouterr().err
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_the_generator_moves_in_each_fifth_step(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ganexp import train as training
+
+    moves: list[str] = []
+    real = training.move
+
+    def counting(game: Any, name: str, *rest: Any) -> Any:
+        moves.append(name)
+        return real(game, name, *rest)
+
+    monkeypatch.setattr(training, "move", counting)
+    train(*TINY, "loss=wgan", "max_steps=11")
+    assert "".join(moves) == "dddddgdddddgd"
+
+
+def test_the_learning_rate_follows_its_schedule(train: Verb) -> None:
+    folder = train(*TINY, "epochs=4", "schedule=linear", "schedule.start=0", "optim.lr=1e-3", "optim.ttur=2")
+    rates = [row["g/lr"] for row in metrics(folder)]
+    assert rates == sorted(rates, reverse=True) and rates[0] > 7e-4 and rates[-1] < 2e-5
+    assert [row["d/lr"] for row in metrics(folder)] == pytest.approx([2 * rate for rate in rates])
+
+
+def test_damaged_records_do_not_stop_a_run(train: Verb) -> None:
+    folder = train(*TINY, "epochs=2")
+    with (folder / "metrics.jsonl").open("a") as stream:
+        stream.write('{"epoch": 3, "ima')
+    (folder / "run.json").write_text("[]")
+    train(f"resume={folder}", "epochs=3")
+    assert [row["epoch"] for row in metrics(folder)] == [1, 2, 3]
+    assert receipt(folder)["status"] == "finished"
+
+
+def test_a_reader_that_leaves_does_not_stop_a_run(tmp_path: Path) -> None:
+    words = " ".join([sys.executable, "-m", "ganexp", "train", *TINY, "epochs=5", "name=run"])
+    told = subprocess.run(
+        ["bash", "-c", f"{words.replace('[', chr(92) + '[')} | head -1"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    (folder,) = (tmp_path / "outputs/run").iterdir()
+    assert receipt(folder)["status"] == "finished" and "Traceback" not in told.stderr

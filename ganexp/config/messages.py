@@ -72,6 +72,8 @@ def _override(error: BaseException) -> str | None:
             f"cannot read {error.override!r}: quote twice what has blanks or = , [ ] ( ) ~, as in \"key='a=b'\""
         )
     text = _first_line(error)
+    if isinstance(error, ValueError) and text.startswith("Config group override must be"):
+        return "null is no choice of a group that a run needs, such as data, arch or loss"
     if isinstance(error, HydraException) and text.startswith("Ambiguous value"):
         return f"{text.split(chr(39))[1]} names several values: add -m to run each of them"
     return None
