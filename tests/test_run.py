@@ -386,7 +386,8 @@ def test_changed_data_end_a_resumed_run(train: Verb, tmp_path: Path, capfd: pyte
     arguments = [*TINY, "data=folder", f"data.root={images}", "batch_size=10"]
     folder = train(*arguments, "epochs=1")
     Image.new("L", (16, 16), 99).save(images / "20.png")
-    _tree.cache_clear(), _labelled.cache_clear()  # as in another process
+    _tree.cache_clear()  # as in another process
+    _labelled.cache_clear()
     with pytest.raises(SystemExit) as ended:
         train(f"resume={folder}", "epochs=2")
     assert ended.value.code == 2 and "the data have changed" in capfd.readouterr().err

@@ -39,7 +39,7 @@ def to_network(samples: Tensor) -> Tensor:
     """
     if samples.dtype != torch.uint8:
         return samples
-    return samples.to(torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
+    return samples.to(torch.float32, memory_format=torch.channels_last).mul_(1 / 127.5).sub_(1)
 
 
 class Deck:

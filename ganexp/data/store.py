@@ -51,10 +51,10 @@ class Resident:
 
     def __init__(self, samples: np.ndarray, device: torch.device) -> None:
         self.place = "in memory" if device.type == "cpu" else f"on {device}"
-        self._samples = torch.from_numpy(np.array(samples)).to(device)  # read once, from a map too
+        self._samples = _channels_last(samples).to(device)
 
     def take(self, rows: Tensor) -> Tensor:
-        return self._samples[to_device(rows, self._samples.device)]
+        return _as_images(self._samples[to_device(rows, self._samples.device)])
 
 
 class Hosted:
@@ -64,11 +64,11 @@ class Hosted:
 
     def __init__(self, samples: np.ndarray, device: torch.device) -> None:
         self.place = "in host memory"
-        self._samples = torch.from_numpy(np.array(samples))
+        self._samples = _channels_last(samples)
         self._device = device
 
     def take(self, rows: Tensor) -> Tensor:
-        return to_device(self._samples[rows], self._device)
+        return _as_images(to_device(self._samples[rows], self._device))
 
 
 class OnDisk:
@@ -85,6 +85,17 @@ class OnDisk:
 
     def take(self, rows: Tensor) -> Tensor:
         return to_device(torch.from_numpy(self._samples[rows.numpy()]), self._device)
+
+
+def _channels_last(samples: np.ndarray) -> Tensor:
+    """A copy in memory; of images as [N, H, W, C], the order that convolutions want them in."""
+    ordered = samples.transpose(0, 2, 3, 1) if samples.ndim == 4 else samples
+    return torch.from_numpy(np.array(ordered, order="C"))
+
+
+def _as_images(picked: Tensor) -> Tensor:
+    """[N, H, W, C] seen as [N, C, H, W]; nothing is copied."""
+    return picked.permute(0, 3, 1, 2) if picked.dim() == 4 else picked
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
