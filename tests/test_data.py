@@ -343,6 +343,17 @@ def test_every_kind_of_picture() -> None:
     assert decode(encoded(printed, "JPEG"), "x", 3, 8).max() < 10
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_every_format(kind: str, mode: str, tmp_path: Path) -> None:
+    picture = Image.new("RGB", (12, 10), (200, 200, 200)).convert(mode)
+    (tmp_path / "nested/deeper").mkdir(parents=True)
+    (tmp_path / f"nested/deeper/a.{kind.lower()}").write_bytes(encoded(picture, kind))
+    found = load("data=folder", f"data.root={tmp_path}", "data.resolution=8")
+    assert found.classes == ("nested/deeper",)
+    assert np.abs(found.samples.astype(int) - 200).max() <= 2
+
+
 def test_upright_and_centred() -> None:
     wide = np.zeros((8, 24, 3), np.uint8)
     wide[:, 8:16] = 200
