@@ -27,12 +27,14 @@ def build_game(cfg: DictConfig) -> Game:
         )
     # Objects never enter the configuration, which would turn dataclasses into nodes: the game is made last.
     make_game: Callable[..., Game] = instantiate(cfg.game, _partial_=True, _convert_="all")
-    return make_game(
+    game = make_game(
         generator=build(cfg.arch.generator),
         discriminator=discriminator,
         loss=build(cfg.loss),
         penalties=penalties,
     )
+    game.check()
+    return game
 
 
 def _mixes_samples(net: nn.Module) -> bool:

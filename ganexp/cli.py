@@ -106,11 +106,12 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
     from hydra.types import RunMode
 
     from ganexp.config.messages import user_error
+    from ganexp.tasks import TASKS
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     try:
-        _TASKS[verb](cfg)
+        TASKS[verb](cfg)
     except Exception as error:
         _remove_if_empty(folder)
         mistake = user_error(error)
@@ -123,36 +124,11 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
         _FAILED.append(folder.name)  # the sweep goes on
 
 
-def _train(cfg: "DictConfig") -> None:
-    from hydra.core.hydra_config import HydraConfig
-
-    from ganexp.config.settle import settle_train
-
-    hydra_cfg = HydraConfig.get()
-    settled = settle_train(cfg, list(hydra_cfg.overrides.task))
-    folder = Path(hydra_cfg.runtime.output_dir)
-    if folder.is_relative_to(Path.cwd()):
-        folder = folder.relative_to(Path.cwd())  # as a person would type it
-    choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
-    from ganexp.train import train
-
-    train(settled, folder, choices)
-
-
 def _remove_if_empty(folder: Path) -> None:
     """Hydra makes a run's folder before anything is known to be wrong."""
     for made in (folder, folder.parent):
         if made != Path.cwd() and made.is_dir() and not any(made.iterdir()):
             made.rmdir()
-
-
-def _sample(cfg: "DictConfig") -> None:
-    from ganexp.config.settle import settle_sample
-
-    settled = settle_sample(cfg, [])
-    from ganexp.commands.sample import sample
-
-    sample(settled)
 
 
 def _data(arguments: list[str]) -> None:
@@ -170,28 +146,6 @@ def _data(arguments: list[str]) -> None:
         _fail(f"data {action} {arguments[1]}: it takes nothing more")
     else:
         _fail(f"data {action}: no such action; {suggest(action, ('info', 'prepare', 'list', 'clear'))}")
-
-
-def _data_info(cfg: "DictConfig") -> None:
-    from ganexp.commands.data import info
-    from ganexp.config.settle import settle_data
-
-    info(settle_data(cfg, []))
-
-
-def _data_prepare(cfg: "DictConfig") -> None:
-    from ganexp.commands.data import prepare
-    from ganexp.config.settle import settle_data
-
-    prepare(settle_data(cfg, []))
-
-
-_TASKS: dict[str, Callable[["DictConfig"], None]] = {
-    "train": _train,
-    "sample": _sample,
-    "data_info": _data_info,
-    "data_prepare": _data_prepare,
-}
 
 
 def _guarded(action: Callable[[], None]) -> None:

@@ -8,33 +8,21 @@ The label is joined to both players' input; fakes take the labels of the real ba
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganexp.config.ranges import Count, Positive
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.game import Inputs
 from ganexp.games.gan import GAN
-from ganexp.losses import Loss
-from ganexp.nets.layers import LatentNet
-from ganexp.penalties import Critic, Penalty
+from ganexp.penalties import Critic
 
 _MOST_ROWS = 20
 
 
 class CGAN(GAN):
-    """``generator(z, y)`` against ``discriminator(x, y)``. Raises UserError for networks without labels."""
+    """``generator(z, y)`` against ``discriminator(x, y)``."""
 
-    def __init__(
-        self,
-        generator: LatentNet,
-        discriminator: nn.Module,
-        loss: Loss,
-        penalties: dict[str, Penalty],
-        n_critic: Count,
-        clip: Positive | None,
-    ) -> None:
-        super().__init__(generator, discriminator, loss, penalties, n_critic, clip)
+    def check(self) -> None:
         for name, player in self.players.items():
             if not getattr(player.net, "classes", 1):
                 raise UserError(f"game=cgan: player {name} takes no labels: leave arch's classes as they are")

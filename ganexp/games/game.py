@@ -62,5 +62,8 @@ class Game(nn.Module):
         """Raises UserError if the generator cannot be asked for this label."""
         raise NotImplementedError
 
+    def check(self) -> None:
+        """Raises UserError where the networks do not fit the game."""
+
     def constrain(self, player: str) -> None:
         """Called after a player's step: what the algorithm imposes on its weights."""
