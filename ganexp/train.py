@@ -87,6 +87,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
         bar = run.bar(lab.steps * cfg.batch_size, progress.images)
         while progress.step < lab.steps:
             epoch = progress.images // len(deck) + 1
+            bar.set_description(f"epoch {epoch}")
             first, began = progress.images, time.monotonic()
             for batch in deck.epoch(progress.images):
                 lab.rates.set(progress.step / lab.steps)
