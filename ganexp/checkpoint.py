@@ -14,6 +14,7 @@ from torch import nn
 
 from ganexp.ema import EMA
 from ganexp.errors import UserError
+from ganexp.files import replacing
 from ganexp.games.game import Game
 
 _FORMAT = 1
@@ -47,16 +48,10 @@ class State(NamedTuple):
             "progress": vars(self.progress),
             "random": _random_state(self.device),
         }
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_suffix(".tmp")
-        try:
-            with beside.open("wb") as stream:
-                torch.save(content, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            beside.replace(file)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(file) as beside, beside.open("wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def restore(self, file: Path) -> None:
         """Goes back to a saved state. Raises UserError where the file is damaged or of another run."""

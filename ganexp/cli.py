@@ -11,9 +11,10 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from ganexp import __version__
+from ganexp.errors import fail, suggest, tell
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -62,9 +63,7 @@ def _dispatch(arguments: list[str]) -> None:
     elif arguments[0] in VERBS:
         run_verb(arguments[0], arguments[1:], f"ganexp {arguments[0]}")
     else:
-        from ganexp.errors import suggest
-
-        _fail(f"{arguments[0]}: no such verb; {suggest(arguments[0], VERBS)}")
+        fail(f"{arguments[0]}: no such verb; {suggest(arguments[0], VERBS)}")
 
 
 def conf_folder() -> Path:
@@ -86,16 +85,16 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
     task.__module__ = __name__  # Hydra asks where a task comes from
     hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(task)()
     if _FAILED:
-        _fail(f"{len(_FAILED)} of the sweep's runs failed: {', '.join(_FAILED)}", status=1)
+        fail(f"{len(_FAILED)} of the sweep's runs failed: {', '.join(_FAILED)}", status=1)
 
 
 def _arranged(verb: str, arguments: list[str]) -> list[str]:
     """The arguments as Hydra wants them: -m before every override, a home folder spelled out."""
     many = [argument for argument in arguments if argument in ("-m", "--multirun")]
     if many and verb != "train":
-        _fail(f"{many[0]}: only train runs several at once")
+        fail(f"{many[0]}: only train runs several at once")
     if many and any(argument.startswith(("-c", "--cfg")) and argument[2:3] != "o" for argument in arguments):
-        _fail("--cfg shows one run: leave out -m, or name a single value of each key")
+        fail("--cfg shows one run: leave out -m, or name a single value of each key")
     rest = [argument for argument in arguments if argument not in many]
     return many + [_HOME.sub(lambda m: f"{m[1]}='{Path(m[2]).expanduser()}'", argument) for argument in rest]
 
@@ -106,21 +105,22 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
     from hydra.types import RunMode
 
     from ganexp.config.messages import user_error
+    from ganexp.config.settle import SETTLE
     from ganexp.tasks import TASKS
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     try:
-        TASKS[verb](cfg)
+        TASKS[verb](SETTLE[verb](cfg, list(hydra_cfg.overrides.task)))
     except Exception as error:
         _remove_if_empty(folder)
         mistake = user_error(error)
         if mistake is None:
             traceback.print_exc()
         if hydra_cfg.mode != RunMode.MULTIRUN:
-            sys.exit(1) if mistake is None else _fail(str(mistake), mistake.status)
+            sys.exit(1) if mistake is None else fail(mistake, mistake.status)
         if mistake is not None:
-            print(f"ganexp: {mistake}", file=sys.stderr)
+            tell(mistake)
         _FAILED.append(folder.name)  # the sweep goes on
 
 
@@ -133,8 +133,6 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _data(arguments: list[str]) -> None:
     """``ganexp data <action>``: two that take overrides, two that look at the cache."""
-    from ganexp.errors import suggest
-
     action = arguments[0] if arguments else ""
     if action in ("info", "prepare"):
         run_verb(f"data_{action}", arguments[1:], f"ganexp data {action}")
@@ -143,9 +141,9 @@ def _data(arguments: list[str]) -> None:
 
         data.show() if action == "list" else data.clear()
     elif action in ("list", "clear"):
-        _fail(f"data {action} {arguments[1]}: it takes nothing more")
+        fail(f"data {action} {arguments[1]}: it takes nothing more")
     else:
-        _fail(f"data {action}: no such action; {suggest(action, ('info', 'prepare', 'list', 'clear'))}")
+        fail(f"data {action}: no such action; {suggest(action, ('info', 'prepare', 'list', 'clear'))}")
 
 
 def _guarded(action: Callable[[], None]) -> None:
@@ -162,12 +160,7 @@ def _guarded(action: Callable[[], None]) -> None:
         line, status = explain(error)
         if line is None:
             raise
-        _fail(line, status)
-
-
-def _fail(line: str, status: int = 2) -> NoReturn:
-    print(f"ganexp: {line}", file=sys.stderr)
-    sys.exit(status)
+        fail(line, status)
 
 
 def _complete(arguments: list[str]) -> None:

@@ -1,7 +1,9 @@
 """The exceptions for what a user can mend; everything else is a defect and keeps its traceback."""
 
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -23,3 +25,14 @@ def suggest(word: str, choices: Iterable[str]) -> str:
         return ""
     near = get_close_matches(word, known, n=1, cutoff=0.5)
     return (f"did you mean {near[0]}? " if near else "") + f"({', '.join(known)})"
+
+
+def tell(line: object) -> None:
+    """One line to whoever sits at the terminal."""
+    print(f"ganexp: {line}", file=sys.stderr)
+
+
+def fail(line: object, status: int = UserError.status) -> NoReturn:
+    """Ends the process with one line."""
+    tell(line)
+    sys.exit(status)

@@ -14,6 +14,7 @@ import torch
 
 from ganexp import __version__
 from ganexp.checkpoint import Progress
+from ganexp.files import replacing
 
 Status = Literal["running", "finished", "interrupted", "failed", "diverged"]
 
@@ -57,9 +58,8 @@ class Receipt:
         self._write()
 
     def _write(self) -> None:
-        beside = self.file.with_suffix(".tmp")
-        beside.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
-        beside.replace(self.file)
+        with replacing(self.file) as beside:
+            beside.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
 
 
 def device_name(device: torch.device) -> str:

@@ -28,6 +28,7 @@ from ganexp.checkpoint import State
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.data.picture import save_png
 from ganexp.errors import Diverged, UserError
+from ganexp.files import replacing
 from ganexp.receipt import Receipt, Status
 
 
@@ -133,14 +134,17 @@ class Run:
 
     def _write_config(self) -> None:
         kept = OmegaConf.merge(self._cfg, {"resume": None, "trust": False})
-        _replace(self.folder / "config.yaml", OmegaConf.to_yaml(kept))
+        with replacing(self.folder / "config.yaml") as beside:
+            beside.write_text(OmegaConf.to_yaml(kept), encoding="utf-8")
 
     def _keep_metrics(self, images: int) -> None:
         """Drops the lines of epochs that the checkpoint does not know: they are about to come again."""
         file = self.folder / "metrics.jsonl"
         if file.is_file():
             lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-            _replace(file, "".join(f"{line}\n" for line in lines if 0 < _images_of(line) <= images))
+            kept = "".join(f"{line}\n" for line in lines if 0 < _images_of(line) <= images)
+            with replacing(file) as beside:
+                beside.write_text(kept, encoding="utf-8")
 
 
 def _images_of(line: str) -> int:
@@ -149,13 +153,6 @@ def _images_of(line: str) -> int:
         return int(json.loads(line)["images"])
     except (ValueError, KeyError, TypeError):
         return 0
-
-
-def _replace(file: Path, text: str) -> None:
-    """Writes beside and renames, so that the file is never half."""
-    beside = file.with_name(f"{file.name}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(file)
 
 
 def _status(kind: type[BaseException] | None) -> Status:

@@ -1,4 +1,4 @@
-"""The verbs that take overrides: a composed configuration is settled, and only then is torch imported."""
+"""What the verbs that take overrides do with a settled configuration; torch is imported only here."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,38 +6,34 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from ganexp.config.settle import settle_data, settle_sample, settle_train
-
 
 def _train(cfg: DictConfig) -> None:
+    from ganexp.train import train
+
     hydra_cfg = HydraConfig.get()
-    settled = settle_train(cfg, list(hydra_cfg.overrides.task))
     folder = Path(hydra_cfg.runtime.output_dir)
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())  # as a person would type it
     choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
-    from ganexp.train import train
-
-    train(settled, folder, choices)
+    train(cfg, folder, choices)
 
 
 def _sample(cfg: DictConfig) -> None:
-    settled = settle_sample(cfg, [])
     from ganexp.commands.sample import sample
 
-    sample(settled)
+    sample(cfg)
 
 
 def _data_info(cfg: DictConfig) -> None:
     from ganexp.commands.data import info
 
-    info(settle_data(cfg, []))
+    info(cfg)
 
 
 def _data_prepare(cfg: DictConfig) -> None:
     from ganexp.commands.data import prepare
 
-    prepare(settle_data(cfg, []))
+    prepare(cfg)
 
 
 TASKS: dict[str, Callable[[DictConfig], None]] = {

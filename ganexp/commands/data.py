@@ -30,7 +30,8 @@ def prepare(cfg: DictConfig) -> None:
 def info(cfg: DictConfig) -> None:
     """Prints what a set holds and draws some of it. Raises UserError."""
     source: Source = instantiate(cfg.data, _convert_="all")
-    data = source.load()
+    entry = source.entry() if isinstance(source, Images) else None
+    data = source.checked(entry.open()) if entry else source.load()
     name = type(source).__name__.lower()
     rows = [
         ("samples", f"{len(data.samples):,} of {' x '.join(map(str, data.samples.shape[1:]))}"),
@@ -38,8 +39,7 @@ def info(cfg: DictConfig) -> None:
         *_moments(data),
         ("fingerprint", data.fingerprint),
     ]
-    if isinstance(source, Images):
-        entry = source.entry()
+    if entry:
         rows.append(("cache", f"{_size(entry.size)} in {entry.folder}"))
         if entry.meta["left_out"]:
             rows.append(("left out", f"{len(entry.meta['left_out'])}: {'; '.join(entry.meta['left_out'])}"))

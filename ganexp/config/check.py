@@ -87,7 +87,7 @@ def check(cfg: DictConfig, model: type[BaseModel]) -> DictConfig:
 
     Raises UserError, one line that names the key, what it holds and what is allowed.
     """
-    plain = resolve(cfg)
+    plain = _resolve(cfg)
     _validate(model, plain, "")
     for key, value in plain.items():
         if isinstance(value, dict):
@@ -95,7 +95,7 @@ def check(cfg: DictConfig, model: type[BaseModel]) -> DictConfig:
     return OmegaConf.create(plain)
 
 
-def resolve(cfg: DictConfig) -> dict[str, Any]:
+def _resolve(cfg: DictConfig) -> dict[str, Any]:
     """The configuration as plain dicts and lists. Raises UserError for a value that was never given."""
     try:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)

@@ -1,6 +1,5 @@
 """A Hydra callback: checks a run, or every member of a sweep, before a folder is made or torch imported."""
 
-import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -13,15 +12,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from ganexp.config.resolvers import RESUMABLE, overrides_name
-from ganexp.config.settle import settle_data, settle_sample, settle_train
-from ganexp.errors import UserError
-
-_SETTLE = {
-    "train": settle_train,
-    "sample": settle_sample,
-    "data_info": settle_data,
-    "data_prepare": settle_data,
-}
+from ganexp.config.settle import SETTLE
+from ganexp.errors import UserError, fail
 
 
 class CheckFirst(Callback):
@@ -48,12 +40,11 @@ class CheckFirst(Callback):
             if line is None:
                 traceback.print_exc()
                 raise SystemExit(1) from error
-            print(f"ganexp: {line}", file=sys.stderr)
-            raise SystemExit(status) from None
+            fail(line, status)
 
 
 def _check_one(config: DictConfig, verb: str, overrides: list[str]) -> None:
-    _SETTLE[verb](OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), overrides)
+    SETTLE[verb](OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), overrides)
 
 
 def _check_all(config: DictConfig, verb: str) -> None:

@@ -4,7 +4,7 @@ A constructor written ``def __init__(self, weight: NonNegative, every: Count)`` 
 ``penalties.r1.weight=-1`` a one-line error before torch is imported (see ``signature.py``).
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 
@@ -34,3 +34,12 @@ Widths = Annotated[list[Count], MinLen(1)]
 
 Shape = list[Count]
 """A sample's shape without the batch: [channels, height, width] of an image, [dimensions] of a point."""
+
+ImageNorm = Literal["batch", "layer", "instance", "none"]
+"""What normalises feature maps."""
+
+FlatNorm = Literal["batch", "layer", "none"]
+"""What normalises feature vectors."""
+
+Crop = Literal["centre", "none"]
+"""How an image becomes square: its largest middle square, or all of it, squeezed."""

@@ -1,7 +1,7 @@
 """From what was composed to what is run: checked, resolved, with absolute paths; or read from a folder."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +63,11 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
         raise UserError(f"{file} is damaged: it is not YAML") from None
     if not isinstance(cfg, DictConfig):
         raise UserError(f"{file} is damaged: it holds no settings")
-    plain = OmegaConf.to_container(cfg)
-    for text in _texts(plain):
-        if "${" in text:
-            raise UserError(f"{file} is damaged: it was written without {text}")
-    for target in _targets(plain):
-        if not trust and not _TRUSTED.fullmatch(target):
-            raise UserError(f"{file} wants to run {target}: if you know that code, add trust=true")
+    for key, value in _leaves(OmegaConf.to_container(cfg)):
+        if "${" in str(value):
+            raise UserError(f"{file} is damaged: it was written without {value}")
+        if key == "_target_" and not trust and not _TRUSTED.fullmatch(str(value)):
+            raise UserError(f"{file} wants to run {value}: if you know that code, add trust=true")
     try:
         return check(cfg, TrainSettings)
     except UserError as error:
@@ -84,24 +82,16 @@ def _absolute(settled: DictConfig) -> DictConfig:
     return settled
 
 
-def _targets(node: Any) -> Iterator[str]:
+def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no dict or list, with the key that it or its list stands under."""
     if isinstance(node, dict):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        node = list(node.values())
-    if isinstance(node, list):
-        for item in node:
-            yield from _targets(item)
-
-
-def _texts(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        node = [*node.keys(), *node.values()]
-    if isinstance(node, list):
-        for item in node:
-            yield from _texts(item)
-    elif isinstance(node, str):
-        yield node
+        for name, value in node.items():
+            yield from _leaves(value, str(name))
+    elif isinstance(node, list):
+        for value in node:
+            yield from _leaves(value, key)
+    else:
+        yield key, node
 
 
 def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -117,3 +107,12 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         stored[group] = cfg[group]
     stored.resume = str(Path(cfg.resume).expanduser().absolute())
     return check(stored, TrainSettings)
+
+
+SETTLE: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
+    "train": settle_train,
+    "sample": settle_sample,
+    "data_info": settle_data,
+    "data_prepare": settle_data,
+}
+"""What checks a verb's configuration and overrides, by the name of the configuration."""

@@ -3,11 +3,12 @@
 import io
 import warnings
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ganexp.config.ranges import Crop
 from ganexp.errors import UserError
 
 _DEEP = ("I", "I;16", "I;16B", "I;16L")  # grey of 16 bits
@@ -22,7 +23,7 @@ class Recipe(NamedTuple):
 
     channels: int
     resolution: int
-    crop: Literal["centre", "none"]
+    crop: Crop
 
 
 def decode(raw: bytes, name: str, recipe: Recipe) -> np.ndarray:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ganexp.files import replacing
+
 _GAP = 2  # pixels between images
 _MAGNIFIED = 64  # small images are shown at least about this large
 
@@ -27,10 +29,8 @@ def tile(images: np.ndarray, columns: int) -> Image.Image:
 
 def save_png(picture: Image.Image, file: Path) -> None:
     """Writes a picture, whole or not at all, and the folder for it. Raises OSError."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_suffix(".tmp")
-    picture.save(beside, "PNG")
-    beside.replace(file)
+    with replacing(file) as beside:
+        picture.save(beside, "PNG")
 
 
 def scatter(

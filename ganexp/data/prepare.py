@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +45,7 @@ def decode_into(out: Path, tree: Tree, names: Sequence[str], recipe: Recipe) -> 
     ]
     bad: Bad = []
     with tqdm(total=len(names), desc="preparing", unit=" images", delay=1, disable=None, leave=False) as bar:
-        for found, count in _results(pieces, len(names)):
+        for found, count in _results(tree, pieces, len(names)):
             bad += found
             bar.update(count)
     return sorted(bad)
@@ -67,15 +69,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _results(pieces: list[Piece], count: int) -> Iterator[tuple[Bad, int]]:
+def _results(tree: Tree, pieces: list[Piece], count: int) -> Iterator[tuple[Bad, int]]:
     """Each piece's bad images and its length, in the order in which they are done."""
     if count < _ALONE or cores() == 1:
         for piece in pieces:
-            yield _decode_piece(piece), len(piece.names)
+            yield _decode_piece(tree, piece), len(piece.names)
         return
     context = multiprocessing.get_context("spawn")  # torch may have threads already, which a fork would break
-    with ProcessPoolExecutor(cores(), mp_context=context, initializer=_leave_with_parent) as pool:
-        running = {pool.submit(_decode_piece, piece): len(piece.names) for piece in pieces}
+    with ProcessPoolExecutor(cores(), mp_context=context, initializer=_belong_to_parent) as pool:
+        running = {pool.submit(_decode_elsewhere, piece): len(piece.names) for piece in pieces}
         try:
             for done in as_completed(running):
                 yield done.result(), running[done]
@@ -83,8 +85,7 @@ def _results(pieces: list[Piece], count: int) -> Iterator[tuple[Bad, int]]:
             pool.shutdown(cancel_futures=True)
 
 
-def _decode_piece(piece: Piece) -> Bad:
-    tree = _open(piece.root)
+def _decode_piece(tree: Tree, piece: Piece) -> Bad:
     samples = np.load(piece.out, mmap_mode="r+", allow_pickle=False)
     bad: Bad = []
     for row, name in enumerate(piece.names, piece.first):
@@ -96,18 +97,19 @@ def _decode_piece(piece: Piece) -> Bad:
     return bad
 
 
-_TREES: dict[Path, Tree] = {}
+def _decode_elsewhere(piece: Piece) -> Bad:
+    return _decode_piece(_opened(piece.root), piece)
 
 
-def _open(root: Path) -> Tree:
-    """A process opens a zip once."""
-    if root not in _TREES:
-        _TREES[root] = Tree(root)
-    return _TREES[root]
+@cache
+def _opened(root: Path) -> Tree:
+    """A pool's process opens a zip once."""
+    return Tree(root)
 
 
-def _leave_with_parent() -> None:
-    """A pool's process would wait for work for ever if the program that started it was killed."""
+def _belong_to_parent() -> None:
+    """A pool's process leaves Ctrl-C to its parent, and leaves with it: it would wait for work for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ganexp.config.ranges import Count, Shape
+from ganexp.config.ranges import Count, Crop, Shape
 from ganexp.data import cache
 from ganexp.data.arrays import Arrays
 from ganexp.data.decode import Recipe
@@ -109,7 +109,7 @@ class Listing(NamedTuple):
 class ImageFiles(Images):
     """A data set of one file per image."""
 
-    crop: Literal["centre", "none"]
+    crop: Crop
     on_error: Literal["raise", "skip"]
 
     def listing(self) -> Listing:

@@ -3,12 +3,10 @@
 The stack of halvings ends at 4 x 4 for powers of two and at 7 x 7 for 28, so that no map is cut unevenly.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
-from ganexp.config.ranges import Count, Fraction, Shape, Whole
+from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Whole
 from ganexp.errors import UserError
 from ganexp.nets.layers import IMAGE_NORMS, LatentNet, one_hot
 
@@ -48,7 +46,7 @@ class Generator(LatentNet):
         classes: Whole,
         width: Count,
         max_width: Count,
-        norm: Literal["batch", "layer", "instance", "none"],
+        norm: ImageNorm,
     ) -> None:
         super().__init__()
         base, channels = _channels(shape, width, max_width)
@@ -82,7 +80,7 @@ class Discriminator(nn.Module):
         classes: Whole,
         width: Count,
         max_width: Count,
-        norm: Literal["batch", "layer", "instance", "none"],
+        norm: ImageNorm,
         dropout: Fraction,
     ) -> None:
         super().__init__()

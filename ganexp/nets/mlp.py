@@ -4,16 +4,15 @@ They take any shape of sample: [channels, height, width] of an image, [dimension
 """
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ganexp.config.ranges import Count, Fraction, Shape, Whole, Widths
+from ganexp.config.ranges import Count, FlatNorm, Fraction, Shape, Whole, Widths
 from ganexp.nets.layers import FLAT_NORMS, LatentNet, one_hot
 
 
-def _hidden(inputs: int, widths: list[int], norm: str, dropout: float) -> nn.Sequential:
+def _hidden(inputs: int, widths: list[int], norm: FlatNorm, dropout: float) -> nn.Sequential:
     """Linear, norm, LeakyReLU and dropout for each width."""
     layers: list[nn.Module] = []
     for width in widths:
@@ -37,7 +36,7 @@ class Generator(LatentNet):
         latent: Count,
         classes: Whole,
         widths: Widths,
-        norm: Literal["batch", "layer", "none"],
+        norm: FlatNorm,
         dropout: Fraction,
     ) -> None:
         super().__init__()
@@ -63,7 +62,7 @@ class Discriminator(nn.Module):
         shape: Shape,
         classes: Whole,
         widths: Widths,
-        norm: Literal["batch", "layer", "none"],
+        norm: FlatNorm,
         dropout: Fraction,
     ) -> None:
         super().__init__()
