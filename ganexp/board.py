@@ -1,5 +1,13 @@
-"""TensorBoard: scalars and grids over the number of real images seen, and one HParams row per run."""
+"""TensorBoard: scalars and grids over the number of real images seen, and one HParams row per run.
 
+Events are written by the caller's thread into a file of this process's own, and nothing is queued: what
+``flush`` has returned from has been written, and a full disk is an OSError here and not a traceback in a
+thread.
+"""
+
+import os
+import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,15 +15,27 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard import summary
 
 
 class Board:
-    """The event file of one run. ``images`` is the position of a resumed run: what lies behind it is void."""
+    """The event file of one process of a run. Every method raises OSError.
+
+    ``images`` is the position of a resumed run: what lies behind it is void, and TensorBoard drops it.
+    """
 
     def __init__(self, folder: Path, images: int) -> None:
-        self._writer = SummaryWriter(str(folder), purge_step=images + 1 if images else None)
+        # TensorBoard reads a folder's files in the order of their names.
+        name = f"events.out.tfevents.{time.time():017.6f}.{socket.gethostname()}.{os.getpid()}"
+        self.file = folder / name
+        self._stream = self.file.open("xb")
+        self._records = RecordWriter(self._stream)
+        self._add(Event(file_version="brain.Event:2"))
+        if images:
+            self._add(Event(step=images + 1, session_log=SessionLog(status=SessionLog.START)))
+        self.flush()
 
     def begin(self, cfg: DictConfig, choices: Mapping[str, str]) -> None:
         """The run's row in the HParams tab.
@@ -23,28 +43,39 @@ class Board:
         Without the experiment's summary that ``add_hparams`` writes beside it, TensorBoard shows every
         scalar as a metric, and runs with other keys keep their columns.
         """
-        self._add(hparams(_hyperparameters(cfg, choices), {})[1])
-        self._writer.flush()
+        self._add(Event(summary=summary.hparams(_hyperparameters(cfg, choices), {})[1]))
+        self.flush()
 
     def write(self, scalars: dict[str, float], grid: Image.Image, images: int) -> None:
         """An epoch's numbers and its grid."""
         for name, value in scalars.items():
-            self._writer.add_scalar(name, value, images)
+            self._add(Event(step=images, summary=summary.scalar(name, value)))
         pixels = np.asarray(grid)
-        self._writer.add_image("samples", pixels, images, dataformats="HW" if pixels.ndim == 2 else "HWC")
-        self._writer.flush()
+        order = "HW" if pixels.ndim == 2 else "HWC"
+        self._add(Event(step=images, summary=summary.image("samples", pixels, dataformats=order)))
+        self.flush()
+
+    def text(self, name: str, line: str, images: int) -> None:
+        """A line for the TEXT tab."""
+        self._add(Event(step=images, summary=summary.text(name, line)))
+        self.flush()
 
     def finish(self) -> None:
         """Marks the row as complete."""
-        self._add(hparams({}, {})[2])
+        self._add(Event(summary=summary.hparams({}, {})[2]))
+        self.flush()
 
-    def _add(self, summary: Any) -> None:
-        assert self._writer.file_writer is not None, "the board is closed"
-        self._writer.file_writer.add_summary(summary)
+    def flush(self) -> None:
+        """Hands what was written to the system."""
+        self._stream.flush()
 
     def close(self) -> None:
-        """Writes what is left."""
-        self._writer.close()
+        """Nothing can be written after it."""
+        self._stream.close()
+
+    def _add(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
 
 
 def _hyperparameters(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _HOME = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
 VERBS = {
     "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
     "sample": "images from a trained run: ganexp sample run=outputs/<name>/<run> n=64",
+    "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
     "data": "info, prepare, list, clear: ganexp data info data=folder data.root=<folder or zip>",
 }
 
@@ -150,8 +151,8 @@ def _guarded(action: Callable[[], None]) -> None:
     try:
         action()
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as asked:
+        sys.exit(getattr(asked, "status", 130))  # 143 where it was SIGTERM that ended a run
     except BrokenPipeError:  # the reader of our output has gone: ganexp train --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:

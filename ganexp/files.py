@@ -1,7 +1,8 @@
-"""Files that are never half: written beside the old one, then renamed."""
+"""Files that are never half: written beside the old one, synced, then renamed."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -9,12 +10,28 @@ from pathlib import Path
 def replacing(file: Path) -> Iterator[Path]:
     """A path to write to; it becomes ``file`` at the end of the block, or goes if the block fails.
 
-    Makes the folder if need be. Raises OSError.
+    Makes the folder if need be. When the block is left without an error, the new content is on the disk
+    itself and survives a power cut; whatever ends the process before that leaves the old content.
+    Raises OSError.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f"{file.name}.tmp")
     try:
         yield beside
+        sync(beside)
         beside.replace(file)
+        sync(file.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's content, or a folder's list of names, is on the disk itself. Raises OSError."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folders; it writes their names through by itself
+    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -131,9 +131,9 @@ class Rates:
         self._schedule = schedule
         self._initial = {name: optimiser.param_groups[0]["lr"] for name, optimiser in optimisers.items()}
 
-    def set(self, done: float) -> None:
+    def set(self, done: float, scale: float = 1.0) -> None:
         """For the step that comes when the share ``done`` of the run lies behind."""
-        factor = self._schedule(done)
+        factor = self._schedule(done) * scale
         for name, optimiser in self._optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = self._initial[name] * factor

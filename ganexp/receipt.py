@@ -1,6 +1,7 @@
 """``run.json``: what ran, on what, with which data, how it ended."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from typing import Any, Literal
 import torch
 
 from ganexp import __version__
-from ganexp.checkpoint import Progress
+from ganexp.claim import is_held
+from ganexp.errors import Diverged
 from ganexp.files import replacing
+from ganexp.state import Progress
 
 Status = Literal["running", "finished", "interrupted", "failed", "diverged"]
 
@@ -31,7 +34,7 @@ class Receipt:
                 self.content = found if isinstance(found, dict) else {}
 
     def begin(self, facts: dict[str, Any]) -> None:
-        """Notes that a process has begun to work on the run, and with what."""
+        """Notes that this process has begun to work on the run, and with what."""
         earlier = self.content.get("sessions", 0)
         first = self.content.get("start", _now())
         self.content = {
@@ -39,17 +42,39 @@ class Receipt:
             "start": first,
             "end": None,
             "sessions": earlier + 1,
+            "process": {"host": platform.node(), "pid": os.getpid()},
             **facts,
-            "versions": _versions(),
-            "git": _git_state(),
-            "platform": platform.platform(),
+            **surroundings(),
+            "weights": self.content.get("weights", {}),
+            "alarms": self.content.get("alarms", []),
         }
         self._write()
 
-    def end(self, status: Status, progress: Progress) -> None:
-        """Notes how it ended, and how fast it was: real images over the seconds spent training."""
+    def changed(self, facts: dict[str, Any]) -> list[str]:
+        """What a resumed run is no longer computed by: it is the same, bit for bit, only by the same things."""
+        pairs = [
+            (self.content.get("device"), facts["device"]),
+            (self.content.get("versions", {}).get("torch"), metadata.version("torch")),
+        ]
+        return [f"{before} -> {now}" for before, now in pairs if before != now]
+
+    def mark(self, step: int, weights: str) -> None:
+        """Notes a hash of the weights after so many steps."""
+        self.content["weights"] = self.content["weights"] | {str(step): weights}
+        self._write()
+
+    def alarm(self, kind: str, images: int, line: str) -> None:
+        """Notes what the sentinel saw; once, though a resumed run may come past it again."""
+        found = {"kind": kind, "images": images, "line": line}
+        if found not in self.content["alarms"]:
+            self.content["alarms"].append(found)
+            self._write()
+
+    def end(self, status: Status, progress: Progress, reason: str | None) -> None:
+        """Notes how it ended and why, and how fast it was: real images over the seconds spent training."""
         self.content |= {
             "status": status,
+            "reason": reason,
             "end": _now(),
             "images": progress.images,
             "seconds": round(progress.seconds, 3),
@@ -60,6 +85,30 @@ class Receipt:
     def _write(self) -> None:
         with replacing(self.file) as beside:
             beside.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
+
+
+def status_of(folder: Path) -> Status | None:
+    """How a run stands; None if its receipt does not say.
+
+    A process that was killed could not note it: a run that is "running", and that no process holds, was
+    interrupted.
+    """
+    status: Status | None = Receipt(folder / "run.json").content.get("status")
+    return "interrupted" if status == "running" and not is_held(folder) else status
+
+
+def status_after(error: type[BaseException] | None) -> Status:
+    """How a run ended that this ended."""
+    if error is None:
+        return "finished"
+    if issubclass(error, KeyboardInterrupt):
+        return "interrupted"
+    return "diverged" if issubclass(error, Diverged) else "failed"
+
+
+def surroundings() -> dict[str, Any]:
+    """What a run is computed by, besides its configuration, its data and its device."""
+    return {"versions": _versions(), "git": _git_state(), "platform": platform.platform()}
 
 
 def device_name(device: torch.device) -> str:

@@ -1,25 +1,31 @@
 """What a run says about itself: to the terminal, to train.log and in its receipt."""
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ganexp import __version__
-from ganexp.checkpoint import Progress, State
-from ganexp.data.arrays import Arrays
+from ganexp.config.resolvers import RESUMABLE
+from ganexp.lab import Lab
 from ganexp.nets.layers import count_weights
 from ganexp.receipt import device_name
+from ganexp.state import Progress
 
 
-def facts(cfg: DictConfig, data: Arrays, device: torch.device) -> dict[str, Any]:
+def facts(cfg: DictConfig, lab: Lab, choices: Mapping[str, str]) -> dict[str, Any]:
     """The receipt's part on what the run is made from."""
+    data = lab.data
     return {
+        "config": config_hash(cfg),
+        "choices": dict(choices),
+        "steps": lab.steps,
         "seed": cfg.seed,
-        "device": device_name(device),
+        "device": device_name(lab.state.device),
         "data": {
             "fingerprint": data.fingerprint,
             "count": len(data.samples),
@@ -29,14 +35,27 @@ def facts(cfg: DictConfig, data: Arrays, device: torch.device) -> dict[str, Any]
     }
 
 
-def introduction(choices: Mapping[str, str], data: Arrays, place: str, state: State) -> str:
+def config_hash(cfg: DictConfig) -> str:
+    """SHA-256 of every setting that says which run it is; not of how long, where or how it is watched."""
+    settings = {key: value for key, value in sorted(_plain(cfg).items()) if key not in RESUMABLE}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(cfg)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def introduction(choices: Mapping[str, str], lab: Lab) -> str:
     """One line: data and where it lies, networks, loss, device."""
-    shape = " x ".join(map(str, data.samples.shape[1:]))
+    state, samples = lab.state, lab.data.samples
+    shape = " x ".join(map(str, samples.shape[1:]))
     weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in state.game.players.items())
     images = state.progress.images
     begun = f", from image {images:,}" if images else ""
     return (
-        f"ganexp {__version__}: {len(data.samples):,} samples of {shape} {place}, weights {weights}, "
+        f"ganexp {__version__}: {len(samples):,} samples of {shape} {lab.samples.place}, weights {weights}, "
         f"loss {choices['loss']}, on {device_name(state.device)}{begun}"
     )
 

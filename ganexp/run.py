@@ -1,35 +1,48 @@
 """The run folder: what a run leaves behind, and the only place that writes there.
 
 config.yaml             the composed configuration, resolved: the truth for resume and sample
-run.json                the receipt: status, versions, data, device, times
+run.json                the receipt: status, versions, data, device, times, hashes of the first weights
 train.log               what the terminal said
 metrics.jsonl           one line per epoch, everything TensorBoard has as numbers
 events.out.tfevents.*   TensorBoard
 samples/epoch_0001.png  the same latents every time
-checkpoints/last.pt
+checkpoints/            last.pt and those before it (``vault.py``)
+
+The order of writing is what makes a run unlosable: an epoch's records first, then the checkpoint that
+knows of them. Whenever the process dies, a checkpoint never speaks of records that are not there, and
+records that came after it are dropped when the run goes on.
 """
 
-import json
-import logging
-import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from PIL import Image
-from tqdm import tqdm
 
 from ganexp.board import Board
-from ganexp.checkpoint import State
-from ganexp.config.resolvers import RESUMABLE
+from ganexp.claim import Claim
 from ganexp.data.picture import save_png
-from ganexp.errors import Diverged, UserError
-from ganexp.files import replacing
-from ganexp.receipt import Receipt, Status
+from ganexp.errors import Diverged, UserError, tell
+from ganexp.files import sync
+from ganexp.journal import Journal
+from ganexp.receipt import Receipt, status_after
+from ganexp.sentinel import Alarm
+from ganexp.signals import Requests
+from ganexp.state import Progress, State
+from ganexp.vault import Vault
+
+MARKS = (0, 1, 10, 100)
+"""The steps after which the receipt notes a hash of the weights, for ``ganexp verify``."""
+
+
+class Unwritable(UserError):
+    """The disk is full or gone; what was saved before is still good."""
+
+    status = 1
 
 
 class Run:
@@ -37,147 +50,175 @@ class Run:
 
     def __init__(self, folder: Path, cfg: DictConfig, choices: Mapping[str, str]) -> None:
         self.folder = folder
-        self.last = folder / "checkpoints" / "last.pt"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / ".lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(f"{folder} is being worked on by another process") from None
+        self._claim = Claim(folder, cfg)
         self.receipt = Receipt(folder / "run.json")
         self.choices: Mapping[str, str] = self.receipt.content.get("choices", choices)
         self._cfg = cfg
-        self._claim()
-        self._log = _logger(folder / "train.log")
+        self.journal = Journal(folder)
+        self.requests = Requests()
+        self._vault = Vault(folder / "checkpoints", cfg.checkpoint.keep, self.journal.say)
         self._board: Board | None = None
         self._state: State
 
     def restore(self, state: State) -> None:
-        """Takes the last checkpoint, if there is one."""
-        if self.last.is_file():
-            state.restore(self.last)
+        """Takes the newest checkpoint that is whole, if there is one. Raises UserError if none is."""
+        found = self._vault.newest()
+        if found is None:
+            return
+        state.restore(found.content)
+        for line in found.passed_over:
+            self.journal.say(f"{line}; taking {found.file.name}, {state.progress.images:,} images")
 
     def begin(self, state: State, facts: dict[str, Any]) -> None:
         """Opens what is written to, cut back to where ``state`` stands; ``facts`` go into the receipt.
 
         Raises UserError if the data are no longer those that the run began with.
         """
-        before = self.receipt.content.get("data", facts["data"])
-        if state.progress.images and before["fingerprint"] != facts["data"]["fingerprint"]:
+        earlier, images = self.receipt.content, state.progress.images
+        before = earlier.get("data", facts["data"])
+        if images and before["fingerprint"] != facts["data"]["fingerprint"]:
             raise UserError(f"{self.folder}: the data have changed since this run began; begin another one")
         self._state = state
-        self._write_config()  # a resumed run may be longer now
-        self._keep_metrics(state.progress.images)
-        self._board = Board(self.folder, state.progress.images)
-        if state.progress.images == 0:
-            self._board.begin(self._cfg, self.choices)
-        self.receipt.begin({**facts, "choices": dict(self.choices)})
+        if earlier.get("status") == "running":
+            self.journal.say(f"the process that was at work here has died; {images:,} images of it are saved")
+        changed = self.receipt.changed(facts) if images else []
+        if changed:
+            self.journal.say(f"warning: no longer bit for bit: {', '.join(changed)}")
+        self._claim.write()
+        self._vault.clean()
+        self._open_board(images)
+        self.receipt.begin(facts)
+        if images == 0:
+            self.mark(state)
+            if self._cfg.sentinel.action == "rollback":
+                self._vault.save(state.snapshot(), epoch=0)
 
-    def bar(self, total: int, done: int) -> "tqdm[Any]":
-        """A progress bar in images; none where nobody looks at a terminal."""
-        return tqdm(total=total, initial=done, unit=" images", unit_scale=True, disable=None, leave=False)
+    def mark(self, state: State) -> None:
+        """Notes a hash of the weights in the receipt."""
+        self.receipt.mark(state.progress.step, state.weights_hash())
 
-    def say(self, line: str) -> None:
-        """To the terminal and to train.log."""
-        self._log.info(line)
-
-    def note(self, line: str) -> None:
-        """To train.log, and to the terminal unless a progress bar is there instead."""
-        self._log.log(logging.DEBUG if sys.stderr.isatty() else logging.INFO, line)
-
-    def epoch(self, number: int, scalars: dict[str, float], grid: Image.Image, state: State) -> None:
-        """An epoch's end: its numbers, its grid and the checkpoint."""
+    def record(self, epoch: int, scalars: dict[str, float], grid: Image.Image, progress: Progress) -> None:
+        """An epoch's numbers and its grid. Raises Unwritable."""
         assert self._board is not None, "begin() comes first"
-        progress = state.progress
-        record = {"epoch": number, "step": progress.step, "images": progress.images, **scalars}
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
-        save_png(grid, self.folder / "samples" / f"epoch_{number:04d}.png")
-        self._board.write(scalars, grid, progress.images)
-        state.save(self.last)
+        row = {"epoch": epoch, "step": progress.step, "images": progress.images, **scalars}
+        picture = self.folder / "samples" / f"epoch_{epoch:04d}.png"
+        try:
+            self.journal.record(row)
+            save_png(grid, picture)
+            self._board.write(scalars, grid, progress.images)
+            for file in (self.journal.metrics, self._board.file):
+                sync(file)
+        except OSError as error:
+            self._vault.drain()
+            raise Unwritable(
+                f"{self.folder} cannot be written ({error.strerror or error}): make room, and "
+                f"resume={self.folder} goes on from image {self._vault.saved:,}"
+            ) from None
+
+    def due(self) -> bool:
+        """Whether a checkpoint has to be written now, in mid-epoch: a signal came, or the minutes are over."""
+        if self.requests.pending is not None:
+            return True
+        minutes = self._cfg.checkpoint.every.minutes
+        return minutes is not None and time.monotonic() - self._vault.began >= 60 * minutes
+
+    def save(self, state: State, epoch: int | None = None, *, last: bool = False) -> None:
+        """A checkpoint in mid-epoch, or at the end of ``epoch`` if it is one of those to save at, or the last.
+
+        Training goes on while it is written. Raises Stopped, once it is on the disk, if a signal came.
+        """
+        every, asked = self._cfg.checkpoint.every.epochs, self.requests.pending is not None
+        if epoch is None or last or asked or (every is not None and epoch % every == 0):
+            self._vault.save(state.snapshot(), epoch if state.sentinel.calm else None)
+        if asked and not last:
+            self._vault.drain()
+            self.requests.obey()
+
+    def finish(self, state: State) -> None:
+        """Waits for the last checkpoint. Raises Unwritable if it is not on the disk, also at a second try."""
+        self._vault.drain()
+        if self._vault.saved != state.progress.images:
+            self._vault.save(state.snapshot(), None)
+            self._vault.drain()
+        if self._vault.saved != state.progress.images:
+            raise Unwritable(
+                f"the last checkpoint of {self.folder} could not be written: make room, and "
+                f"resume={self.folder} goes on from image {self._vault.saved:,}"
+            )
+
+    def alarm(self, alarm: Alarm | None, progress: Progress) -> None:
+        """Tells an alarm, marks it in TensorBoard, and raises Diverged unless it is only to be warned of."""
+        if alarm is None:
+            return
+        self.receipt.alarm(alarm.kind, progress.images, alarm.line)
+        if self._board is not None:
+            with suppress(OSError):
+                self._board.text("sentinel", alarm.line, progress.images)
+        if alarm.kind == "nonfinite" or self._cfg.sentinel.action != "warn":
+            raise Diverged(alarm.line)
+        self.journal.say(f"warning: {alarm.line}")
+
+    def go_back(self, state: State, alarm: Diverged) -> None:
+        """Returns to the last good epoch with lower rates; raises ``alarm`` if that is not wanted any more."""
+        done, limits = state.progress.rollbacks, self._cfg.sentinel
+        self._vault.drain()
+        if limits.action != "rollback":
+            raise alarm
+        found = self._vault.go_back() if done < limits.rollbacks else None
+        if found is None:
+            raise Diverged(f"{alarm} (after {done} rollbacks)") from None
+        state.restore(found.content)
+        state.progress.rollbacks = done + 1
+        images = state.progress.images
+        self._open_board(images)
+        line = (
+            f"rollback {done + 1} of {limits.rollbacks}: back to {images:,} images, with every learning rate "
+            f"times {limits.rate ** (done + 1):.3g}"
+        )
+        self.journal.say(f"{alarm}; {line}")
+        if self._board is not None:
+            self._board.text("sentinel", f"{alarm}; {line}", images + 1)
 
     def __enter__(self) -> "Run":
+        self.requests.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        status = _status(kind)
-        if self._board is not None:  # what ends before begin() leaves the receipt as it was
-            self.receipt.end(status, self._state.progress)
-            if status == "finished":
-                self._board.finish()
-            self._board.close()
+        status = status_after(kind)
+        if not getattr(error, "at_once", False):  # the second signal waits for nothing
+            self._vault.drain()
+        try:
+            if self._board is not None:  # what ends before begin() leaves the receipt as it was
+                self.receipt.end(status, self._state.progress, None if error is None else str(error))
+                if status == "finished":
+                    self._board.finish()
+                self._board.close()
+        except OSError as full:
+            tell(f"{self.folder}: run.json does not say how this ended: {full.strerror or full}")
+        saved = self._vault.saved
         if status == "interrupted":
-            kept = self.last.is_file()
-            self.say(
-                f"interrupted{f': resume={self.folder} goes on' if kept else ' before its first checkpoint'}"
+            left = (
+                f": resume={self.folder} goes on from image {saved:,}"
+                if saved
+                else " before its first checkpoint"
             )
+            self.journal.say(f"interrupted{left}")
         elif error is not None:
-            self._log.debug("%s: %s", status, error, exc_info=not isinstance(error, UserError))
-        for handler in list(self._log.handlers):
-            self._log.removeHandler(handler)
-            handler.close()
-        self._lock.release()
+            self.journal.trace(status, error, whole=not isinstance(error, UserError))
+        self.journal.close()
+        self._claim.release()
+        self.requests.__exit__(kind, error, trace)
 
-    def _claim(self) -> None:
-        """Makes sure that the folder is new or the same run's. Raises UserError."""
-        file = self.folder / "config.yaml"
-        if not file.is_file():
-            if self._cfg.resume is not None:
-                raise UserError(f"{self.folder} is not a run: it has no config.yaml")
-            self._write_config()
-        stored = OmegaConf.load(file)
-        for key in sorted({*self._cfg, *stored} - set(RESUMABLE)):
-            if OmegaConf.select(stored, key) != OmegaConf.select(self._cfg, key):
-                raise UserError(f"{self.folder} holds another run ({key} differs): choose another name=...")
-
-    def _write_config(self) -> None:
-        kept = OmegaConf.merge(self._cfg, {"resume": None, "trust": False})
-        with replacing(self.folder / "config.yaml") as beside:
-            beside.write_text(OmegaConf.to_yaml(kept), encoding="utf-8")
-
-    def _keep_metrics(self, images: int) -> None:
-        """Drops the lines of epochs that the checkpoint does not know: they are about to come again."""
-        file = self.folder / "metrics.jsonl"
-        if file.is_file():
-            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-            kept = "".join(f"{line}\n" for line in lines if 0 < _images_of(line) <= images)
-            with replacing(file) as beside:
-                beside.write_text(kept, encoding="utf-8")
-
-
-def _images_of(line: str) -> int:
-    """The images of a line of metrics; 0 if a process was killed while it wrote it."""
-    try:
-        return int(json.loads(line)["images"])
-    except (ValueError, KeyError, TypeError):
-        return 0
-
-
-def _status(kind: type[BaseException] | None) -> Status:
-    if kind is None:
-        return "finished"
-    if issubclass(kind, KeyboardInterrupt):
-        return "interrupted"
-    return "diverged" if issubclass(kind, Diverged) else "failed"
-
-
-class _Terminal(logging.Handler):
-    """Lines above a progress bar."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with suppress(BrokenPipeError):  # whoever read our lines has gone; training goes on
-            tqdm.write(self.format(record), file=sys.stdout)
-            sys.stdout.flush()
-
-
-def _logger(file: Path) -> logging.Logger:
-    log = logging.getLogger(f"ganexp.run.{file.parent}")
-    log.setLevel(logging.DEBUG)
-    log.propagate = False
-    terminal, kept = _Terminal(logging.INFO), logging.FileHandler(file, encoding="utf-8")
-    kept.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    log.addHandler(terminal)
-    log.addHandler(kept)
-    return log
+    def _open_board(self, images: int) -> None:
+        """Cuts metrics and TensorBoard back to ``images``; of a run that begins, nothing older stays."""
+        self.journal.keep(images)
+        if self._board is not None:
+            self._board.close()
+        if images == 0:
+            for old in self.folder.glob("events.out.tfevents.*"):
+                old.unlink()
+        self._board = Board(self.folder, images)
+        if images == 0:
+            self._board.begin(self._cfg, self.choices)

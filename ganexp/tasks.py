@@ -24,6 +24,12 @@ def _sample(cfg: DictConfig) -> None:
     sample(cfg)
 
 
+def _verify(cfg: DictConfig) -> None:
+    from ganexp.commands.verify import verify
+
+    verify(cfg)
+
+
 def _data_info(cfg: DictConfig) -> None:
     from ganexp.commands.data import info
 
@@ -39,6 +45,7 @@ def _data_prepare(cfg: DictConfig) -> None:
 TASKS: dict[str, Callable[[DictConfig], None]] = {
     "train": _train,
     "sample": _sample,
+    "verify": _verify,
     "data_info": _data_info,
     "data_prepare": _data_prepare,
 }

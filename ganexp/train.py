@@ -1,115 +1,93 @@
 """Training: the algorithm box, top to bottom. What differs between GANs lies in games, losses and penalties."""
 
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ganexp.build import build, build_game
-from ganexp.checkpoint import Progress, State
-from ganexp.data.arrays import Arrays
-from ganexp.data.batches import Batch, Deck, seed_for
-from ganexp.data.source import Source
-from ganexp.data.store import Store, store
-from ganexp.ema import EMA
+from ganexp.data.batches import Batch
 from ganexp.errors import Diverged
-from ganexp.games.game import Game, Inputs
-from ganexp.meter import Meter
-from ganexp.optim import Rates
+from ganexp.games.game import Game
+from ganexp.lab import Lab, assemble
 from ganexp.report import closing, epoch_line, facts, finished_already, introduction
-from ganexp.run import Run
+from ganexp.run import MARKS, Run
 from ganexp.sampling import generate
-
-
-class Lab(NamedTuple):
-    """What a configuration names, put together."""
-
-    source: Source
-    data: Arrays
-    samples: Store
-    deck: Deck
-    state: State
-    rates: Rates
-    steps: int
-    preview: Inputs
-    columns: int
-
-
-def assemble(cfg: DictConfig) -> Lab:
-    """Networks, data and optimisers of a checked configuration. Raises UserError where they do not fit."""
-    device: torch.device = build(cfg.device)
-    source: Source = build(cfg.data)
-    torch.manual_seed(cfg.seed)
-    game = build_game(cfg).to(device).to(memory_format=torch.channels_last)
-    optim = build(cfg.optim)
-    optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
-    ema = EMA(game.generator, cfg.ema.halflife, cfg.ema.rampup)
-    labels, columns = game.grid_labels(game.preview(source.overview))
-    preview = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
-    data = source.load()
-    samples = store(data.samples, device)
-    deck = Deck(data, cfg.batch_size, cfg.seed, samples, mirror=source.mirror)
-    steps = math.ceil(cfg.epochs * len(deck) / cfg.batch_size)
-    return Lab(
-        source=source,
-        data=data,
-        samples=samples,
-        deck=deck,
-        state=State(game, ema, optimisers, Progress(), device),
-        rates=Rates(optimisers, build(cfg.schedule)),
-        steps=steps if cfg.max_steps is None else min(steps, cfg.max_steps),
-        preview=preview,
-        columns=columns,
-    )
 
 
 def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
     """Runs a checked configuration in a run folder, from its beginning or from its last checkpoint.
 
     ``choices``: the configuration groups' choices, for people to read. Raises UserError for what the user
-    can mend, Diverged if a loss stops being finite.
+    can mend, Diverged where the sentinel ends the run, Stopped where a signal does.
     """
     lab = assemble(cfg)
-    game, ema, optimisers, progress, device = lab.state
-    deck, meter = lab.deck, Meter()
+    state, progress = lab.state, lab.state.progress
     with Run(folder, cfg, choices) as run:
-        run.restore(lab.state)
+        run.restore(state)
         if progress.step >= lab.steps:
-            run.say(finished_already(folder, cfg, progress, len(deck)))
+            run.journal.say(finished_already(folder, cfg, progress, len(lab.deck)))
             return
-        run.begin(lab.state, facts(cfg, lab.data, device))
-        run.say(introduction(run.choices, lab.data, lab.samples.place, lab.state))
-        bar = run.bar(lab.steps * cfg.batch_size, progress.images)
+        run.begin(state, facts(cfg, lab, run.choices))
+        run.journal.say(introduction(run.choices, lab))
         while progress.step < lab.steps:
-            epoch = progress.images // len(deck) + 1
-            bar.set_description(f"epoch {epoch}")
-            first, began = progress.images, time.monotonic()
-            for batch in deck.epoch(progress.images):
-                lab.rates.set(progress.step / lab.steps)
-                for name, every in game.turns.items():
-                    if (progress.step + 1) % every == 0:  # WGAN: d each step, g every fifth
-                        meter.add(name, move(game, name, optimisers[name], batch))
-                progress.step += 1
-                progress.images += len(batch.x)
-                ema.update(game.generator, progress.images, len(batch.x))
-                bar.update(len(batch.x))
-                if progress.step == lab.steps:
-                    break
-            scalars = _finite(meter.means(), progress) | lab.rates.now()
-            seconds = time.monotonic() - began
-            progress.seconds += seconds
-            scalars["speed/images_per_second"] = (progress.images - first) / seconds
-            grid = lab.source.draw(generate(ema.module, lab.preview, cfg.batch_size, device), lab.columns)
-            run.epoch(epoch, scalars, grid, lab.state)
-            run.note(epoch_line(epoch, cfg.epochs, progress, scalars))
-            meter.clear()
-        bar.close()
-        run.say(closing(folder, progress))
+            try:
+                _epoch(lab, cfg, run)
+            except Diverged as alarm:
+                run.go_back(state, alarm)  # sentinel.action=rollback; otherwise it ends here
+        run.finish(state)
+        run.journal.say(closing(folder, progress))
+    run.requests.obey()  # asked to stop in its last step: the run is finished, but a sweep would go on
+
+
+def _epoch(lab: Lab, cfg: DictConfig, run: Run) -> None:
+    """From where the run stands to the end of that epoch, or of the run. Raises Diverged, Stopped."""
+    state, deck = lab.state, lab.deck
+    progress, meter, sentinel = state.progress, state.meter, state.sentinel
+    number = progress.images // len(deck) + 1
+    run.journal.bar(number, lab.steps * cfg.batch_size, progress.images)
+    began = time.monotonic()
+    for batch in deck.epoch(progress.images):
+        one_step(lab, batch, cfg.sentinel.rate**progress.rollbacks)
+        run.journal.advance(len(batch.x))
+        if progress.step in MARKS:
+            run.mark(state)
+        if progress.step == lab.steps or progress.images >= number * len(deck):
+            break  # an end has its own checkpoint, which comes after its records
+        due = run.due()
+        if due or progress.step % cfg.sentinel.every == 0:
+            run.alarm(sentinel.look(state.readings(), progress.images), progress)
+        if due:
+            state.passed(time.monotonic() - began)
+            run.save(state)
+            began = time.monotonic()
+    means = state.readings()
+    state.passed(time.monotonic() - began)
+    run.alarm(sentinel.look(means, progress.images), progress)
+    samples = generate(state.ema.module, lab.preview, cfg.batch_size, state.device)
+    speed = {"speed/images_per_second": meter.images / meter.seconds}
+    scalars = means | lab.rates.now() | sentinel.scalars(samples) | speed
+    run.record(number, scalars, lab.source.draw(samples, lab.columns), progress)
+    run.journal.note(epoch_line(number, cfg.epochs, progress, scalars))
+    for alarm in sentinel.judge(means, samples, progress.images):
+        run.alarm(alarm, progress)
+    meter.clear()
+    run.save(state, number, last=progress.step == lab.steps)
+
+
+def one_step(lab: Lab, batch: Batch, rate: float) -> None:
+    """Each player whose turn it is moves; the averaged generator follows. ``rate`` scales every rate."""
+    game, ema, optimisers, progress, meter, *_ = lab.state
+    lab.rates.set(progress.step / lab.steps, rate)
+    for name, every in game.turns.items():
+        if (progress.step + 1) % every == 0:  # WGAN: d each step, g every fifth
+            meter.add(name, move(game, name, optimisers[name], batch))
+    progress.step += 1
+    progress.images += len(batch.x)
+    meter.images += len(batch.x)
+    ema.update(game.generator, progress.images, len(batch.x))
 
 
 def move(game: Game, name: str, optimiser: torch.optim.Optimizer, batch: Batch) -> dict[str, Tensor]:
@@ -128,14 +106,3 @@ def move(game: Game, name: str, optimiser: torch.optim.Optimizer, batch: Batch) 
     optimiser.step()
     game.constrain(name)
     return {key: term.detach() for key, term in terms.items()} | seen | {"gradient_norm": norm}
-
-
-def _finite(scalars: dict[str, float], progress: Progress) -> dict[str, float]:
-    """The scalars, if each of them is a number. Raises Diverged before anything bad is saved."""
-    for name, value in scalars.items():
-        if not math.isfinite(value):
-            raise Diverged(
-                f"{name} is {value} after {progress.images:,} images: the run diverged and this epoch is not "
-                "saved. Try a lower optim.lr, or a loss with a penalty such as loss=wgan_gp"
-            )
-    return scalars

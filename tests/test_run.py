@@ -12,13 +12,17 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ENVIRONMENT, TINY, Verb, command, verb
+from conftest import ENVIRONMENT, TINY, Verb, command, composed, verb
+from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from ganexp.checkpoint import pack, read
 from ganexp.config.settle import read_run
 from ganexp.data.folder import _labelled, _tree
+from ganexp.data.picture import save_png
 from ganexp.errors import Diverged, UserError
+from ganexp.same import differences
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
@@ -30,43 +34,14 @@ def receipt(folder: Path) -> dict[str, Any]:
     return content
 
 
-def checkpoint(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = torch.load(folder / "checkpoints/last.pt", weights_only=True)
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    content: dict[str, torch.Tensor] = read(folder / "checkpoints/last.pt")["game"]
     return content
-
-
-def leaves(node: Any, path: str = "") -> dict[str, Any]:
-    """Everything in a checkpoint by its path, except how long it took."""
-    if isinstance(node, dict):
-        pairs = node.items()
-    elif isinstance(node, (list, tuple)):
-        pairs = enumerate(node)  # type: ignore[assignment]
-    else:
-        return {path: node}
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key != "seconds":
-            found |= leaves(value, f"{path}/{key}")
-    return found
 
 
 def assert_same(one: Path, two: Path) -> None:
     """Checkpoints, metrics and grids of two runs are equal, bit for bit."""
-    first, second = leaves(checkpoint(one)), leaves(checkpoint(two))
-    assert first.keys() == second.keys()
-    for path, value in first.items():
-        same = torch.equal(value, second[path]) if isinstance(value, torch.Tensor) else value == second[path]
-        assert same, path
-    rows = [
-        [
-            {key: value for key, value in row.items() if key != "speed/images_per_second"}
-            for row in metrics(folder)
-        ]
-        for folder in (one, two)
-    ]
-    assert rows[0] == rows[1]
-    for grid in sorted((one / "samples").iterdir()):
-        assert grid.read_bytes() == (two / "samples" / grid.name).read_bytes()
+    assert list(differences(one, two)) == []
 
 
 def events(folder: Path) -> EventAccumulator:
@@ -147,8 +122,8 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(train: Verb) -> N
         train(*TINY, "epochs=1", f"seed={seed}", name=name) for seed, name in ((1, "a"), (1, "b"), (2, "c"))
     )
     assert_same(one, two)
-    weight = leaves(checkpoint(one)), leaves(checkpoint(other))
-    assert not torch.equal(weight[0]["/game/generator.out.weight"], weight[1]["/game/generator.out.weight"])
+    assert not torch.equal(weights(one)["generator.out.weight"], weights(other)["generator.out.weight"])
+    assert "samples/epoch_0001.png" in list(differences(one, other)), "it can tell"
 
 
 RESUMED = {
@@ -228,8 +203,8 @@ def test_max_steps_ends_in_mid_epoch_and_goes_on_there(train: Verb) -> None:
     train(f"resume={short}", "max_steps=35", name="short")
     assert [(row["epoch"], row["step"]) for row in metrics(short)] == [(1, 10), (1, 29), (2, 35)]
     whole = train(*TINY, "max_steps=35", name="whole")
-    first, second = leaves(checkpoint(whole)), leaves(checkpoint(short))
-    assert all(torch.equal(v, second[k]) for k, v in first.items() if isinstance(v, torch.Tensor))
+    first, second = weights(whole), weights(short)
+    assert all(torch.equal(value, second[key]) for key, value in first.items() if "extra" not in key)
 
 
 def test_resume_refuses_to_change_the_run(train: Verb) -> None:
@@ -345,31 +320,11 @@ def test_killed_and_resumed_in_processes_of_their_own(tmp_path: Path) -> None:
     assert_same(whole, cut)
 
 
-def test_interrupted(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ganexp", "train", *TINY, "epochs=100000", "name=run"],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("outputs/run/*/checkpoints/last.pt")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    told, errors = process.communicate(timeout=60)
-    (folder,) = (tmp_path / "outputs/run").iterdir()
-    assert process.returncode == 130
-    assert f"interrupted: resume=outputs/run/{folder.name} goes on" in told and "Traceback" not in errors
-    assert receipt(folder)["status"] == "interrupted"
-
-
 def test_a_changed_length_is_remembered(train: Verb, tmp_path: Path) -> None:
     folder = train(*TINY, "epochs=1", name="cut")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "ganexp.run.Run.epoch", lambda *_: (_ for _ in ()).throw(RuntimeError("the power is gone"))
+            "ganexp.run.Run.record", lambda *_: (_ for _ in ()).throw(RuntimeError("the power is gone"))
         )
         with pytest.raises(SystemExit):
             train(f"resume={folder}", "epochs=3", name="cut")
@@ -474,3 +429,112 @@ def test_a_reader_that_leaves_does_not_stop_a_run(tmp_path: Path) -> None:
     )
     (folder,) = (tmp_path / "outputs/run").iterdir()
     assert receipt(folder)["status"] == "finished" and "Traceback" not in told.stderr
+
+
+def test_a_torn_checkpoint_and_the_one_before_it(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = train(*TINY, "epochs=4", name="whole")
+    torn = train(*TINY, "epochs=3", name="torn")
+    last = torn / "checkpoints/last.pt"
+    weight = read(last)["game"]["generator.out.weight"].numpy().tobytes()
+    last.write_bytes(last.read_bytes().replace(weight, weight[:-1] + b"!"))
+    capfd.readouterr()
+    train(f"resume={torn}", "epochs=4", name="torn")
+    told = capfd.readouterr().out
+    assert "last.pt is damaged: its checksum is wrong; taking step_00000057_epoch_0002.pt, 3,648 images" in told
+    assert_same(whole, torn)
+
+
+def test_records_that_cannot_be_written_end_a_run_cleanly(
+    train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = train(*TINY, "epochs=4", name="whole")
+    written: list[Path] = []
+
+    def full(image: Image.Image, file: Path) -> None:
+        written.append(file)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+        save_png(image, file)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr("ganexp.run.save_png", full)
+        train(*TINY, "epochs=4", name="cut")
+    assert ended.value.code == 1
+    (cut,) = (whole.parents[1] / "cut").iterdir()
+    assert re.search(
+        r"cannot be written \(No space left on device\): make room, and resume=.* goes on from image 3,648",
+        capfd.readouterr().err,
+    )
+    assert receipt(cut)["status"] == "failed"
+    train(*TINY, "epochs=4", name="cut")
+    assert_same(whole, cut)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_warned_of(
+    train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[Path] = []
+
+    def full(content: dict[str, Any], file: Path) -> None:
+        calls.append(file)
+        if len(calls) in (2, 3):
+            raise OSError(28, "No space left on device")
+        pack(content, file)
+
+    monkeypatch.setattr("ganexp.vault.pack", full)
+    folder = train(*TINY, "epochs=4")
+    told = capfd.readouterr().out
+    assert "warning: no checkpoint at 3,648 images: No space left on device; the one at 1,856 stays" in told
+    assert receipt(folder)["status"] == "finished" and len(calls) == 4
+    assert read(folder / "checkpoints/last.pt")["progress"]["images"] == receipt(folder)["images"]
+
+
+def test_the_last_checkpoint_is_tried_twice(
+    train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(content: dict[str, Any], file: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ganexp.vault.pack", full)
+    with pytest.raises(SystemExit) as ended:
+        train(*TINY, "epochs=1")
+    told = capfd.readouterr()
+    assert ended.value.code == 1 and told.out.count("warning: no checkpoint at 1,856 images") == 2
+    assert "the last checkpoint of outputs/run/" in told.err
+
+
+def test_how_it_is_kept_and_watched_may_change(train: Verb) -> None:
+    folder = train(*TINY, "epochs=1", "sentinel.rate=0.25", "checkpoint.every.minutes=3")
+    train(f"resume={folder}", "epochs=2", "checkpoint.keep=5", "sentinel.action=stop")
+    cfg = read_run(str(folder), trust=False)
+    assert (cfg.checkpoint.keep, cfg.checkpoint.every.minutes) == (5, 3)
+    assert (cfg.sentinel.action, cfg.sentinel.rate) == ("stop", 0.25)
+
+
+def test_a_link_that_leads_out_of_the_folder_is_refused(train: Verb, tmp_path: Path) -> None:
+    folder = train(*TINY, "epochs=1")
+    (tmp_path / "precious.txt").write_text("mine")
+    (folder / "train.log").unlink()
+    (folder / "train.log").symlink_to(tmp_path / "precious.txt")
+    with pytest.raises(UserError, match=r"train.log leads out of the run folder: .*trust=true"):
+        read_run(str(folder), trust=False)
+    read_run(str(folder), trust=True)
+    (folder / "train.log").unlink()
+    (folder / "log.txt").symlink_to("metrics.jsonl")
+    read_run(str(folder), trust=False)
+
+
+def test_nothing_is_fetched_for_a_run_that_exists(
+    train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its configuration may be a stranger's, and names the folder that would be written to."""
+    folder = train(*TINY, "epochs=1")
+    file = folder / "config.yaml"
+    cfg = composed("data=mnist", "arch=mlp", f"data.root={tmp_path / 'elsewhere'}")
+    stored = OmegaConf.load(file)
+    stored.data, stored.arch = cfg.data, cfg.arch
+    file.write_text(OmegaConf.to_yaml(stored))
+    with pytest.raises(SystemExit) as ended:
+        train(f"resume={folder}", "epochs=2")
+    assert ended.value.code == 2 and "nothing is fetched" in capfd.readouterr().err
+    assert not (tmp_path / "elsewhere").exists()

@@ -7,13 +7,14 @@ import torch
 from omegaconf import DictConfig
 
 from ganexp.build import build, build_game
-from ganexp.checkpoint import load_averaged
 from ganexp.config.settle import read_run
 from ganexp.data.batches import seed_for
 from ganexp.data.picture import save_png
 from ganexp.data.source import Images, Source, to_uint8
-from ganexp.errors import UserError
+from ganexp.errors import UserError, tell
 from ganexp.sampling import generate
+from ganexp.state import load_averaged
+from ganexp.vault import newest
 
 
 def sample(cfg: DictConfig) -> None:
@@ -27,7 +28,12 @@ def sample(cfg: DictConfig) -> None:
     if cfg.label is not None:
         game.check_label(cfg.label)
         labels = [cfg.label] * cfg.n
-    load_averaged(game.generator, folder / "checkpoints" / "last.pt")
+    found = newest(folder / "checkpoints")
+    if found is None:
+        raise UserError(f"{folder} has no checkpoint yet: the run was stopped before its first one")
+    for line in found.passed_over:
+        tell(f"{line}; taking {found.file.name}")
+    load_averaged(game.generator, found.content)
     inputs = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "sample")))
     samples = generate(game.generator.to(device), inputs, cfg.batch_size, device)
     name = f"sample_{cfg.n}_seed_{cfg.seed}" + ("" if cfg.label is None else f"_label_{cfg.label}")

@@ -37,6 +37,22 @@ class Ema(BaseModel):
     rampup: Share
 
 
+class Every(BaseModel):
+    """When a checkpoint is written."""
+
+    model_config = STRICT
+    epochs: Count | None
+    minutes: Annotated[float, Field(gt=0)] | None
+
+
+class Checkpoint(BaseModel):
+    """See ``ganexp.vault``."""
+
+    model_config = STRICT
+    every: Every
+    keep: Count | None
+
+
 class TrainSettings(BaseModel):
     """The keys of ``conf/train.yaml``."""
 
@@ -49,6 +65,8 @@ class TrainSettings(BaseModel):
     resume: str | None
     trust: bool
     ema: Ema
+    checkpoint: Checkpoint
+    sentinel: Node
     data: Node
     arch: Node
     game: Node
@@ -80,6 +98,16 @@ class SampleSettings(BaseModel):
     batch_size: Count
     trust: bool
     device: Node
+
+
+class VerifySettings(BaseModel):
+    """The keys of ``conf/verify.yaml``."""
+
+    model_config = STRICT
+    run: Annotated[str, BeforeValidator(str)]
+    steps: Count
+    against: str | None
+    trust: bool
 
 
 def check(cfg: DictConfig, model: type[BaseModel]) -> DictConfig:

@@ -1,5 +1,7 @@
 """Hydra's and OmegaConf's exceptions as one line that names the key, what is allowed and the nearest."""
 
+import errno
+
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -83,6 +85,8 @@ def _file(error: BaseException) -> str | None:
     """A YAML of the user's that is none, a folder that cannot be made."""
     if isinstance(error, YAMLError):
         return f"a YAML cannot be read: {' '.join(str(error).split())}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return f"{error.filename or 'a file'} cannot be written: {error.strerror}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return None

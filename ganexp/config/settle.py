@@ -9,12 +9,12 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganexp.config.check import DataSettings, SampleSettings, TrainSettings, check
+from ganexp.config.check import DataSettings, SampleSettings, TrainSettings, VerifySettings, check
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.errors import UserError
 
 _TRUSTED = re.compile(
-    r"ganexp\.((data|nets|games)\.[a-z0-9_]+|losses|penalties|optim)\.[A-Z]\w*|ganexp\.device\.[a-z]+"
+    r"ganexp\.((data|nets|games)\.[a-z0-9_]+|losses|penalties|optim|sentinel)\.[A-Z]\w*|ganexp\.device\.[a-z]+"
 )
 """The classes that a run may name; nothing that a module only imports, and no function but a device's."""
 
@@ -40,6 +40,15 @@ def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     return _absolute(check(used, DataSettings))
 
 
+def settle_verify(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of ``ganexp verify``. Raises UserError."""
+    settled = check(cfg, VerifySettings)
+    for folder in (settled.run, settled.against):
+        if folder is not None:
+            read_run(folder, trust=settled.trust)
+    return settled
+
+
 def settle_sample(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp sample``. Raises UserError."""
     settled = check(cfg, SampleSettings)
@@ -50,9 +59,9 @@ def settle_sample(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 def read_run(folder: str, *, trust: bool) -> DictConfig:
     """The configuration that a run folder holds.
 
-    It may come from a stranger. It was written without interpolations, so none is resolved; and a target
-    that is no building block of ganexp's names code that only the run's owner can vouch for: it is refused
-    unless ``trust``. Raises UserError.
+    It may come from a stranger. It was written without interpolations, so none is resolved; a target that
+    is no building block of ganexp's names code that only the run's owner can vouch for, and a link that
+    leads out of the folder a place to write: both are refused unless ``trust``. Raises UserError.
     """
     file = Path(folder).expanduser() / "config.yaml"
     if not file.is_file():
@@ -63,6 +72,8 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
         raise UserError(f"{file} is damaged: it is not YAML") from None
     if not isinstance(cfg, DictConfig):
         raise UserError(f"{file} is damaged: it holds no settings")
+    if not trust:
+        _stays_inside(file.parent)
     for key, value in _leaves(OmegaConf.to_container(cfg)):
         if "${" in str(value):
             raise UserError(f"{file} is damaged: it was written without {value}")
@@ -72,6 +83,14 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
         return check(cfg, TrainSettings)
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
+
+
+def _stays_inside(folder: Path) -> None:
+    """What is written into a run folder must not land elsewhere. Raises UserError."""
+    inside = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise UserError(f"{path} leads out of the run folder: if that is meant, add trust=true")
 
 
 def _absolute(settled: DictConfig) -> DictConfig:
@@ -104,7 +123,8 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             raise UserError(
                 f"{override}: a resumed run stays what it was; only {', '.join(allowed)} can be given with it"
             )
-        stored[group] = cfg[group]
+        key = key if key != group and group in stored else group  # one setting, or a whole group's choice
+        OmegaConf.update(stored, key, OmegaConf.select(cfg, key))
     stored.resume = str(Path(cfg.resume).expanduser().absolute())
     return check(stored, TrainSettings)
 
@@ -112,6 +132,7 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 SETTLE: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "train": settle_train,
     "sample": settle_sample,
+    "verify": settle_verify,
     "data_info": settle_data,
     "data_prepare": settle_data,
 }

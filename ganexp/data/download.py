@@ -2,13 +2,22 @@
 
 import shutil
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 
 from ganexp.errors import UserError
 
+FETCHING = ContextVar("fetching", default=True)
+"""False where a run folder, which may be a stranger's, says where data lie: nothing is written there."""
+
 
 def fetch(what: str, where: str, root: str, download: Callable[[], object]) -> None:
     """Runs a download into ``root``. Raises UserError that says what belongs ``where``, if it cannot be had."""
+    if not FETCHING.get():
+        raise UserError(
+            f"{what} is not in {root}, and for a run that exists already nothing is fetched: "
+            "ganexp data prepare fetches it, or add trust=true"
+        )
     print(f"{what} is not here yet: fetching it", flush=True)
     new = not Path(root).exists()
     try:

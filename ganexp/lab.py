@@ -1,0 +1,79 @@
+"""From a checked configuration to everything that a step needs."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from ganexp.build import build, build_game
+from ganexp.data.arrays import Arrays
+from ganexp.data.batches import Deck, seed_for
+from ganexp.data.download import FETCHING
+from ganexp.data.source import Source
+from ganexp.data.store import Store, store
+from ganexp.ema import EMA
+from ganexp.games.game import Inputs
+from ganexp.meter import Meter
+from ganexp.optim import Rates
+from ganexp.sentinel import Sentinel, some_of_each, spread
+from ganexp.state import Progress, State, seed_everything
+
+
+class Lab(NamedTuple):
+    """What a configuration names, put together."""
+
+    source: Source
+    data: Arrays
+    samples: Store
+    deck: Deck
+    state: State
+    rates: Rates
+    steps: int
+    """How many of them the run has."""
+    preview: Inputs
+    columns: int
+
+
+def assemble(cfg: DictConfig) -> Lab:
+    """Networks, data and optimisers of a checked configuration. Raises UserError where they do not fit."""
+    device: torch.device = build(cfg.device)
+    source: Source = build(cfg.data)
+    seed_everything(cfg.seed)
+    game = build_game(cfg).to(device).to(memory_format=torch.channels_last)
+    optim = build(cfg.optim)
+    optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
+    ema = EMA(game.generator, cfg.ema.halflife, cfg.ema.rampup)
+    labels, columns = game.grid_labels(game.preview(source.overview))
+    preview = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
+    own = cfg.resume is None or cfg.trust
+    token = FETCHING.set(own)
+    try:
+        data = source.load()
+    finally:
+        FETCHING.reset(token)
+    samples = store(data.samples, device)
+    deck = Deck(data, cfg.batch_size, cfg.seed, samples, mirror=source.mirror)
+    steps = math.ceil(cfg.epochs * len(deck) / cfg.batch_size)
+    sentinel = _sentinel(cfg, data, np.array(labels), conditional=len(preview) > 1)
+    return Lab(
+        source=source,
+        data=data,
+        samples=samples,
+        deck=deck,
+        state=State(game, ema, optimisers, Progress(), Meter(), sentinel, device),
+        rates=Rates(optimisers, build(cfg.schedule)),
+        steps=steps if cfg.max_steps is None else min(steps, cfg.max_steps),
+        preview=preview,
+        columns=columns,
+    )
+
+
+def _sentinel(cfg: DictConfig, data: Arrays, labels: np.ndarray, *, conditional: bool) -> Sentinel:
+    """It compares within a label where the generator is given one: classes differ by themselves."""
+    known = data.labels if conditional else np.zeros_like(data.labels)
+    rows = some_of_each(known, np.unique(labels).tolist(), seed_for(cfg.seed, "real samples to compare with"))
+    real = data.samples[rows]
+    scaled = real / np.float32(127.5) if real.dtype == np.uint8 else real
+    return Sentinel(build(cfg.sentinel), spread(scaled, known[rows]), labels)

@@ -1,0 +1,54 @@
+"""Whether two runs are the same, bit for bit, in everything but how long they took."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, equal
+
+from ganexp.checkpoint import read
+
+_TIMES = ("seconds", "speed/images_per_second")
+
+
+def differences(one: Path, two: Path) -> Iterator[str]:
+    """Where two run folders differ: last checkpoints, metrics, grids. Raises UserError where one is damaged."""
+    first, second = (dict(_leaves(read(run / "checkpoints" / "last.pt"))) for run in (one, two))
+    for path in sorted({*first, *second}):
+        if not (path in first and path in second and _same(first[path], second[path])):
+            yield f"last.pt: {path}"
+    rows = [_metrics(run / "metrics.jsonl") for run in (one, two)]
+    if rows[0] != rows[1]:
+        unlike = [number for number, (a, b) in enumerate(zip(*rows, strict=False), 1) if a != b]
+        yield f"metrics.jsonl: {len(rows[0])} and {len(rows[1])} lines, unlike each other in {unlike}"
+    grids = [
+        {file.name: file.read_bytes() for file in (run / "samples").glob("epoch_*.png")} for run in (one, two)
+    ]
+    for name in sorted({*grids[0], *grids[1]}):
+        if grids[0].get(name) != grids[1].get(name):
+            yield f"samples/{name}"
+
+
+def _same(one: Any, two: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(two, Tensor):
+        return one.dtype == two.dtype and equal(one, two)
+    return bool(one == two)
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of nested dicts and lists by its path."""
+    if isinstance(node, dict):
+        pairs = [(str(key), value) for key, value in node.items() if key not in _TIMES]
+    elif isinstance(node, list | tuple):
+        pairs = [(str(index), value) for index, value in enumerate(node)]
+    else:
+        yield path, node
+        return
+    for key, value in pairs:
+        yield from _leaves(value, f"{path}/{key}")
+
+
+def _metrics(file: Path) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [{key: value for key, value in row.items() if key not in _TIMES} for row in rows]

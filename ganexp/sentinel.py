@@ -1,0 +1,152 @@
+"""The sentinel: notices when a run goes wrong, from numbers that an epoch's end reads anyway.
+
+    nonfinite   a loss, a gradient's norm or that of the weights is no longer a number
+    vanished    the critic has won: every player's gradient is a small share of the largest it ever was
+                (Arjovsky & Bottou 2017, theorem 2.4, is why)
+    collapsed   samples of the same latents differ from one another far less than real ones do, or than
+                they themselves once did
+
+Nothing here waits for the device within a step: sums are kept there (``meter.py``), and a number that is not
+finite makes its sum so.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ganexp.config.ranges import Count, Positive, Share, Whole
+
+_PATIENCE = 2
+"""Epochs in a row that have to look wrong: one alone may be chance."""
+
+
+class Alarm(NamedTuple):
+    """What went wrong, and one line that says so and what to try."""
+
+    kind: Literal["nonfinite", "vanished", "collapsed"]
+    line: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The settings under ``sentinel`` in ``conf/train.yaml``, which says what each means."""
+
+    action: Literal["warn", "stop", "rollback"]
+    every: Count
+    gradient: Share
+    diversity: Share
+    fall: Share
+    rollbacks: Whole
+    rate: Positive
+
+
+@dataclass
+class _Memory:
+    gradients: dict[str, float] = field(default_factory=dict)  # the largest of each player
+    diversity: float = 0.0  # the largest
+    strikes: dict[str, int] = field(default_factory=dict)  # epochs in a row that looked wrong, by kind
+
+
+class Sentinel:
+    """``real`` is the spread of real samples (``spread``), ``labels`` those of the samples it will see."""
+
+    def __init__(self, limits: Limits, real: float, labels: np.ndarray) -> None:
+        self.limits = limits
+        self._real = real
+        self._labels = labels
+        self._memory = _Memory()
+
+    def look(self, means: Mapping[str, float], images: int) -> Alarm | None:
+        """Whether every mean is a number."""
+        for name, value in means.items():
+            if not math.isfinite(value):
+                line = (
+                    f"{name} is {value} after {images:,} images: the run diverged, and what followed the last "
+                    "good checkpoint is not saved. Try a lower optim.lr, or a loss with a penalty: loss=wgan_gp"
+                )
+                return Alarm("nonfinite", line)
+        return None
+
+    def judge(self, means: Mapping[str, float], samples: np.ndarray, images: int) -> list[Alarm]:
+        """At an epoch's end: the alarms that were not already on. ``samples`` [N, ...] are of the preview."""
+        checks = {"vanished": self._vanished(means, images), "collapsed": self._collapsed(samples, images)}
+        raised = []
+        for kind, alarm in checks.items():
+            strikes = self._memory.strikes.get(kind, 0) + 1 if alarm else 0
+            self._memory.strikes[kind] = strikes
+            if alarm and strikes == _PATIENCE:
+                raised.append(alarm)
+        return raised
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing looked wrong when it judged last."""
+        return not any(self._memory.strikes.values())
+
+    def scalars(self, samples: np.ndarray) -> dict[str, float]:
+        """What it goes by, to be looked at: the samples' diversity (1: that of real ones)."""
+        return {"sentinel/diversity": self._diversity(samples)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its memory, for a checkpoint."""
+        memory = self._memory
+        return {
+            "gradients": dict(memory.gradients),
+            "diversity": memory.diversity,
+            "strikes": dict(memory.strikes),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on with a memory from a checkpoint."""
+        self._memory = _Memory(dict(state["gradients"]), state["diversity"], dict(state["strikes"]))
+
+    def _vanished(self, means: Mapping[str, float], images: int) -> Alarm | None:
+        norms = {name: value for name, value in means.items() if name.endswith("/gradient_norm")}
+        for name, norm in norms.items():
+            self._memory.gradients[name] = max(norm, self._memory.gradients.get(name, 0.0))
+        limit = self.limits.gradient
+        if not norms or any(norm > limit * self._memory.gradients[name] for name, norm in norms.items()):
+            return None
+        line = (
+            f"the critic has won after {images:,} images: every player's gradient is below {limit:.1%} of its "
+            "largest, and the generator learns nothing more. Try loss=gan or loss=wgan_gp, or a slower "
+            "discriminator: optim.ttur=0.25"
+        )
+        return Alarm("vanished", line)
+
+    def _collapsed(self, samples: np.ndarray, images: int) -> Alarm | None:
+        now, limits, memory = self._diversity(samples), self.limits, self._memory
+        memory.diversity = max(now, memory.diversity)
+        if now > max(limits.diversity, limits.fall * memory.diversity):
+            return None
+        line = (
+            f"mode collapse after {images:,} images: the samples differ from one another by {now:.1%} of what "
+            f"real ones do (at best it was {memory.diversity:.1%}). Try penalties=r1, a lower optim.lr, or "
+            "loss=rpgan penalties=[r1,r2]"
+        )
+        return Alarm("collapsed", line)
+
+    def _diversity(self, samples: np.ndarray) -> float:
+        return spread(samples, self._labels) / self._real if self._real else 1.0
+
+
+def spread(samples: np.ndarray, labels: np.ndarray) -> float:
+    """The root of the mean squared distance between two samples [N, ...] of the same label."""
+    squares, pairs = 0.0, 0
+    for label in np.unique(labels):
+        group = samples[labels == label].reshape(int((labels == label).sum()), -1).astype(np.float64)
+        if len(group) > 1:
+            squares += len(group) * 2 * float(group.var(0, ddof=1).sum())
+            pairs += len(group)
+    return math.sqrt(squares / pairs) if pairs else 0.0
+
+
+def some_of_each(labels: np.ndarray, wanted: Sequence[int], seed: int, most: int = 256) -> np.ndarray:
+    """Row numbers, in order: at random ``most`` rows in all, as many of each wanted label."""
+    rng = np.random.default_rng(seed)
+    each = max(2, most // len(wanted))
+    rows = [rng.permutation(np.flatnonzero(labels == label))[:each] for label in wanted]
+    return np.sort(np.concatenate(rows))

@@ -1,0 +1,56 @@
+"""Being asked to stop: the first signal lets a run finish its step and save, the second ends it at once."""
+
+import os
+import signal
+import sys
+from types import FrameType, TracebackType
+
+_ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Ctrl-C; a scheduler or ``kill``; a terminal that was closed."""
+
+
+_HANGUP = getattr(signal, "SIGHUP", None)
+
+
+class Stopped(KeyboardInterrupt):
+    """A run ended because it was asked to; ``status`` is what the process should exit with.
+
+    ``at_once``: it was asked a second time, and nothing more is waited for.
+    """
+
+    def __init__(self, number: int, *, at_once: bool = False) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number
+        self.at_once = at_once
+
+
+class Requests:
+    """Within this context signals are noted in ``pending``, and obeyed when there is time."""
+
+    def __init__(self) -> None:
+        self.pending: int | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "Requests":
+        for number in _ASKING:
+            if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def obey(self) -> None:
+        """Raises Stopped if a signal came."""
+        if self.pending is not None:
+            raise Stopped(self.pending)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.pending is not None:
+            raise Stopped(number, at_once=True)
+        self.pending = number
+        line = f"\n{signal.Signals(number).name}: saving after this step; once more ends the run at once\n"
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, line.encode())  # print may be under way

@@ -1,0 +1,145 @@
+"""Everything that training changes, as one value that can be copied out and put back.
+
+What is missing here is lost when a process dies, and a resumed run would end elsewhere.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ganexp.checkpoint import digest
+from ganexp.ema import EMA
+from ganexp.errors import UserError
+from ganexp.games.game import Game
+from ganexp.meter import Meter
+from ganexp.sentinel import Sentinel
+
+
+@dataclass
+class Progress:
+    """Where a run stands. ``images`` counts real images seen; it is also the position in the data."""
+
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    """Spent training, without what is done at an epoch's end."""
+    rollbacks: int = 0
+    """How often the sentinel has gone back to an earlier checkpoint."""
+
+
+class State(NamedTuple):
+    """What training changes. Networks and the penalties' memory are in the game."""
+
+    game: Game
+    ema: EMA
+    optimisers: dict[str, torch.optim.Optimizer]
+    progress: Progress
+    meter: Meter
+    sentinel: Sentinel
+    device: torch.device
+
+    def passed(self, seconds: float) -> None:
+        """Counts time spent training."""
+        self.progress.seconds += seconds
+        self.meter.seconds += seconds
+
+    def readings(self) -> dict[str, float]:
+        """The meter's means so far, and the norm of each player's weights. Waits for the device."""
+        norms = {
+            f"{name}/weight_norm": torch.nn.utils.get_total_norm(list(player.net.parameters()))
+            for name, player in self.game.players.items()
+        }
+        values = torch.stack(list(norms.values())).tolist()
+        return self.meter.means() | dict(zip(norms, values, strict=True))
+
+    def weights_hash(self) -> str:
+        """SHA-256 of every weight and buffer, the averaged ones too, and of every optimiser's memory."""
+        optimisers = {name: optimiser.state_dict()["state"] for name, optimiser in self.optimisers.items()}
+        return digest([self.game.state_dict(), self.ema.module.state_dict(), optimisers])
+
+    def snapshot(self) -> dict[str, Any]:
+        """A copy on the CPU that training does not change any more."""
+        content: dict[str, Any] = _copied(
+            {
+                "game": self.game.state_dict(),
+                "ema": self.ema.module.state_dict(),
+                "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+                "meter": self.meter.state_dict(),
+                "random": _random_state(self.device),
+            }
+        )
+        return content | {"progress": dict(vars(self.progress)), "sentinel": self.sentinel.state_dict()}
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Goes back to a snapshot. Raises UserError where it is of another run."""
+        try:
+            self.game.load_state_dict(content["game"])
+            self.ema.module.load_state_dict(content["ema"])
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(content["optimisers"][name])
+            self.meter.load_state_dict(content["meter"], self.device)
+            self.sentinel.load_state_dict(content["sentinel"])
+            for key, value in content["progress"].items():
+                setattr(self.progress, key, value)
+            _set_random_state(content["random"], self.device)
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"a checkpoint does not fit this run: {_first_line(error)}") from None
+
+
+def load_averaged(generator: nn.Module, content: dict[str, Any]) -> None:
+    """Gives a generator the averaged weights of a snapshot. Raises UserError where they do not fit."""
+    try:
+        generator.load_state_dict(content["ema"])
+    except (RuntimeError, KeyError) as error:
+        raise UserError(f"a checkpoint does not fit this run: {_first_line(error)}") from None
+
+
+def seed_everything(seed: int) -> None:
+    """Starts every random generator that networks, games and penalties may draw from."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def _copied(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _copied(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_copied(value) for value in node]
+    return node.detach().to("cpu", copy=True) if isinstance(node, Tensor) else node
+
+
+def _random_state(device: torch.device) -> dict[str, Any]:
+    """The generators that training may draw from: torch's on the CPU and the device, Python's, NumPy's."""
+    kind, numbers, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    version, words, following = random.getstate()
+    state: dict[str, Any] = {
+        "cpu": torch.get_rng_state(),
+        "numpy": [kind, torch.from_numpy(np.asarray(numbers, np.int64)), position, has_gauss, gauss],
+        "python": [version, torch.tensor(words), following],
+    }
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    kind, numbers, *rest = state["numpy"]
+    np.random.set_state((kind, numbers.numpy().astype(np.uint32), *rest))
+    version, words, following = state["python"]
+    random.setstate((version, tuple(words.tolist()), following))
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+    elif device.type == "mps" and "mps" in state:
+        torch.mps.set_rng_state(state["mps"])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__

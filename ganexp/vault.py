@@ -1,0 +1,154 @@
+"""``checkpoints/``: the newest checkpoint, some before it, and a thread that writes them.
+
+    last.pt                             the newest
+    step_00000812_epoch_0014.pt         one before it, from an epoch's end
+    step_00000850.pt                    one from within an epoch
+
+A new one is written beside ``last.pt`` and synced; then the old ``last.pt`` takes its own name, and the new
+one takes its place. Whenever the process dies, at least one whole checkpoint is there.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ganexp.checkpoint import Damaged, pack, read
+from ganexp.errors import UserError
+from ganexp.files import replacing
+
+_KEPT = re.compile(r"step_(\d{8,})(_epoch_\d{4,})?\.pt")
+
+
+class Found(NamedTuple):
+    """A checkpoint, and a line for each newer one that had to be passed over."""
+
+    content: dict[str, Any]
+    file: Path
+    passed_over: list[str]
+
+
+class Vault:
+    """The checkpoints of a run; ``keep`` of them stay, all if it is None; ``say`` takes warnings."""
+
+    def __init__(self, folder: Path, keep: int | None, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.last = folder / "last.pt"
+        self.saved = 0
+        """The images that the newest checkpoint on the disk has seen."""
+        self.began = time.monotonic()
+        """When the newest was begun to be written."""
+        self._keep = keep
+        self._say = say
+        self._thread: threading.Thread | None = None
+        self._writing = 0  # images
+        self._error: OSError | None = None
+        self._name: str | None = None  # of what last.pt holds; unknown until it was read or written
+
+    def save(self, content: dict[str, Any], epoch: int | None) -> None:
+        """Begins to write a snapshot, taken at the end of a good ``epoch`` or elsewhere (None).
+
+        Waits for the one before: at most one is in memory beside the training.
+        """
+        self.drain()
+        self._writing, self.began = content["progress"]["images"], time.monotonic()
+        name = f"step_{content['progress']['step']:08d}" + ("" if epoch is None else f"_epoch_{epoch:04d}")
+        self._thread = threading.Thread(target=self._write, args=({"name": name, **content},), daemon=True)
+        self._thread.start()
+
+    def drain(self) -> None:
+        """Waits for what is being written; warns if it could not be, which leaves what was there before."""
+        if self._thread is None:
+            return
+        self._thread.join()
+        self._thread = None
+        error, self._error = self._error, None
+        if error is None:
+            self.saved = self._writing
+        else:
+            self._say(
+                f"warning: no checkpoint at {self._writing:,} images: {error.strerror or error}; the one at "
+                f"{self.saved:,} stays"
+            )
+
+    def newest(self) -> Found | None:
+        """The newest checkpoint that can be used; None if there was never any.
+
+        Raises UserError if there are some, and each is damaged.
+        """
+        found = newest(self.folder)
+        if found is not None:
+            self.saved = found.content["progress"]["images"]
+            self._name = found.content["name"] if found.file == self.last else None
+        return found
+
+    def go_back(self) -> Found | None:
+        """The newest checkpoint from an epoch's end, as the new ``last.pt``; what came after it is removed."""
+        found = newest(self.folder, whole_epoch=True)
+        if found is None:
+            return None
+        step = found.content["progress"]["step"]
+        for file in kept(self.folder):
+            if _step(file) > step:
+                file.unlink()
+        if found.file != self.last:
+            found.file.replace(self.last)
+        self.saved, self._name = found.content["progress"]["images"], found.content["name"]
+        return found
+
+    def clean(self) -> None:
+        """Removes what a killed process left half written."""
+        for half in self.folder.glob("*.tmp"):
+            half.unlink(missing_ok=True)
+
+    def _write(self, content: dict[str, Any]) -> None:
+        try:
+            with replacing(self.last) as beside:
+                pack(content, beside)
+                if self._name is not None and self._name != content["name"] and self.last.is_file():
+                    self.last.replace(self.folder / f"{self._name}.pt")
+            self._name = content["name"]
+            self._prune()
+        except OSError as error:
+            self._error = error
+
+    def _prune(self) -> None:
+        if self._keep is None:
+            return
+        older = kept(self.folder)
+        spared = set(older[: self._keep - 1])
+        if "_epoch_" not in str(self._name):  # the sentinel goes back to whole epochs only
+            spared |= set([file for file in older if "_epoch_" in file.name][:1])
+        for file in older:
+            if file not in spared:
+                file.unlink(missing_ok=True)
+
+
+def kept(folder: Path) -> list[Path]:
+    """The checkpoints before ``last.pt``, newest first."""
+    return sorted((file for file in folder.glob("*.pt") if _KEPT.fullmatch(file.name)), key=_step, reverse=True)
+
+
+def _step(file: Path) -> int:
+    match = _KEPT.fullmatch(file.name)
+    return int(match[1]) if match else -1
+
+
+def newest(folder: Path, *, whole_epoch: bool = False) -> Found | None:
+    """See ``Vault.newest``."""
+    told: list[str] = []
+    for file in [folder / "last.pt", *kept(folder)]:
+        if not file.is_file():
+            continue
+        try:
+            content = read(file)
+        except Damaged as error:
+            told.append(str(error))
+            continue
+        if not whole_epoch or "_epoch_" in content["name"]:
+            return Found(content, file, told)
+    if told:
+        raise UserError("; ".join(told) + "; no older one can be used")
+    return None

@@ -1,0 +1,224 @@
+"""Kills real runs with SIGKILL at random moments, resumes them, and compares them with runs left alone.
+
+    python scripts/torture.py --rounds 100 --seed 0
+
+A round is one kill. A third of the kills come at any moment of a process's life, start-up included; a third
+while it trains; a third are aimed at the writing of a checkpoint. A victim dies several times over and is then
+left to finish. Its weights, optimisers, random numbers, metrics, grids and TensorBoard curves are compared with
+those of the same run that nobody touched, bit for bit. Ends with status 1 if anything differs.
+"""
+
+import argparse
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from threading import Lock
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tqdm import tqdm
+
+from ganexp.same import differences
+
+MLP = [
+    "arch=mlp",
+    "arch.generator.widths=[256,256]",
+    "arch.discriminator.widths=[256,256]",
+    "data.resolution=16",
+]
+DCGAN = ["arch.generator.width=16", "arch.discriminator.width=16", "data.resolution=16"]
+OFTEN = "checkpoint.every.minutes=0.005"  # in mid-epoch too
+CASES = {
+    "gan, mlp": [*MLP, "loss=gan", "epochs=90"],
+    "wgan_gp, mlp, lazy penalty": [*MLP, "loss=wgan_gp", "penalties.gradient.every=3", "epochs=90"],
+    "rpgan with r1 and r2, mlp": [*MLP, "loss=rpgan", "penalties=[r1,r2]", "penalties.r1.every=4", "epochs=50"],
+    "minimax, mlp, SGD, rollback": [*MLP, "loss=minimax", "optim=sgd", "sentinel.action=rollback", "epochs=90"],
+    "lsgan, dcgan, dropout, cosine": [
+        *DCGAN,
+        "loss=lsgan",
+        "arch.discriminator.dropout=0.3",
+        "schedule=cosine",
+    ],
+    "dragan, dcgan, conditional": [*DCGAN, "loss=dragan", "game=cgan", "epochs=20"],
+    "wgan, dcgan": [*DCGAN, "loss=wgan", "epochs=40"],
+    "hinge, dcgan, mirrored": [*DCGAN, "loss=hinge", "data.mirror=true", "epochs=30"],
+}
+logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells of each restart, which is the point here
+
+DEATHS = 6
+"""Kills per victim, unless it finishes before."""
+
+
+class Torture:
+    """The state that the workers share."""
+
+    def __init__(self, folder: Path, rounds: int) -> None:
+        self.folder = folder
+        self.left = rounds
+        self.seen: Counter[str] = Counter()
+        self.found: list[str] = []
+        self.lock = Lock()
+        self.bar = tqdm(total=rounds, unit=" kills", disable=None)
+
+    def one_more(self) -> bool:
+        """Takes a kill out of the budget."""
+        with self.lock:
+            self.left -= 1
+            return self.left >= 0
+
+    def note(self, what: str) -> None:
+        with self.lock:
+            self.seen[what] += 1
+
+    def victim(self, case: str, number: int, rng: random.Random) -> None:
+        """One run, killed several times, left to finish, and compared."""
+        name, overrides = f"victim_{number}", [*CASES[case], OFTEN]
+        deaths = 0
+        while deaths < DEATHS and self.one_more():
+            aim = rng.choice(["anywhere", "training", "writing"])
+            process = start(self.folder, name, overrides)
+            if not self.kill(process, name, aim, rng):
+                with self.lock:
+                    self.left += 1
+                break  # it finished before
+            deaths += 1
+            self.bar.update()
+        if start(self.folder, name, overrides).wait() != 0:
+            self.found.append(f"{case}: it did not go on, see {self.folder}/{name}.err")
+            return
+        whole, run = (run_folder(self.folder, which) for which in (f"whole {case}", name))
+        unlike = [*differences(whole, run), *board_differences(whole, run)]
+        with self.lock:
+            self.found += [f"{case}, victim {number}: {line}" for line in unlike]
+            self.seen["victims"] += 1
+
+    def kill(self, process: "subprocess.Popen[bytes]", name: str, aim: str, rng: random.Random) -> bool:
+        """Kills a process at a moment chosen by ``aim``; False if it ended before."""
+        half = "outputs/" + name + "/*/checkpoints/*.tmp"
+        if aim == "anywhere":
+            wait(process, rng.uniform(0, 8))
+        else:
+            while process.poll() is None and not running(self.folder, name, process.pid):
+                time.sleep(0.02)
+            wait(process, rng.uniform(0, 3))
+            while aim == "writing" and process.poll() is None and not list(self.folder.glob(half)):
+                pass
+            if aim == "writing":
+                wait(process, rng.uniform(0, 0.01))
+        if process.poll() is not None:
+            return False
+        began = running(self.folder, name, process.pid)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self.note("kills before training began" if not began else "kills while training")
+        if list(self.folder.glob(half)):
+            self.note("of these, while a checkpoint was being written")
+        return True
+
+
+def wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Sleeps, unless the process ends before."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def start(folder: Path, name: str, overrides: list[str]) -> "subprocess.Popen[bytes]":
+    """The same command each time; it goes on where the run was."""
+    with (folder / f"{name}.out").open("ab") as out, (folder / f"{name}.err").open("ab") as err:
+        return subprocess.Popen(
+            [sys.executable, "-m", "ganexp", "train", *overrides, "device=cpu", f"name={name}"],
+            cwd=folder,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},  # another number of threads adds up in another order
+            stdout=out,
+            stderr=err,
+        )
+
+
+def run_folder(folder: Path, name: str) -> Path:
+    (found,) = (folder / "outputs" / slug(name)).iterdir()
+    return found
+
+
+def left_alone(folder: Path, case: str) -> int:
+    """Runs a case that nobody touches; its exit status."""
+    return start(folder, slug(f"whole {case}"), [*CASES[case], OFTEN]).wait()
+
+
+def slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name)
+
+
+def running(folder: Path, name: str, pid: int) -> bool:
+    """Whether the process has come as far as its run's receipt."""
+    for file in (folder / "outputs" / name).glob("*/run.json"):
+        receipt = json.loads(file.read_text())
+        return bool(receipt["process"]["pid"] == pid)
+    return False
+
+
+def board_differences(one: Path, two: Path) -> Iterator[str]:
+    """Where TensorBoard's curves differ: a gap, a repeat, another value."""
+    boards = []
+    for run in (one, two):
+        board = EventAccumulator(str(run), size_guidance={"scalars": 0})
+        board.Reload()
+        boards.append({tag: [(p.step, p.value) for p in board.Scalars(tag)] for tag in board.Tags()["scalars"]})
+    for tag in sorted({*boards[0], *boards[1]} - {"speed/images_per_second"}):
+        if boards[0].get(tag) != boards[1].get(tag):
+            yield f"TensorBoard's {tag}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=100, help="how many kills")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at once, a thread each")
+    parser.add_argument("--folder", type=Path, help="where the runs go and stay; otherwise they are removed")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = (asked.folder or Path(scratch)).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        found = torture(folder, asked.rounds, asked.seed, asked.jobs)
+    print(f"{time.monotonic() - began:.0f} s; {len(found)} differences")
+    print("\n".join(found[:40]))
+    sys.exit(bool(found))
+
+
+def torture(folder: Path, rounds: int, seed: int, jobs: int) -> list[str]:
+    """Every difference that was found."""
+    state = Torture(folder, rounds)
+    with ThreadPoolExecutor(jobs) as workers:
+        references = [workers.submit(left_alone, folder, case) for case in CASES]
+        if any(reference.result() for reference in references):
+            return ["a run that nobody touched failed"]
+        numbers, cases = count(), list(CASES)
+
+        def work(worker: int) -> None:
+            while state.left > 0:
+                with state.lock:
+                    number = next(numbers)
+                state.victim(cases[number % len(cases)], number, random.Random(f"{seed}/{number}"))
+
+        for worker in [workers.submit(work, worker) for worker in range(jobs)]:
+            worker.result()
+    state.bar.close()
+    for what, times in state.seen.items():
+        print(f"{times:6} {what}")
+    return state.found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Going on where it was, from within an epoch too: the same bits as a run that nobody stopped."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import ENVIRONMENT, TINY, Verb, verb
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ganexp import lab
+from ganexp import train as training
+from ganexp.cli import conf_folder
+from ganexp.data.store import OnDisk
+from ganexp.receipt import Receipt, status_of
+from ganexp.same import differences
+from ganexp.signals import Stopped
+
+LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml"))
+PENALTIES = sorted(file.stem for file in (conf_folder() / "penalties").glob("*.yaml"))
+GAMES = sorted(file.stem for file in (conf_folder() / "game").glob("*.yaml"))
+CASES = {
+    **{f"loss={loss}": [f"loss={loss}"] for loss in LOSSES},
+    **{f"penalties={p}, lazy": ["loss=hinge", f"penalties={p}", f"penalties.{p}.every=3"] for p in PENALTIES},
+    **{f"game={game}": ["loss=lsgan", f"game={game}"] for game in GAMES},
+    "mirrored, dropout, linear schedule, SGD": [
+        "data.mirror=true",
+        "arch.discriminator.dropout=0.3",
+        "schedule=linear",
+        "optim=sgd",
+    ],
+    "points": ["data=ring", "data.count=1000"],
+}
+
+
+@contextmanager
+def asked_to_stop(after: int, number: int = signal.SIGTERM) -> Iterator[None]:
+    """A real signal to this process, in the middle of a step."""
+    real, steps = training.one_step, []
+
+    def step(*arguments: Any) -> None:
+        steps.append(1)
+        if len(steps) == after:
+            signal.raise_signal(number)
+        real(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "one_step", step)
+        yield
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    board = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    board.Reload()
+    tags = set(board.Tags()["scalars"]) - {"speed/images_per_second"}
+    return {tag: [(point.step, point.value) for point in board.Scalars(tag)] for tag in tags}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stopped_within_an_epoch(case: str, train: Verb) -> None:
+    overrides = [*(TINY if "data=ring" not in CASES[case] else ["arch.generator.widths=[8]"]), *CASES[case]]
+    overrides.append("epochs=3")
+    whole = train(*overrides, name="whole")
+    with asked_to_stop(after=20), pytest.raises(Stopped):
+        train(*overrides, name="cut")
+    (cut,) = (whole.parents[1] / "cut").iterdir()
+    assert status_of(cut) == "interrupted"
+    with asked_to_stop(after=9), pytest.raises(Stopped):
+        train(f"resume={cut}", name="cut")
+    train(*overrides, name="cut")
+    assert list(differences(whole, cut)) == []
+    assert curves(whole) == curves(cut), "TensorBoard has no gap, no repeat"
+    assert Receipt(cut / "run.json").content["sessions"] == 3
+
+
+def test_with_batches_fetched_ahead_from_disk(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab, "store", OnDisk)
+    whole = train(*TINY, "epochs=2", "data.mirror=true", name="whole")
+    with asked_to_stop(after=13), pytest.raises(Stopped):
+        train(*TINY, "epochs=2", "data.mirror=true", name="cut")
+    cut = train(*TINY, "epochs=2", "data.mirror=true", name="cut")
+    assert list(differences(whole, cut)) == []
+
+
+def test_a_sweep_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = ["-m", *TINY, "loss=gan,wgan_gp", "epochs=2"]
+    verb(monkeypatch, tmp_path, "train", *sweep, "name=whole")
+    with asked_to_stop(after=75, number=signal.SIGINT), pytest.raises(Stopped):
+        verb(monkeypatch, tmp_path, "train", *sweep, "name=cut")
+    assert len(list((tmp_path / "outputs/cut").glob("*/run.json"))) == 2, "the second had begun"
+    verb(monkeypatch, tmp_path, "train", *sweep, "name=cut")
+    for whole in (tmp_path / "outputs/whole").glob("*/"):
+        if (whole / "run.json").is_file():
+            assert list(differences(whole, tmp_path / "outputs/cut" / whole.name)) == []
+
+
+def test_numpys_and_pythons_random_numbers_go_on_too(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss or a penalty of somebody's own may draw from them."""
+    import random
+
+    import numpy as np
+
+    from ganexp.games.gan import GAN
+
+    real = GAN.latents
+
+    def shifted(game: GAN, batch: Any) -> torch.Tensor:
+        return real(game, batch) + random.random() + float(np.random.rand()) + float(np.random.normal())
+
+    monkeypatch.setattr(GAN, "latents", shifted)
+    whole = train(*TINY, "epochs=2", name="whole")
+    with asked_to_stop(after=11), pytest.raises(Stopped):
+        train(*TINY, "epochs=2", name="cut")
+    cut = train(*TINY, "epochs=2", name="cut")
+    assert list(differences(whole, cut)) == []
+
+
+def test_checkpoints_by_the_minute_change_nothing(train: Verb) -> None:
+    whole = train(*TINY, "epochs=2", name="whole")
+    often = train(*TINY, "epochs=2", "checkpoint.every.minutes=1e-9", "checkpoint.keep=null", name="often")
+    assert list(differences(whole, often)) == []
+    assert len(list((often / "checkpoints").glob("step_*.pt"))) == 56, "one after each of the 57 steps"
+
+
+def test_checkpoints_every_second_epoch(train: Verb) -> None:
+    folder = train(*TINY, "epochs=5", "checkpoint.every.epochs=2", "checkpoint.keep=null")
+    names = sorted(file.name for file in (folder / "checkpoints").iterdir())
+    assert [re.sub(r"step_\d+_", "", name) for name in names] == ["last.pt", "epoch_0002.pt", "epoch_0004.pt"]
+
+
+def test_nothing_of_a_run_that_never_saved_remains(train: Verb) -> None:
+    """Killed after its first epoch's records, before its first checkpoint: it begins anew."""
+    whole = train(*TINY, "epochs=2", name="whole")
+    again = train(*TINY, "epochs=1", name="again")
+    shutil.rmtree(again / "checkpoints")
+    train(*TINY, "epochs=2", name="again")
+    assert list(differences(whole, again)) == [] and curves(whole) == curves(again)
+    assert len(list(again.glob("events.out.tfevents.*"))) == 1
+
+
+def test_a_change_of_machine_is_told(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = train(*TINY, "epochs=1")
+    file = folder / "run.json"
+    file.write_text(file.read_text().replace("1 threads", "64 threads"))
+    train(f"resume={folder}", "epochs=2")
+    assert "no longer bit for bit: cpu (x86_64, 64 threads) -> cpu (x86_64, 1 thread" in capfd.readouterr().out
+
+
+def test_a_killed_process_is_not_shown_as_running(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
+    from filelock import FileLock
+
+    folder = train(*TINY, "epochs=1")
+    file = folder / "run.json"
+    file.write_text(file.read_text().replace('"finished"', '"running"'))  # as a killed process leaves it
+    assert status_of(folder) == "interrupted"
+    with FileLock(folder / ".lock"):
+        assert status_of(folder) == "running"
+    train(f"resume={folder}", "epochs=2")
+    assert "the process that was at work here has died; 1,856 images" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_asked_to_stop_in_a_process_of_its_own(tmp_path: Path, number: int, status: int) -> None:
+    process = begun(tmp_path)
+    process.send_signal(number)
+    told, errors = process.communicate(timeout=60)
+    (folder,) = (tmp_path / "outputs/run").iterdir()
+    assert process.returncode == status
+    assert re.search(
+        rf"interrupted: resume=outputs/run/{re.escape(folder.name)} goes on from image [1-9]", told
+    )
+    assert "saving after this step" in errors and "Traceback" not in errors
+    note = Receipt(folder / "run.json").content
+    assert note["status"] == "interrupted" and note["reason"] == signal.Signals(number).name
+    assert f"from image {note['images']:,}" in told, "the very step that it ended with is saved"
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    process = begun(tmp_path, "batch_size=4000", "arch.generator.widths=[4000,4000,4000]")  # steps of seconds
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    (folder,) = (tmp_path / "outputs/run").iterdir()
+    assert process.returncode == 143 and "Traceback" not in errors
+    assert not (folder / "checkpoints/last.pt").exists(), "it did not wait for the step"
+    assert status_of(folder) == "interrupted"
+
+
+def begun(folder: Path, *overrides: str) -> "subprocess.Popen[str]":
+    """A long run in a process of its own, that has come to its first step."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ganexp", "train", *TINY, "epochs=100000", "name=run", *overrides],
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("outputs/run/*/run.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return process
