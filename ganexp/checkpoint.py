@@ -31,8 +31,14 @@ def write(content: dict[str, Any], file: Path) -> None:
 
 def pack(content: dict[str, Any], file: Path) -> None:
     """Writes tensors (on the CPU) and plain values. Raises OSError."""
-    with file.open("wb") as stream:  # given a path instead, torch hides that the disk is full
-        torch.save({"format": _FORMAT, "sha256": digest(content), "content": content}, stream)
+    whole = {"format": _FORMAT, "sha256": digest(content), "content": content}
+    with file.open("wb") as stream:  # given a path instead, torch does not say that the disk is full
+        try:
+            torch.save(whole, stream)
+        except RuntimeError as error:  # torch's, on its way out of the true one
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Vault:
         self._say = say
         self._thread: threading.Thread | None = None
         self._writing = 0  # images
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         self._name: str | None = None  # of what last.pt holds; unknown until it was read or written
 
     def save(self, content: dict[str, Any], epoch: int | None) -> None:
@@ -59,7 +59,11 @@ class Vault:
         self._thread.start()
 
     def drain(self) -> None:
-        """Waits for what is being written; warns if it could not be, which leaves what was there before."""
+        """Waits for what is being written.
+
+        Warns where the disk did not take it, which leaves what was there before; raises whatever else went
+        wrong.
+        """
         if self._thread is None:
             return
         self._thread.join()
@@ -67,6 +71,8 @@ class Vault:
         error, self._error = self._error, None
         if error is None:
             self.saved = self._writing
+        elif not isinstance(error, OSError):
+            raise error
         else:
             self._say(
                 f"warning: no checkpoint at {self._writing:,} images: {error.strerror or error}; the one at "
@@ -111,7 +117,7 @@ class Vault:
                     self.last.replace(self.folder / f"{self._name}.pt")
             self._name = content["name"]
             self._prune()
-        except OSError as error:
+        except Exception as error:  # told by drain(), in the thread that trains
             self._error = error
 
     def _prune(self) -> None:

@@ -1,5 +1,6 @@
 """A checkpoint file is whole or refused, and nothing in it is ever run."""
 
+import io
 import os
 import random
 from pathlib import Path
@@ -93,9 +94,32 @@ def test_another_programs_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_no_room() -> None:
+@pytest.mark.parametrize("count", [1, 3_000_000])
+def test_no_room(count: int) -> None:
     with pytest.raises(OSError, match="No space left"):
-        pack(CONTENT, Path("/dev/full"))
+        pack(CONTENT | {"more": torch.ones(count)}, Path("/dev/full"))
+
+
+class _Filling(io.FileIO):
+    """A file on a disk that takes so many bytes."""
+
+    room = 0
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self.room:
+            raise OSError(28, "No space left on device")
+        return super().write(data)
+
+
+@pytest.mark.parametrize("missing", [1, 100, 1_000, 3_000, 500_000, 4_000_000, 11_000_000])
+def test_the_disk_is_full_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int) -> None:
+    content = {"a": torch.ones(1_000_000), "b": [torch.ones(1_000), torch.ones(2_000_000)]}
+    file = tmp_path / "a.pt"
+    pack(content, file)
+    monkeypatch.setattr(_Filling, "room", file.stat().st_size - missing)
+    monkeypatch.setattr(Path, "open", lambda path, mode: _Filling(str(path), mode))
+    with pytest.raises(OSError, match="No space left"):
+        pack(content, file)
 
 
 def test_the_digest_sees_every_change_and_no_layout() -> None:

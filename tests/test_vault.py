@@ -130,6 +130,17 @@ def test_what_cannot_be_written_leaves_the_last_and_is_told(
     assert shelf.last_step() == 30 and len(shelf.said) == 1
 
 
+def test_what_is_no_fault_of_the_disk_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(content: dict[str, Any], file: Path) -> None:
+        raise RuntimeError("a defect")
+
+    shelf = Shelf(tmp_path)
+    monkeypatch.setattr("ganexp.vault.pack", broken)
+    with pytest.raises(RuntimeError, match="a defect"):
+        shelf.save(10, 1)
+    assert shelf.vault.saved == 0
+
+
 def test_going_back_forgets_what_came_after(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, keep=None)
     for step, epoch in ((10, 1), (20, 2), (25, None), (30, None)):

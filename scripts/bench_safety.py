@@ -1,0 +1,115 @@
+"""What it costs that a run cannot be lost: saving checkpoints, and the sentinel, in per cent of training time.
+
+    python scripts/bench_safety.py --rounds 5 --epochs 3 -- data=digits
+    python scripts/bench_safety.py --rounds 3 --epochs 1 -- data=mnist data.root=<folder>
+
+What follows ``--`` are overrides of ``ganexp train``. The same run goes through its own loop in four ways, in
+turn, round after round: with neither, with one of them, with both. Timed are the epochs and the wait for the
+last checkpoint, not the start. The table has medians over the rounds of the ratio to the bare run of its round.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from ganexp import train as training
+from ganexp.cli import conf_folder
+from ganexp.config.resolvers import register
+from ganexp.config.settle import settle_train
+from ganexp.run import Run
+from ganexp.sentinel import Sentinel
+from ganexp.state import State
+from ganexp.vault import Vault
+
+VARIANTS = {
+    "bare": (False, False),
+    "checkpoints": (True, False),
+    "sentinel": (False, True),
+    "both": (True, True),
+}
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    """A checked configuration."""
+    register()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        return settle_train(compose("train", overrides=overrides), overrides)
+
+
+@contextmanager
+def without(saving: bool, sentinel: bool) -> Iterator[None]:
+    """Takes out of the training what is not to be measured."""
+
+    def unsaved(vault: Vault, content: dict[str, Any], epoch: int | None) -> None:
+        vault.saved = content["progress"]["images"]
+
+    with ExitStack() as patches:
+        if not saving:
+            patches.enter_context(patch.object(Vault, "save", unsaved))
+            patches.enter_context(patch.object(State, "snapshot", lambda s: {"progress": vars(s.progress)}))
+        if not sentinel:
+            patches.enter_context(patch.object(State, "readings", lambda s: s.meter.means()))
+            patches.enter_context(patch.object(Sentinel, "look", lambda *_: None))
+            patches.enter_context(patch.object(Sentinel, "judge", lambda *_: []))
+            patches.enter_context(patch.object(Sentinel, "scalars", lambda *_: {}))
+        yield
+
+
+def seconds(cfg: DictConfig, folder: Path) -> float:
+    """How long the epochs of a run take, to the last checkpoint on the disk."""
+    spent = 0.0
+
+    def timed(real: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            nonlocal spent
+            began = time.perf_counter()
+            real(*arguments)
+            spent += time.perf_counter() - began
+
+        return call
+
+    with (
+        patch.object(training, "_epoch", timed(training._epoch)),
+        patch.object(Run, "finish", timed(Run.finish)),
+        patch("ganexp.journal.Journal.say"),
+        patch("ganexp.journal.Journal.note"),
+    ):
+        training.train(cfg, folder, {"loss": "-"})
+    return spent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("overrides", nargs="*", help="of ganexp train, after --")
+    asked = parser.parse_args()
+    cfg = composed([*asked.overrides, f"epochs={asked.epochs}"])
+    taken: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in tqdm(range(asked.rounds), unit=" rounds", disable=None):
+            for name, (saving, sentinel) in VARIANTS.items():
+                with without(saving, sentinel):
+                    taken[name].append(seconds(cfg, Path(scratch, f"{name}_{number}")))
+        size = sum(file.stat().st_size for file in Path(scratch).glob("both_0/checkpoints/last.pt"))
+    print(f"{asked.epochs} epochs, a checkpoint of {size / 1e6:.1f} MB after each")
+    for name, times in taken.items():
+        ratios = [100 * (one / bare - 1) for one, bare in zip(times, taken["bare"], strict=True)]
+        print(
+            f"{name:12} {statistics.median(times):8.2f} s  {statistics.median(ratios):+6.1f} %  "
+            f"({min(ratios):+.1f} to {max(ratios):+.1f})"
+        )
+
+
+if __name__ == "__main__":
+    main()
