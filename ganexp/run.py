@@ -13,6 +13,7 @@ knows of them. Whenever the process dies, a checkpoint never speaks of records t
 records that came after it are dropped when the run goes on.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -57,6 +58,8 @@ class Run:
         self.journal = Journal(folder)
         self.requests = Requests()
         self._vault = Vault(folder / "checkpoints", cfg.checkpoint.keep, self.journal.say)
+        minutes = cfg.checkpoint.every.minutes
+        self._seconds = math.inf if minutes is None else 60 * minutes
         self._board: Board | None = None
         self._state: State
 
@@ -119,8 +122,7 @@ class Run:
         """Whether a checkpoint has to be written now, in mid-epoch: a signal came, or the minutes are over."""
         if self.requests.pending is not None:
             return True
-        minutes = self._cfg.checkpoint.every.minutes
-        return minutes is not None and time.monotonic() - self._vault.began >= 60 * minutes
+        return time.monotonic() - self._vault.began >= self._seconds
 
     def save(self, state: State, epoch: int | None = None, *, last: bool = False) -> None:
         """A checkpoint in mid-epoch, or at the end of ``epoch`` if it is one of those to save at, or the last.

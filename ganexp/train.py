@@ -48,16 +48,17 @@ def _epoch(lab: Lab, cfg: DictConfig, run: Run) -> None:
     progress, meter, sentinel = state.progress, state.meter, state.sentinel
     number = progress.images // len(deck) + 1
     run.journal.bar(number, lab.steps * cfg.batch_size, progress.images)
+    every, rate = cfg.sentinel.every, cfg.sentinel.rate**progress.rollbacks
     began = time.monotonic()
     for batch in deck.epoch(progress.images):
-        one_step(lab, batch, cfg.sentinel.rate**progress.rollbacks)
+        one_step(lab, batch, rate)
         run.journal.advance(len(batch.x))
         if progress.step in MARKS:
             run.mark(state)
         if progress.step == lab.steps or progress.images >= number * len(deck):
             break  # an end has its own checkpoint, which comes after its records
         due = run.due()
-        if due or progress.step % cfg.sentinel.every == 0:
+        if due or progress.step % every == 0:
             run.alarm(sentinel.look(state.readings(), progress.images), progress)
         if due:
             state.passed(time.monotonic() - began)

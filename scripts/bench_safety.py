@@ -5,7 +5,8 @@
 
 What follows ``--`` are overrides of ``ganexp train``. The same run goes through its own loop in four ways, in
 turn, round after round: with neither, with one of them, with both. Timed are the epochs and the wait for the
-last checkpoint, not the start. The table has medians over the rounds of the ratio to the bare run of its round.
+last checkpoint, not the start. The table has medians over the rounds of the ratio to the bare run of its round,
+and of the share of the time that training stood still for either.
 """
 
 import argparse
@@ -65,27 +66,34 @@ def without(saving: bool, sentinel: bool) -> Iterator[None]:
         yield
 
 
-def seconds(cfg: DictConfig, folder: Path) -> float:
-    """How long the epochs of a run take, to the last checkpoint on the disk."""
-    spent = 0.0
+def seconds(cfg: DictConfig, folder: Path) -> tuple[float, float]:
+    """How long the epochs of a run take, to the last checkpoint on the disk.
 
-    def timed(real: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: Any) -> None:
-            nonlocal spent
+    And how long of that training stood still: for a snapshot, for an earlier checkpoint, for the sentinel.
+    """
+    spent = {"all": 0.0, "still": 0.0}
+
+    def timed(real: Callable[..., Any], into: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
             began = time.perf_counter()
-            real(*arguments)
-            spent += time.perf_counter() - began
+            try:
+                return real(*arguments, **named)
+            finally:
+                spent[into] += time.perf_counter() - began
 
         return call
 
-    with (
-        patch.object(training, "_epoch", timed(training._epoch)),
-        patch.object(Run, "finish", timed(Run.finish)),
-        patch("ganexp.journal.Journal.say"),
-        patch("ganexp.journal.Journal.note"),
-    ):
+    waits = [(Run, "save"), (Run, "mark"), (Run, "finish"), (State, "readings")]
+    waits += [(Sentinel, name) for name in ("look", "judge", "scalars")]
+    with ExitStack() as patches:
+        for owner, name in waits:
+            patches.enter_context(patch.object(owner, name, timed(getattr(owner, name), "still")))
+        patches.enter_context(patch.object(training, "_epoch", timed(training._epoch, "all")))
+        patches.enter_context(patch.object(Run, "finish", timed(Run.finish, "all")))
+        patches.enter_context(patch("ganexp.journal.Journal.say"))
+        patches.enter_context(patch("ganexp.journal.Journal.note"))
         training.train(cfg, folder, {"loss": "-"})
-    return spent
+    return spent["all"], spent["still"]
 
 
 def main() -> None:
@@ -96,18 +104,21 @@ def main() -> None:
     asked = parser.parse_args()
     cfg = composed([*asked.overrides, f"epochs={asked.epochs}"])
     taken: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    still: dict[str, list[float]] = {name: [] for name in VARIANTS}
     with tempfile.TemporaryDirectory() as scratch:
         for number in tqdm(range(asked.rounds), unit=" rounds", disable=None):
             for name, (saving, sentinel) in VARIANTS.items():
                 with without(saving, sentinel):
-                    taken[name].append(seconds(cfg, Path(scratch, f"{name}_{number}")))
+                    whole, stood = seconds(cfg, Path(scratch, f"{name}_{number}"))
+                taken[name].append(whole)
+                still[name].append(100 * stood / whole)
         size = sum(file.stat().st_size for file in Path(scratch).glob("both_0/checkpoints/last.pt"))
     print(f"{asked.epochs} epochs, a checkpoint of {size / 1e6:.1f} MB after each")
     for name, times in taken.items():
         ratios = [100 * (one / bare - 1) for one, bare in zip(times, taken["bare"], strict=True)]
         print(
             f"{name:12} {statistics.median(times):8.2f} s  {statistics.median(ratios):+6.1f} %  "
-            f"({min(ratios):+.1f} to {max(ratios):+.1f})"
+            f"({min(ratios):+.1f} to {max(ratios):+.1f})  stood still {statistics.median(still[name]):.2f} %"
         )
 
 
