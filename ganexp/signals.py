@@ -3,11 +3,11 @@
 import os
 import signal
 import sys
+import threading
 from types import FrameType, TracebackType
 
 _ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """Ctrl-C; a scheduler or ``kill``; a terminal that was closed."""
-
 
 _HANGUP = getattr(signal, "SIGHUP", None)
 
@@ -32,6 +32,8 @@ class Requests:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "Requests":
+        if threading.current_thread() is not threading.main_thread():
+            return self  # only the main thread is ever signalled
         for number in _ASKING:
             if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 self._before[number] = signal.signal(number, self._note)
