@@ -1,8 +1,8 @@
 """The sentinel: notices when a run goes wrong, from numbers that an epoch's end reads anyway.
 
     nonfinite   a loss, a gradient's norm or that of the weights is no longer a number
-    vanished    the critic has won: every player's gradient is a small share of the largest it ever was
-                (Arjovsky & Bottou 2017, theorem 2.4, is why)
+    vanished    the critic has won: every player's gradient is a small share of the largest it ever was, or
+                one player's is next to nothing (Arjovsky & Bottou 2017, theorem 2.4, is why)
     collapsed   samples of the same latents differ from one another far less than real ones do, or than
                 they themselves once did
 
@@ -107,19 +107,21 @@ class Sentinel:
         norms = {name: value for name, value in means.items() if name.endswith("/gradient_norm")}
         for name, norm in norms.items():
             self._memory.gradients[name] = max(norm, self._memory.gradients.get(name, 0.0))
+        shares = {name: norm / (self._memory.gradients[name] or 1.0) for name, norm in norms.items()}
         limit = self.limits.gradient
-        if not norms or any(norm > limit * self._memory.gradients[name] for name, norm in norms.items()):
+        if not shares or (max(shares.values()) > limit and min(shares.values()) > limit**2):
             return None
+        told = ", ".join(f"{name.split('/')[0]} {share:.2%}" for name, share in shares.items())
         line = (
-            f"the critic has won after {images:,} images: every player's gradient is below {limit:.1%} of its "
-            "largest, and the generator learns nothing more. Try loss=gan or loss=wgan_gp, or a slower "
+            f"the critic has won after {images:,} images: gradients have vanished ({told} of their largest) "
+            "and nothing more is learned. Try a lower optim.lr, loss=gan or loss=wgan_gp, or a slower "
             "discriminator: optim.ttur=0.25"
         )
         return Alarm("vanished", line)
 
     def _collapsed(self, samples: np.ndarray, images: int) -> Alarm | None:
         now, limits, memory = self._diversity(samples), self.limits, self._memory
-        memory.diversity = max(now, memory.diversity)
+        memory.diversity = min(max(now, memory.diversity), 1.0)
         if now > max(limits.diversity, limits.fall * memory.diversity):
             return None
         line = (

@@ -83,12 +83,22 @@ def test_one_bad_epoch_is_chance() -> None:
     assert [kinds(guard, FINE, scale) for scale in (1.0, 0.01, 1.0, 0.01, 1.0)] == [[]] * 5
 
 
+def test_more_diverse_than_the_real_ones_is_no_measure() -> None:
+    guard = sentinel()
+    assert [kinds(guard, FINE, scale) for scale in (9.0, 0.4, 0.4, 0.4)] == [[]] * 4
+
+
 def test_the_critic_has_won_when_every_gradient_is_gone() -> None:
     guard = sentinel()
     for d, g in ((5.0, 9.0), (0.04, 9.0), (5.0, 0.08), (0.04, 0.08)):
         assert kinds(guard, {"d/gradient_norm": d, "g/gradient_norm": g}, 1.0) == []
     assert kinds(guard, {"d/gradient_norm": 0.04, "g/gradient_norm": 0.08}, 1.0) == ["vanished"]
     assert not guard.calm
+    for g in (9.0, 8.0):
+        told = kinds(guard, {"d/gradient_norm": 5.0, "g/gradient_norm": g}, 1.0)
+    assert guard.calm
+    told = [kinds(guard, {"d/gradient_norm": 0.0, "g/gradient_norm": 9.0}, 1.0) for _ in range(3)]
+    assert told == [[], ["vanished"], []], "a discriminator that has nothing more to learn"
     assert kinds(guard, {"d/gradient_norm": 5.0, "g/gradient_norm": 9.0}, 1.0) == [] and guard.calm
 
 
