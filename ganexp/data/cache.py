@@ -27,6 +27,7 @@ from platformdirs import user_cache_path
 
 from ganexp.data.arrays import Arrays, fingerprint
 from ganexp.errors import UserError
+from ganexp.files import sync
 
 _FORMAT = 1
 _META = "meta.json"
@@ -155,17 +156,8 @@ def _make(folder: Path, name: str, identity: dict[str, Any], make: Callable[[Dra
         }
         (beside / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
         for file in beside.iterdir():
-            _sync(file)
+            sync(file)
         beside.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    """What the disk holds is what was written, also after a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
