@@ -28,6 +28,7 @@ _HOME = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
 VERBS = {
     "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
     "sample": "images from a trained run: ganexp sample run=outputs/<name>/<run> n=64",
+    "evaluate": "how good it is: ganexp evaluate run=outputs/<name>/<run> metrics=[fid,precision,recall]",
     "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
     "data": "info, prepare, list, clear: ganexp data info data=folder data.root=<folder or zip>",
 }

@@ -18,6 +18,12 @@ class Diverged(UserError):
     status = 1
 
 
+class Unwritable(UserError):
+    """The disk is full or gone; what was saved before is still good."""
+
+    status = 1
+
+
 def suggest(word: str, choices: Iterable[str]) -> str:
     """A hint such as ``did you mean wgan? (gan, lsgan, wgan)``; empty if there are no choices."""
     known = sorted(choices)

@@ -14,6 +14,7 @@ from ganexp.data.download import FETCHING
 from ganexp.data.source import Source
 from ganexp.data.store import Store, store
 from ganexp.ema import EMA
+from ganexp.evaluation import Judge
 from ganexp.games.game import Inputs
 from ganexp.meter import Meter
 from ganexp.optim import Rates
@@ -34,6 +35,7 @@ class Lab(NamedTuple):
     """How many of them the run has."""
     preview: Inputs
     columns: int
+    judge: Judge
 
 
 def assemble(cfg: DictConfig) -> Lab:
@@ -47,12 +49,7 @@ def assemble(cfg: DictConfig) -> Lab:
     ema = EMA(game.generator, cfg.ema.halflife, cfg.ema.rampup)
     labels, columns = game.grid_labels(game.preview(source.overview))
     preview = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
-    own = cfg.resume is None or cfg.trust
-    token = FETCHING.set(own)
-    try:
-        data = source.load()
-    finally:
-        FETCHING.reset(token)
+    data = load(source, own=cfg.resume is None or cfg.trust)
     samples = store(data.samples, device)
     deck = Deck(data, cfg.batch_size, cfg.seed, samples, mirror=source.mirror)
     steps = math.ceil(cfg.epochs * len(deck) / cfg.batch_size)
@@ -67,7 +64,17 @@ def assemble(cfg: DictConfig) -> Lab:
         steps=steps if cfg.max_steps is None else min(steps, cfg.max_steps),
         preview=preview,
         columns=columns,
+        judge=Judge(source, data, game, cfg, device),
     )
+
+
+def load(source: Source, *, own: bool) -> Arrays:
+    """The data; fetched if need be, but only where an ``own`` configuration says where to. Raises UserError."""
+    token = FETCHING.set(own)
+    try:
+        return source.load()
+    finally:
+        FETCHING.reset(token)
 
 
 def _sentinel(cfg: DictConfig, data: Arrays, labels: np.ndarray, *, conditional: bool) -> Sentinel:

@@ -27,7 +27,7 @@ from PIL import Image
 from ganexp.board import Board
 from ganexp.claim import Claim
 from ganexp.data.picture import save_png
-from ganexp.errors import Diverged, UserError, tell
+from ganexp.errors import Diverged, Unwritable, UserError, tell
 from ganexp.files import sync
 from ganexp.journal import Journal
 from ganexp.receipt import Receipt, status_after
@@ -38,12 +38,6 @@ from ganexp.vault import Vault
 
 MARKS = (0, 1, 10, 100)
 """The steps after which the receipt notes a hash of the weights, for ``ganexp verify``."""
-
-
-class Unwritable(UserError):
-    """The disk is full or gone; what was saved before is still good."""
-
-    status = 1
 
 
 class Run:
@@ -124,14 +118,14 @@ class Run:
             return True
         return time.monotonic() - self._vault.began >= self._seconds
 
-    def save(self, state: State, epoch: int | None = None, *, last: bool = False) -> None:
-        """A checkpoint in mid-epoch, or at the end of ``epoch`` if it is one of those to save at, or the last.
+    def save(self, state: State, epoch: int | None = None, *, last: bool = False, best: bool = False) -> None:
+        """A checkpoint in mid-epoch, or at the end of ``epoch`` if it is to be saved, the last or the best.
 
         Training goes on while it is written. Raises Stopped, once it is on the disk, if a signal came.
         """
         every, asked = self._cfg.checkpoint.every.epochs, self.requests.pending is not None
-        if epoch is None or last or asked or (every is not None and epoch % every == 0):
-            self._vault.save(state.snapshot(), epoch if state.sentinel.calm else None)
+        if epoch is None or last or best or asked or (every is not None and epoch % every == 0):
+            self._vault.save(state.snapshot(), epoch if state.sentinel.calm else None, best=best)
         if asked and not last:
             self._vault.drain()
             self.requests.obey()
@@ -201,12 +195,8 @@ class Run:
             tell(f"{self.folder}: run.json does not say how this ended: {full.strerror or full}")
         saved = self._vault.saved
         if status == "interrupted":
-            left = (
-                f": resume={self.folder} goes on from image {saved:,}"
-                if saved
-                else " before its first checkpoint"
-            )
-            self.journal.say(f"interrupted{left}")
+            left = f": resume={self.folder} goes on from image {saved:,}"
+            self.journal.say(f"interrupted{left if saved else ' before its first checkpoint'}")
         elif error is not None:
             self.journal.trace(status, error, whole=not isinstance(error, UserError))
         self.journal.close()

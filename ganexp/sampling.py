@@ -1,10 +1,20 @@
 """Samples from a generator: the same inputs, the same bytes, whatever training does meanwhile."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import nn
 
 from ganexp.games.game import Inputs
+
+
+@contextmanager
+def random_numbers_left_alone(device: torch.device) -> Iterator[None]:
+    """Whatever a network draws here, the training does not notice."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
 
 
 @torch.no_grad()
@@ -13,6 +23,7 @@ def generate(generator: nn.Module, inputs: Inputs, batch_size: int, device: torc
     training = generator.training
     generator.eval()
     pieces = zip(*(part.split(batch_size) for part in inputs), strict=True)
-    made = [generator(*(part.to(device) for part in piece)).float().cpu().numpy() for piece in pieces]
+    with random_numbers_left_alone(device):
+        made = [generator(*(part.to(device) for part in piece)).float().cpu().numpy() for piece in pieces]
     generator.train(training)
     return np.concatenate(made)

@@ -29,6 +29,8 @@ class Progress:
     """Spent training, without what is done at an epoch's end."""
     rollbacks: int = 0
     """How often the sentinel has gone back to an earlier checkpoint."""
+    best: float | None = None
+    """The best score so far; None before the first evaluation."""
 
 
 class State(NamedTuple):

@@ -24,6 +24,12 @@ def _sample(cfg: DictConfig) -> None:
     sample(cfg)
 
 
+def _evaluate(cfg: DictConfig) -> None:
+    from ganexp.commands.evaluate import evaluate
+
+    evaluate(cfg)
+
+
 def _verify(cfg: DictConfig) -> None:
     from ganexp.commands.verify import verify
 
@@ -45,6 +51,7 @@ def _data_prepare(cfg: DictConfig) -> None:
 TASKS: dict[str, Callable[[DictConfig], None]] = {
     "train": _train,
     "sample": _sample,
+    "evaluate": _evaluate,
     "verify": _verify,
     "data_info": _data_info,
     "data_prepare": _data_prepare,

@@ -32,6 +32,8 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
             return
         run.begin(state, facts(cfg, lab, run.choices))
         run.journal.say(introduction(run.choices, lab))
+        for line in lab.judge.ready() if lab.judge.wanted else []:
+            run.journal.say(line)
         while progress.step < lab.steps:
             try:
                 _epoch(lab, cfg, run)
@@ -68,14 +70,17 @@ def _epoch(lab: Lab, cfg: DictConfig, run: Run) -> None:
     state.passed(time.monotonic() - began)
     run.alarm(sentinel.look(means, progress.images), progress)
     samples = generate(state.ema.module, lab.preview, cfg.batch_size, state.device)
+    last = progress.step == lab.steps
+    scores = lab.judge(state.ema.module) if lab.judge.due(number, last=last) else {}
     speed = {"speed/images_per_second": meter.images / meter.seconds}
     scalars = means | lab.rates.now() | sentinel.scalars(samples) | speed
+    scalars |= {f"score/{name}": value for name, value in scores.items()}
     run.record(number, scalars, lab.source.draw(samples, lab.columns), progress)
     run.journal.note(epoch_line(number, cfg.epochs, progress, scalars))
     for alarm in sentinel.judge(means, samples, progress.images):
         run.alarm(alarm, progress)
     meter.clear()
-    run.save(state, number, last=progress.step == lab.steps)
+    run.save(state, number, last=last, best=lab.judge.improves(scores, progress))
 
 
 def one_step(lab: Lab, batch: Batch, rate: float) -> None:

@@ -1,6 +1,7 @@
 """``checkpoints/``: the newest checkpoint, some before it, and a thread that writes them.
 
     last.pt                             the newest
+    best.pt                             the one with the best score, where runs are evaluated
     step_00000812_epoch_0014.pt         one before it, from an epoch's end
     step_00000850.pt                    one from within an epoch
 
@@ -9,6 +10,7 @@ one takes its place. Whenever the process dies, at least one whole checkpoint is
 """
 
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -47,15 +49,15 @@ class Vault:
         self._error: Exception | None = None
         self._name: str | None = None  # of what last.pt holds; unknown until it was read or written
 
-    def save(self, content: dict[str, Any], epoch: int | None) -> None:
+    def save(self, content: dict[str, Any], epoch: int | None, *, best: bool = False) -> None:
         """Begins to write a snapshot, taken at the end of a good ``epoch`` or elsewhere (None).
 
-        Waits for the one before: at most one is in memory beside the training.
+        ``best``: also as ``best.pt``. Waits for the one before: at most one is in memory beside the training.
         """
         self.drain()
         self._writing, self.began = content["progress"]["images"], time.monotonic()
         name = f"step_{content['progress']['step']:08d}" + ("" if epoch is None else f"_epoch_{epoch:04d}")
-        self._thread = threading.Thread(target=self._write, args=({"name": name, **content},), daemon=True)
+        self._thread = threading.Thread(target=self._write, args=({"name": name, **content}, best), daemon=True)
         self._thread.start()
 
     def drain(self) -> None:
@@ -109,10 +111,13 @@ class Vault:
         for half in self.folder.glob("*.tmp"):
             half.unlink(missing_ok=True)
 
-    def _write(self, content: dict[str, Any]) -> None:
+    def _write(self, content: dict[str, Any], best: bool) -> None:
         try:
             with replacing(self.last) as beside:
                 pack(content, beside)
+                if best:  # first, for what last.pt says of the best score has to be true
+                    with replacing(self.folder / "best.pt") as copy:
+                        shutil.copyfile(beside, copy)
                 if self._name is not None and self._name != content["name"] and self.last.is_file():
                     self.last.replace(self.folder / f"{self._name}.pt")
             self._name = content["name"]
@@ -158,3 +163,21 @@ def newest(folder: Path, *, whole_epoch: bool = False) -> Found | None:
     if told:
         raise UserError("; ".join(told) + "; no older one can be used")
     return None
+
+
+def chosen(folder: Path, checkpoint: str) -> Found:
+    """The checkpoint that ``best``, ``last`` or a file names, in ``folder`` (``checkpoints/`` of a run).
+
+    ``best`` of a run that was never evaluated is ``last``. Raises UserError where there is none.
+    """
+    if checkpoint == "best" and (folder / "best.pt").is_file():
+        return Found(read(folder / "best.pt"), folder / "best.pt", [])
+    if checkpoint in ("best", "last"):
+        found = newest(folder)
+        if found is None:
+            raise UserError(f"{folder.parent} has no checkpoint yet: the run was stopped before its first one")
+        return found
+    named = [file for file in (Path(checkpoint).expanduser(), folder / checkpoint) if file.is_file()]
+    if not named:
+        raise UserError(f"checkpoint={checkpoint}: should be best, last or a file of {folder}")
+    return Found(read(named[0]), named[0], [])

@@ -135,4 +135,5 @@ def test_the_digest_sees_every_change_and_no_layout() -> None:
         {"a": tensor, "c": None},
     ]
     assert one not in map(digest, others) and len(set(map(digest, others))) == len(others)
+    assert digest({"a": torch.zeros(3)}) != digest({"a": torch.zeros(3, dtype=torch.int32)}), "the same bytes"
     assert digest({"x": 1}) != digest({"x": 1.0}) != digest({"x": "1.0"})

@@ -64,6 +64,11 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(point.step, point.value) for point in board.Scalars(tag)] for tag in tags}
 
 
+def rows(folder: Path) -> list[str]:
+    file = folder / "metrics.jsonl"
+    return file.read_text().splitlines() if file.is_file() else []
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_stopped_within_an_epoch(case: str, train: Verb) -> None:
     overrides = [*(TINY if "data=ring" not in CASES[case] else ["arch.generator.widths=[8]"]), *CASES[case]]
@@ -134,6 +139,26 @@ def test_checkpoints_every_second_epoch(train: Verb) -> None:
     folder = train(*TINY, "epochs=5", "checkpoint.every.epochs=2", "checkpoint.keep=null")
     names = sorted(file.name for file in (folder / "checkpoints").iterdir())
     assert [re.sub(r"step_\d+_", "", name) for name in names] == ["last.pt", "epoch_0002.pt", "epoch_0004.pt"]
+
+
+def test_records_that_came_after_the_checkpoint_come_again(train: Verb) -> None:
+    """Stopped dead in the fourth epoch, with a checkpoint of the second and the records of three."""
+    overrides = [*TINY, "epochs=5", "checkpoint.every.epochs=2"]
+    whole = train(*overrides, name="whole")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("ganexp.run.Run.due", lambda run: len(rows(run.folder)) == 3 and 1 / 0)
+        train(*overrides, name="cut")
+    (cut,) = (whole.parents[1] / "cut").iterdir()
+    assert len(rows(cut)) == 3
+    train(*overrides, name="cut")
+    assert list(differences(whole, cut)) == [] and curves(whole) == curves(cut)
+
+
+def test_asked_to_stop_in_its_last_step_a_sweep_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with asked_to_stop(after=29), pytest.raises(Stopped):
+        verb(monkeypatch, tmp_path, "train", "-m", *TINY, "seed=1,2", "epochs=1", "name=sweep")
+    (first,) = (tmp_path / "outputs/sweep").glob("*/run.json")
+    assert status_of(first.parent) == "finished"
 
 
 def test_nothing_of_a_run_that_never_saved_remains(train: Verb) -> None:

@@ -17,6 +17,7 @@ from ganexp.errors import Diverged
 from ganexp.lab import Lab
 from ganexp.nets.mlp import Generator
 from ganexp.receipt import Receipt
+from ganexp.run import Run
 from ganexp.same import differences
 from ganexp.sentinel import Limits, Sentinel, some_of_each, spread
 from ganexp.signals import Stopped
@@ -199,6 +200,30 @@ def test_rollback_goes_back_and_on(
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert [row["g/lr"] for row in rows] == pytest.approx([2e-4, 5e-5, 5e-5])
     assert Receipt(folder / "run.json").content["status"] == "finished" and texts(folder)[-1] == 1857
+
+
+def test_rollback_goes_back_to_before_it_looked_wrong(
+    train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two bad epochs make an alarm; the first of them is no good epoch to go back to."""
+
+    def diversity(guard: Sentinel, samples: np.ndarray) -> float:
+        return 0.01 if not gone_back and next(looks) >= 4 else 1.0  # two looks an epoch
+
+    looks, gone_back = itertools.count(), []
+    real = Run.go_back
+
+    def go_back(run: Run, *rest: Any) -> None:
+        gone_back.append(1)
+        real(run, *rest)
+
+    monkeypatch.setattr(Sentinel, "_diversity", diversity)
+    monkeypatch.setattr(Run, "go_back", go_back)
+    folder = train(*TINY, "epochs=5", "sentinel.action=rollback")
+    told = capfd.readouterr().out
+    assert "mode collapse after 7,232 images" in told and "back to 3,648 images" in told
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5] and gone_back == [1]
 
 
 def test_rollback_before_the_first_epoch_is_over(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from ganexp.data.source import Images, Source, to_uint8
 from ganexp.errors import UserError, tell
 from ganexp.sampling import generate
 from ganexp.state import load_averaged
-from ganexp.vault import newest
+from ganexp.vault import chosen
 
 
 def sample(cfg: DictConfig) -> None:
@@ -28,9 +28,7 @@ def sample(cfg: DictConfig) -> None:
     if cfg.label is not None:
         game.check_label(cfg.label)
         labels = [cfg.label] * cfg.n
-    found = newest(folder / "checkpoints")
-    if found is None:
-        raise UserError(f"{folder} has no checkpoint yet: the run was stopped before its first one")
+    found = chosen(folder / "checkpoints", cfg.checkpoint)
     for line in found.passed_over:
         tell(f"{line}; taking {found.file.name}")
     load_averaged(game.generator, found.content)

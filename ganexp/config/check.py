@@ -1,113 +1,20 @@
 """Every value of a run's configuration is checked here, before torch is imported.
 
-Three layers: Hydra refuses keys and choices that do not exist; the models below state the keys that every
-run has; a node with a ``_target_`` is held against the signature of that class (``signature.py``).
+Three layers: Hydra refuses keys and choices that do not exist; the models of ``schema.py`` state the keys
+that every run has; a node with a ``_target_`` is held against the signature of that class (``signature.py``).
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ValidationError, create_model
 
 from ganexp.config.messages import user_error
-from ganexp.config.ranges import Count, Share, Whole
+from ganexp.config.schema import STRICT, Node
 from ganexp.config.signature import settings_of
 from ganexp.errors import UserError, suggest
-
-STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
-
-Node = dict[str, Any]
-Name = Annotated[
-    str,
-    BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value),
-    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$", max_length=120),
-]
-
-
-PenaltyName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # a module's name takes no dots
-
-
-class Ema(BaseModel):
-    """The averaged generator; see ``ganexp.ema``."""
-
-    model_config = STRICT
-    halflife: Whole
-    rampup: Share
-
-
-class Every(BaseModel):
-    """When a checkpoint is written."""
-
-    model_config = STRICT
-    epochs: Count | None
-    minutes: Annotated[float, Field(gt=0)] | None
-
-
-class Checkpoint(BaseModel):
-    """See ``ganexp.vault``."""
-
-    model_config = STRICT
-    every: Every
-    keep: Count | None
-
-
-class TrainSettings(BaseModel):
-    """The keys of ``conf/train.yaml``."""
-
-    model_config = STRICT
-    name: Name
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
-    epochs: Count
-    max_steps: Count | None
-    batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
-    resume: str | None
-    trust: bool
-    ema: Ema
-    checkpoint: Checkpoint
-    sentinel: Node
-    data: Node
-    arch: Node
-    game: Node
-    loss: Node
-    penalties: dict[PenaltyName, Node]
-    optim: Node
-    schedule: Node
-    device: Node
-
-
-class DataSettings(BaseModel):
-    """The keys of ``conf/data_info.yaml``; ``data_prepare`` has no ``out``."""
-
-    model_config = STRICT
-    data: Node
-    out: str | None = None
-
-
-class SampleSettings(BaseModel):
-    """The keys of ``conf/sample.yaml``."""
-
-    model_config = STRICT
-    run: Annotated[str, BeforeValidator(str)]
-    n: Annotated[int, Field(ge=1, le=1_000_000)]
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
-    label: Whole | None
-    format: Annotated[str, Field(pattern="^(grid|png|npz)$")]
-    out: str | None
-    batch_size: Count
-    trust: bool
-    device: Node
-
-
-class VerifySettings(BaseModel):
-    """The keys of ``conf/verify.yaml``."""
-
-    model_config = STRICT
-    run: Annotated[str, BeforeValidator(str)]
-    steps: Count
-    against: str | None
-    trust: bool
 
 
 def check(cfg: DictConfig, model: type[BaseModel]) -> DictConfig:
@@ -137,9 +44,9 @@ def _check_node(node: Node, path: str) -> None:
     for key, value in node.items():
         if isinstance(value, dict):
             _check_node(value, f"{path}.{key}")
-    if path.startswith("penalties.") and path.count(".") == 1 and "_target_" not in node:
-        name = path.split(".")[1]
-        raise UserError(f"{path} has no _target_: choose it with penalties={name}, then {path}.weight=...")
+    if path.startswith(("penalties.", "metrics.")) and path.count(".") == 1 and "_target_" not in node:
+        group, name = path.split(".")
+        raise UserError(f"{path} has no _target_: choose it with {group}={name}, then {path}.<setting>=...")
     if "_target_" not in node:
         return
     if not isinstance(node["_target_"], str) or "." not in node["_target_"]:

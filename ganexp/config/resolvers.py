@@ -23,7 +23,19 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-RESUMABLE = ("name", "resume", "trust", "epochs", "max_steps", "device", "checkpoint", "sentinel")
+RESUMABLE = (
+    "name",
+    "resume",
+    "trust",
+    "epochs",
+    "max_steps",
+    "device",
+    "checkpoint",
+    "sentinel",
+    "evaluate",
+    "features",
+    "metrics",
+)
 """Keys that say how long or where a run goes, and how it is kept and watched, not which run it is."""
 
 _LONGEST = 120  # characters of a folder's name; the usual limit of a file system is 255 bytes

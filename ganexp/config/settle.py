@@ -9,14 +9,22 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganexp.config.check import DataSettings, SampleSettings, TrainSettings, VerifySettings, check
+from ganexp.config.check import check
 from ganexp.config.resolvers import RESUMABLE
+from ganexp.config.schema import (
+    DataSettings,
+    EvaluateSettings,
+    SampleSettings,
+    TrainSettings,
+    VerifySettings,
+)
 from ganexp.errors import UserError
 
 _TRUSTED = re.compile(
-    r"ganexp\.((data|nets|games)\.[a-z0-9_]+|losses|penalties|optim|sentinel)\.[A-Z]\w*|ganexp\.device\.[a-z]+"
+    r"ganexp\.((data|nets|games)\.[a-z0-9_]+|losses|penalties|optim|sentinel|metrics\.scores)\.[A-Z]\w*"
+    r"|ganexp\.device\.(auto|cpu|cuda|mps)|ganexp\.metrics\.features\.(auto|pixels|random|classifier|inception)"
 )
-"""The classes that a run may name; nothing that a module only imports, and no function but a device's."""
+"""What a run may name: classes, and the functions that choose a device or features."""
 
 
 def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -38,6 +46,13 @@ def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp data info`` and ``prepare``. Raises UserError."""
     used = OmegaConf.masked_copy(cfg, [key for key in ("data", "out") if key in cfg])
     return _absolute(check(used, DataSettings))
+
+
+def settle_evaluate(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of ``ganexp evaluate``. Raises UserError."""
+    settled = check(cfg, EvaluateSettings)
+    read_run(settled.run, trust=settled.trust)
+    return settled
 
 
 def settle_verify(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -132,6 +147,7 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 SETTLE: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "train": settle_train,
     "sample": settle_sample,
+    "evaluate": settle_evaluate,
     "verify": settle_verify,
     "data_info": settle_data,
     "data_prepare": settle_data,

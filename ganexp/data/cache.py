@@ -86,7 +86,7 @@ def prepared(name: str, identity: dict[str, Any], make: Callable[[Draft], None])
     if found is None:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(folder):
+            with alone(folder):
                 if _entry(folder) is None:  # another run may have made it meanwhile
                     _make(folder, name, identity, make)
         except OSError as error:
@@ -122,8 +122,9 @@ def _entry(folder: Path) -> Entry | None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """The lock of one set; it goes when the process goes, however that ends."""
+def alone(folder: Path) -> Iterator[None]:
+    """The lock of one folder of the cache; it goes when the process goes, however that ends."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{folder}.lock")
     try:
         lock.acquire(timeout=1)

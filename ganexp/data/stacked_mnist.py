@@ -26,15 +26,16 @@ class StackedMNIST(ImageArrays):
     count: Count
 
     def files(self) -> list[Path]:
-        return self._digits().files()
+        return self.digits().files()
 
     def read(self) -> Arrays:
-        digits = self._digits().read()
+        digits = self.digits().read()
         triples = np.random.default_rng(_SEED).integers(len(digits.samples), size=(self.count, 3))
         labels = digits.labels[triples] @ np.array([100, 10, 1])
         return Arrays(digits.samples[triples, 0], labels, tuple(f"{number:03d}" for number in range(1000)))
 
-    def _digits(self) -> MNIST:
+    def digits(self) -> MNIST:
+        """The set that the triples are drawn from."""
         return MNIST(
             root=self.root,
             split=self.split,

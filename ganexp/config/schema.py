@@ -1,0 +1,138 @@
+"""The keys that the verbs' configurations have, as strict models; ``conf/<verb>.yaml`` says what each means."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from ganexp.config.ranges import Count, Share, Whole
+
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+Node = dict[str, Any]
+Name = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value),
+    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$", max_length=120),
+]
+
+
+PenaltyName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # a module's name takes no dots
+
+
+class Ema(BaseModel):
+    """The averaged generator; see ``ganexp.ema``."""
+
+    model_config = STRICT
+    halflife: Whole
+    rampup: Share
+
+
+class Every(BaseModel):
+    """When a checkpoint is written."""
+
+    model_config = STRICT
+    epochs: Count | None
+    minutes: Annotated[float, Field(gt=0)] | None
+
+
+class Checkpoint(BaseModel):
+    """See ``ganexp.vault``."""
+
+    model_config = STRICT
+    every: Every
+    keep: Count | None
+
+
+class Best(BaseModel):
+    """Which score says that a checkpoint is the best so far."""
+
+    model_config = STRICT
+    score: str
+    direction: Literal["lower", "higher"]
+
+
+class Evaluate(BaseModel):
+    """See ``ganexp.evaluation``."""
+
+    model_config = STRICT
+    every: Count | None
+    count: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    best: Best
+
+
+class TrainSettings(BaseModel):
+    """The keys of ``conf/train.yaml``."""
+
+    model_config = STRICT
+    name: Name
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    epochs: Count
+    max_steps: Count | None
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
+    resume: str | None
+    trust: bool
+    ema: Ema
+    checkpoint: Checkpoint
+    sentinel: Node
+    evaluate: Evaluate
+    features: Node
+    metrics: dict[str, Node]
+    data: Node
+    arch: Node
+    game: Node
+    loss: Node
+    penalties: dict[PenaltyName, Node]
+    optim: Node
+    schedule: Node
+    device: Node
+
+
+class DataSettings(BaseModel):
+    """The keys of ``conf/data_info.yaml``; ``data_prepare`` has no ``out``."""
+
+    model_config = STRICT
+    data: Node
+    out: str | None = None
+
+
+class SampleSettings(BaseModel):
+    """The keys of ``conf/sample.yaml``."""
+
+    model_config = STRICT
+    run: Annotated[str, BeforeValidator(str)]
+    n: Annotated[int, Field(ge=1, le=1_000_000)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    label: Whole | None
+    format: Annotated[str, Field(pattern="^(grid|png|npz)$")]
+    checkpoint: str
+    out: str | None
+    batch_size: Count
+    trust: bool
+    device: Node
+
+
+class EvaluateSettings(BaseModel):
+    """The keys of ``conf/evaluate.yaml``."""
+
+    model_config = STRICT
+    run: Annotated[str, BeforeValidator(str)]
+    checkpoint: str
+    against: str | None
+    count: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    features: Node | None
+    metrics: dict[str, Node]
+    format: Annotated[str, Field(pattern="^(table|json)$")]
+    trust: bool
+    device: Node
+
+
+class VerifySettings(BaseModel):
+    """The keys of ``conf/verify.yaml``."""
+
+    model_config = STRICT
+    run: Annotated[str, BeforeValidator(str)]
+    steps: Count
+    against: str | None
+    trust: bool

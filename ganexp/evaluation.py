@@ -1,0 +1,158 @@
+"""How good is a generator: the metrics of a configuration, against real samples kept for comparison.
+
+Everything has a seed of its own, so that looking never changes a run: which real samples, which latents, the
+subsets of a metric. Real against real, with as many samples on each side, is the floor: no generator can
+be expected below it.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from ganexp.build import build
+from ganexp.data.arrays import Arrays
+from ganexp.data.batches import seed_for
+from ganexp.data.cache import alone, cache_folder
+from ganexp.data.source import Source, to_uint8
+from ganexp.errors import UserError
+from ganexp.files import replacing
+from ganexp.games.game import Game, Inputs
+from ganexp.metrics.features import Extracted, Features
+from ganexp.metrics.scores import Metric, Pair, Scores
+from ganexp.sampling import generate, random_numbers_left_alone
+from ganexp.state import Progress
+
+_BATCH = 100
+
+
+class Evaluator:
+    """Scores generators of one data set. Raises UserError where the metrics do not fit the data."""
+
+    def __init__(self, source: Source, data: Arrays, cfg: DictConfig, device: torch.device) -> None:
+        self._source = source
+        self._device = device
+        self._metrics: dict[str, Metric] = {name: build(node) for name, node in cfg.metrics.items()}
+        self._seed = cfg.evaluate.seed
+        self.count = min(cfg.evaluate.count, len(data.samples) // 2)
+        if self.count < 2:
+            raise UserError(f"evaluate: {len(data.samples)} real samples are too few to compare with")
+        with random_numbers_left_alone(device):
+            self.features: Features = build(cfg.features)(data, device)
+            self.real, self._other = self._real_halves(data)
+
+    def floor(self) -> Scores:
+        """What real samples score against other real ones."""
+        return self._scores(self._other)
+
+    def cautions(self) -> list[str]:
+        """A line for each metric that so few samples make doubtful."""
+        dimensions = self.real.features.shape[1]
+        found = (metric.caution(self.count, dimensions) for metric in self._metrics.values())
+        return [line for line in found if line is not None]
+
+    def inputs(self, game: Game, labels: np.ndarray) -> Inputs:
+        """What a generator is fed to be scored: always the same; labels as frequent as in ``labels``."""
+        rng = np.random.default_rng(seed_for(self._seed, "labels to evaluate"))
+        wanted = rng.choice(labels, self.count).tolist()
+        return game.inputs(wanted, torch.Generator().manual_seed(seed_for(self._seed, "latents to evaluate")))
+
+    def of_generator(self, generator: nn.Module, inputs: Inputs) -> Scores:
+        """The scores of a generator's samples."""
+        samples = generate(generator, inputs, _BATCH, self._device)
+        return self.of_samples(to_uint8(samples) if self.real.samples.dtype == np.uint8 else samples)
+
+    def of_samples(self, samples: np.ndarray) -> Scores:
+        """The scores of samples [N, ...]: uint8 images or float32 points."""
+        return self._scores(self.features(samples))
+
+    def _scores(self, fake: Extracted) -> Scores:
+        pair = Pair(self._source, self.real, fake, self.features.suffix, self._device)
+        found: Scores = {}
+        for metric in self._metrics.values():
+            found |= metric(pair)
+        return found
+
+    def _real_halves(self, data: Arrays) -> tuple[Extracted, Extracted]:
+        """Two disjoint draws of ``count`` real samples; what was extracted from them is kept in the cache."""
+        rng = np.random.default_rng(seed_for(self._seed, "real samples to evaluate"))
+        rows = rng.permutation(len(data.samples))[: 2 * self.count]
+        samples = [np.ascontiguousarray(data.samples[np.sort(half)]) for half in np.split(rows, 2)]
+        key = repr((1, data.fingerprint, self.features.identity, self.count, self._seed))
+        folder = cache_folder() / f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        file = folder / "real.npz"
+        with alone(folder):
+            if not file.is_file():
+                _keep([self.features(half) for half in samples], file)
+        kept = np.load(file, allow_pickle=False)
+        halves = [
+            Extracted(
+                half, kept[f"features_{n}"], kept[name] if (name := f"probabilities_{n}") in kept else None
+            )
+            for n, half in enumerate(samples)
+        ]
+        return halves[0], halves[1]
+
+
+def _keep(halves: list[Extracted], file: Path) -> None:
+    content = {f"features_{n}": half.features for n, half in enumerate(halves)}
+    content |= {
+        f"probabilities_{n}": h.probabilities for n, h in enumerate(halves) if h.probabilities is not None
+    }
+    with replacing(file) as beside, beside.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **content)
+
+
+class Judge:
+    """Scores a run's generator now and then."""
+
+    def __init__(self, source: Source, data: Arrays, game: Game, cfg: DictConfig, device: torch.device) -> None:
+        self._arguments = (source, data, cfg, device)
+        self._game = game
+        self._best = cfg.evaluate.best
+        self._every = cfg.evaluate.every
+        self._evaluator: Evaluator | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is ever asked."""
+        return self._every is not None
+
+    def due(self, epoch: int, *, last: bool) -> bool:
+        """Whether the generator is scored at this epoch's end."""
+        return self._every is not None and (last or epoch % self._every == 0)
+
+    def ready(self) -> list[str]:
+        """Lines on what scores go by, and what real samples score: the floor.
+
+        Raises UserError where the metrics do not fit the data.
+        """
+        source, data, cfg, device = self._arguments
+        self._evaluator = judge = Evaluator(source, data, cfg, device)
+        self._inputs = judge.inputs(self._game, data.labels)
+        floor = ", ".join(f"{name} {score:.3f}" for name, score in judge.floor().items())
+        return [
+            f"scored by {judge.count:,} samples and {judge.features.about}; real against real: {floor}",
+            *judge.cautions(),
+        ]
+
+    def __call__(self, generator: nn.Module) -> Scores:
+        """Its scores by name."""
+        assert self._evaluator is not None, "ready() comes first"
+        return self._evaluator.of_generator(generator, self._inputs)
+
+    def improves(self, scores: Scores, progress: Progress) -> bool:
+        """Whether these are the best so far, which ``progress`` then remembers."""
+        named = [score for name, score in scores.items() if name.split("_")[0] == self._best.score]
+        if self._best.score in scores:
+            named = [scores[self._best.score]]
+        if not named:
+            return False
+        before, lower = progress.best, self._best.direction == "lower"
+        better = before is None or (named[0] < before if lower else named[0] > before)
+        if better:
+            progress.best = named[0]
+        return better

@@ -1,0 +1,151 @@
+"""A small classifier of a data set, trained once on its labels and kept beside it; and a random network.
+
+Neither is known outside this program, so their scores are called by names of their own. They leave the
+training's random numbers alone.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from ganexp.checkpoint import Damaged, digest, read, write
+from ganexp.data.arrays import Arrays
+from ganexp.data.cache import alone, cache_folder
+from ganexp.errors import UserError, tell
+
+_RECIPE = 1
+"""Raised whenever what follows would train another network."""
+
+_HELD_OUT = 0.1
+_BATCH = 128
+_EPOCHS = 4
+_FEWEST_STEPS, _MOST_STEPS = 300, 1500
+_RATE = 2e-3
+_LARGEST = 32
+"""Pixels on a side that are looked at; larger images are averaged down."""
+
+
+class Classifier(nn.Module):
+    """Images [N, C, H, W] in [-1, 1] to features [N, 128] and logits [N, K]."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs, outputs in ((channels, 32), (32, 64), (64, 128)):
+            layers += [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.hidden = nn.Linear(512, 128)
+        self.out = nn.Linear(128, classes)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = functional.relu(self.hidden(self.layers(_small(x))))
+        return features, self.out(features)
+
+
+class _Random(nn.Module):
+    """Images to 1,024 features by three layers that were never trained."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs, outputs in ((channels, 64), (64, 128), (128, 256)):
+            conv = nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False)
+            nn.init.orthogonal_(conv.weight, gain=2**0.5)
+            layers += [conv, nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        return self.layers(_small(x)), None
+
+
+def random_network(shape: tuple[int, ...]) -> nn.Module:
+    """The same for every run. Raises UserError for points."""
+    _images(shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _Random(shape[0])
+
+
+def trained(data: Arrays, device: torch.device) -> tuple[nn.Module, str, float]:
+    """The data set's classifier, a hash of its weights, and its accuracy on images it was not trained on.
+
+    Trained at the first time, which a bar shows, and then read from the cache. Raises UserError where there
+    is nothing to classify.
+    """
+    _images(data.samples.shape[1:])
+    if len(data.classes) < 2:
+        raise UserError("features=classifier needs labels, and this data has none: take features=random")
+    file = cache_folder() / f"classifier-{data.fingerprint[:16]}" / f"recipe_{_RECIPE}.pt"
+    with torch.random.fork_rng(devices=[]):
+        net = Classifier(data.samples.shape[1], len(data.classes))
+    with alone(file.parent):
+        content = _known(file)
+        if content is None:
+            accuracy = _train(net, data, device)
+            content = {"weights": {k: v.cpu() for k, v in net.state_dict().items()}, "accuracy": accuracy}
+            write(content, file)
+    net.load_state_dict(content["weights"])
+    return net, digest(content["weights"]), content["accuracy"]
+
+
+def _known(file: Path) -> dict[str, Any] | None:
+    try:
+        return read(file) if file.is_file() else None
+    except Damaged:
+        return None  # it is trained anew
+
+
+def _train(net: nn.Module, data: Arrays, device: torch.device) -> float:
+    """Adam with one cycle of the learning rate; returns the accuracy on what was held out."""
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(data.samples))
+    held_out = order[: max(1, round(_HELD_OUT * len(order)))]
+    rows = order[len(held_out) :]
+    steps = min(max(_EPOCHS * len(rows) // _BATCH, _FEWEST_STEPS), _MOST_STEPS)
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda), torch.enable_grad():
+        torch.manual_seed(0)
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.reset_parameters()
+        net.to(device).train()
+        optimiser = torch.optim.Adam(net.parameters(), lr=_RATE)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
+        tell("training a classifier of this data set, once, to score samples by")
+        bar = tqdm(range(steps), unit=" steps", disable=None, leave=False)
+        for _ in bar:
+            picked = np.sort(rng.choice(rows, min(_BATCH, len(rows)), replace=False))
+            _, logits = net(_on(data.samples[picked], device))
+            optimiser.zero_grad()
+            functional.cross_entropy(logits, torch.from_numpy(data.labels[picked]).to(device)).backward()
+            optimiser.step()
+            schedule.step()
+    net.eval()
+    held_out = np.sort(held_out)
+    return float((labels_of(net, data.samples[held_out], device) == data.labels[held_out]).mean())
+
+
+@torch.no_grad()
+def labels_of(net: nn.Module, images: np.ndarray, device: torch.device) -> np.ndarray:
+    """The likeliest label [N] int64 of each image [N, C, H, W] uint8."""
+    net = net.to(device).eval()
+    pieces = (images[start : start + 512] for start in range(0, len(images), 512))
+    return np.concatenate([net(_on(piece, device))[1].argmax(1).cpu().numpy() for piece in pieces])
+
+
+def _on(images: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device).float() / 127.5 - 1
+
+
+def _small(x: Tensor) -> Tensor:
+    return functional.adaptive_avg_pool2d(x, _LARGEST) if x.shape[-1] > _LARGEST else x
+
+
+def _images(shape: tuple[int, ...]) -> None:
+    if len(shape) != 3:
+        raise UserError("these features are of images, and this data has points: take features=pixels")

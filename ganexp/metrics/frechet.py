@@ -1,0 +1,83 @@
+r"""The Fréchet distance between two Gaussians fitted to features (FID: Heusel et al. 2017, equation 6).
+
+.. math:: d^2 = \|m_a - m_b\|^2 + \mathrm{Tr}\,(A + B - 2\,(A B)^{1/2})
+
+With factors :math:`A = F F^T` and :math:`B = G G^T`, the trace of the root is the sum of the singular
+values of :math:`F^T G`: those are the roots of the eigenvalues of :math:`A B`. So nothing becomes complex,
+a singular covariance is no special case, and rounding is relative to the singular values. (In ``sqrtm`` or
+``eigvals(A @ B)`` it is relative to their squares, and the root makes 1e-8 of 1e-16.)
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ganexp.errors import UserError
+from ganexp.metrics import check
+
+_ROWS = 4096
+"""Samples that are turned into float64 at a time."""
+
+
+class Moments(NamedTuple):
+    """What the distance asks of features: float64, mean [D], unbiased covariance [D, D], number of samples."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    count: int  # type: ignore[assignment]  # a tuple's own count() is no loss
+
+
+def moments(features: np.ndarray) -> Moments:
+    """The moments of features [N, D], in two passes: the mean first, so that an offset cancels nothing.
+
+    Raises:
+        UserError: fewer than two samples, or some that are not finite.
+    """
+    check(features)
+    count, dimensions = features.shape
+    if count < 2:
+        raise UserError(f"a covariance needs at least 2 samples, there are {count}")
+    mean = features.mean(0, dtype=np.float64)
+    scatter = np.zeros((dimensions, dimensions))
+    for start in range(0, count, _ROWS):
+        centred = features[start : start + _ROWS] - mean
+        scatter += centred.T @ centred
+    return Moments(mean, scatter / (count - 1), count)
+
+
+def frechet_distance(a: Moments, b: Moments) -> float:
+    """The squared distance, at least 0; in the features' units squared. FID where they are Inception's.
+
+    It is symmetric, 0 between equal moments up to rounding (1e-14 of the traces), and biased upwards
+    by few samples (Binkowski et al. 2018, section 4): compare only values from equal counts.
+
+    Raises:
+        ValueError: the moments differ in their number of dimensions.
+    """
+    if a.mean.shape != b.mean.shape:
+        raise ValueError(f"moments of {a.mean.size} and of {b.mean.size} features do not compare")
+    shift = a.mean - b.mean
+    root = np.linalg.svd(_factor(a).T @ _factor(b), compute_uv=False).sum()
+    squared = shift @ shift + np.trace(a.covariance) + np.trace(b.covariance) - 2 * root
+    return max(0.0, float(squared))
+
+
+def enough(count: int, dimensions: int) -> str | None:
+    """A line to warn with where ``count`` samples cannot fill a covariance of so many dimensions."""
+    if count > dimensions:
+        return None
+    return (
+        f"FID from {count:,} samples is biased: it needs more than {dimensions:,} samples "
+        f"for a covariance of full rank in {dimensions:,} dimensions"
+    )
+
+
+def _factor(given: Moments) -> np.ndarray:
+    """F [D, rank] with F F^T the covariance.
+
+    What lies below the rounding of the largest eigenvalue counts as 0, as in numpy's ``matrix_rank``: its
+    root would be 1e-8 of the largest one's, in every direction that the samples do not span.
+    """
+    values, vectors = np.linalg.eigh(given.covariance)
+    spanned = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    return np.asarray(vectors[:, spanned] * np.sqrt(values[spanned]))

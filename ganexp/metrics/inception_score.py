@@ -1,0 +1,45 @@
+r"""The Inception Score (Salimans et al. 2016, section 4): :math:`\exp E_x KL(p(y|x) \,\|\, p(y))`.
+
+With the entropy H, the exponent is :math:`H(E_x\, p(y|x)) - E_x\, H(p(y|x))`: certain of each sample,
+undecided about all. It sees no real image and is known to reward one perfect sample per class.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from ganexp.errors import UserError
+from ganexp.metrics import Estimate, check
+
+
+def inception_score(probabilities: np.ndarray, splits: int = 10) -> Estimate:
+    """The mean and the deviation of the score over ``splits`` consecutive, equally large parts.
+
+    Args:
+        probabilities: [N, K], of K classes for each sample, after the softmax. The samples' order has to
+            be random: sorted by class, each part would look as if the generator knew few classes.
+
+    Returns:
+        Scores from 1 (all samples look alike to the classifier) to K.
+
+    Raises:
+        UserError: fewer samples than splits, or some that are not finite.
+        ValueError: the rows are no distributions (were those logits?).
+    """
+    check(probabilities)
+    count = len(probabilities)
+    if count < splits:
+        raise UserError(f"an Inception Score over {splits} parts needs as many samples, there are {count}")
+    p = probabilities.astype(np.float64)
+    if p.min() < 0 or not np.allclose(p.sum(1), 1, atol=1e-3):
+        raise ValueError("probabilities have to be at least 0, and to sum to 1 in each row")
+    bounds = [part * count // splits for part in range(splits + 1)]
+    parts = [p[start:end] for start, end in pairwise(bounds)]
+    scores = [np.exp(_entropy(part.mean(0)) - _entropy(part).mean()) for part in parts]
+    return Estimate(float(np.mean(scores)), float(np.std(scores)))
+
+
+def _entropy(p: np.ndarray) -> np.ndarray:
+    """In nats, along the last axis, with 0 log 0 = 0."""
+    logs = np.log(p, out=np.zeros_like(p), where=p > 0)
+    return np.asarray(-(p * logs).sum(-1))

@@ -1,0 +1,177 @@
+"""The choices of ``conf/metrics``: each compares generated samples with real ones and names its scores.
+
+The suffix says whose features were compared (``features.py``): ``fid`` is Inception's, ``fid_cnn`` is not.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from ganexp.config.ranges import Count
+from ganexp.data.plane import Plane
+from ganexp.data.source import Source
+from ganexp.data.stacked_mnist import StackedMNIST
+from ganexp.errors import UserError
+from ganexp.metrics.classifier import labels_of, trained
+from ganexp.metrics.features import Extracted
+from ganexp.metrics.frechet import enough, frechet_distance, moments
+from ganexp.metrics.inception_score import inception_score
+from ganexp.metrics.kernel import kid
+from ganexp.metrics.modes import coverage_of_classes, coverage_of_gaussians
+from ganexp.metrics.prdc import PRDC, prdc
+from ganexp.metrics.sliced import sliced_wasserstein
+
+Scores = dict[str, float]
+
+_SEED = 0
+
+
+@dataclass
+class Pair:
+    """Real and generated samples, and which features they are compared by."""
+
+    source: Source
+    real: Extracted
+    fake: Extracted
+    suffix: str
+    device: torch.device
+    _found: dict[int, PRDC] = field(default_factory=dict)
+
+    def prdc(self, neighbours: int) -> PRDC:
+        """Precision, recall, density and coverage at once; worked out once."""
+        if neighbours not in self._found:
+            self._found[neighbours] = prdc(self.real.features, self.fake.features, neighbours)
+        return self._found[neighbours]
+
+
+class Metric(Protocol):
+    """Scores by name. Raises UserError where it cannot be taken of such samples."""
+
+    def __call__(self, pair: Pair) -> Scores: ...
+
+    def caution(self, count: int, dimensions: int) -> str | None:
+        """One line if so few samples make the score doubtful."""
+        ...
+
+
+class Plain:
+    """A metric that few samples make noisy, but not wrong."""
+
+    def caution(self, count: int, dimensions: int) -> str | None:
+        return None
+
+
+@dataclass(frozen=True)
+class FID:
+    """Distance of Gaussians fitted to the features: Heusel et al. 2017. Lower is better, from 0."""
+
+    def __call__(self, pair: Pair) -> Scores:
+        distance = frechet_distance(moments(pair.real.features), moments(pair.fake.features))
+        return {f"fid{pair.suffix}": distance}
+
+    def caution(self, count: int, dimensions: int) -> str | None:
+        return enough(count, dimensions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KID(Plain):
+    """Kernel distance: Binkowski et al. 2018. Lower is better; around 0 for equal distributions."""
+
+    subsets: Count
+    size: Count
+
+    def __call__(self, pair: Pair) -> Scores:
+        found = kid(pair.real.features, pair.fake.features, self.subsets, self.size, seed=_SEED)
+        return {f"kid{pair.suffix}": found.mean, f"kid{pair.suffix}_std": found.std}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InceptionScore(Plain):
+    """Salimans et al. 2016: sure of each sample, unsure of all. From 1 to the number of classes.
+
+    Higher is better. Of another network than Inception it is called after that: ``cnn_score``.
+    """
+
+    splits: Count
+
+    def __call__(self, pair: Pair) -> Scores:
+        probabilities = pair.fake.probabilities
+        if probabilities is None:
+            raise UserError("metrics=is needs classes: take features=classifier or features=inception")
+        found = inception_score(probabilities, min(self.splits, len(probabilities)))
+        name = f"{pair.suffix.lstrip('_') or 'inception'}_score"
+        return {name: found.mean, f"{name}_std": found.std}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision(Plain):
+    """How many generated samples lie among the real ones, in [0, 1]: Kynkaanniemi et al. 2019."""
+
+    neighbours: Count
+
+    def __call__(self, pair: Pair) -> Scores:
+        return {f"precision{pair.suffix}": pair.prdc(self.neighbours).precision}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recall(Plain):
+    """How many real samples lie among the generated ones, in [0, 1]: Kynkaanniemi et al. 2019."""
+
+    neighbours: Count
+
+    def __call__(self, pair: Pair) -> Scores:
+        return {f"recall{pair.suffix}": pair.prdc(self.neighbours).recall}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Density(Plain):
+    """Precision that outliers do not sway, from 0, and 1 for real samples: Naeem et al. 2020."""
+
+    neighbours: Count
+
+    def __call__(self, pair: Pair) -> Scores:
+        return {f"density{pair.suffix}": pair.prdc(self.neighbours).density}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage(Plain):
+    """Recall that outliers do not sway, in [0, 1]: Naeem et al. 2020."""
+
+    neighbours: Count
+
+    def __call__(self, pair: Pair) -> Scores:
+        return {f"coverage{pair.suffix}": pair.prdc(self.neighbours).coverage}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlicedWasserstein(Plain):
+    """Of the values themselves, whatever the features: Rabin et al. 2011. Lower is better, from 0."""
+
+    directions: Count
+
+    def __call__(self, pair: Pair) -> Scores:
+        one, two = (found.samples.reshape(len(found.samples), -1) for found in (pair.real, pair.fake))
+        scale = 127.5 if one.dtype.kind == "u" else 1.0  # images in [-1, 1]; the shift cancels out
+        return {"swd": sliced_wasserstein(one / scale, two / scale, self.directions, seed=_SEED)}
+
+
+@dataclass(frozen=True)
+class ModeCoverage(Plain):
+    """How many modes are met, of Gaussians in the plane or of Stacked MNIST: Lin et al. 2018, section 4."""
+
+    def __call__(self, pair: Pair) -> Scores:
+        source, samples = pair.source, pair.fake.samples
+        if isinstance(source, Plane):
+            found = coverage_of_gaussians(samples, source.centres, source.sigma)
+            return {
+                "modes": float(found.modes),
+                "high_quality": found.high_quality,
+                "reverse_kl": found.reverse_kl,
+            }
+        if not isinstance(source, StackedMNIST):
+            raise UserError("metrics=modes counts modes that are known: data=ring, grid or stacked_mnist")
+        net, _, _ = trained(source.digits().load(), pair.device)
+        red, green, blue = (labels_of(net, samples[:, c : c + 1], pair.device) for c in range(3))
+        classes = coverage_of_classes(100 * red + 10 * green + blue, 1000)
+        return {"modes": float(classes.modes), "reverse_kl": classes.kl}

@@ -1,0 +1,247 @@
+"""Scores are right for known samples, never change a run, and say whose features they are."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, Verb, composed, verb
+from PIL import Image
+
+from ganexp.checkpoint import read
+from ganexp.data.arrays import Arrays
+from ganexp.data.cache import cache_folder
+from ganexp.evaluation import Evaluator, Judge
+from ganexp.lab import assemble
+from ganexp.metrics import classifier
+from ganexp.nets.mlp import Generator
+from ganexp.same import differences
+from ganexp.state import Progress
+
+CPU = torch.device("cpu")
+SCORED = [setting for setting in TINY if not setting.startswith("evaluate")] + ["evaluate.every=1"]
+QUICK = ["features=random", "evaluate.count=100"]
+
+
+def evaluator(*overrides: str) -> Evaluator:
+    cfg = composed(*overrides)
+    lab = assemble(cfg)
+    return Evaluator(lab.source, lab.data, cfg, CPU)
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def evaluated(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *overrides: str
+) -> tuple[str, str]:
+    """What ``ganexp evaluate`` printed."""
+    capfd.readouterr()
+    verb(monkeypatch, Path.cwd(), "evaluate", *overrides)
+    told = capfd.readouterr()
+    return told.out, told.err
+
+
+def test_looking_never_changes_a_run(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a generator draws noise of its own whenever it is used."""
+    real = Generator.forward
+
+    def noisy(net: Generator, z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        images = real(net, z, y)
+        return images + 0.01 * torch.randn_like(images)
+
+    monkeypatch.setattr(Generator, "forward", noisy)
+    scored = train(*SCORED, *QUICK, "metrics=[fid,kid,precision,swd]", "data.mirror=true", "epochs=3", name="a")
+    blind = train(*TINY, "data.mirror=true", "epochs=3", name="b")
+    unlike = [line for line in differences(scored, blind) if line != "last.pt: /progress/best"]
+    assert len(unlike) == 1 and unlike[0].startswith("metrics.jsonl"), "the scores alone"
+    names = {name for name in metrics(scored)[0] if name.startswith("score/")}
+    assert names == {
+        f"score/{name}" for name in ("fid_random", "kid_random", "kid_random_std", "precision_random", "swd")
+    }
+
+
+def test_every_so_many_epochs_and_at_the_end(train: Verb) -> None:
+    folder = train(*SCORED, *QUICK, "evaluate.every=2", "metrics=swd", "epochs=5")
+    assert ["score/swd" in row for row in metrics(folder)] == [False, True, False, True, True]
+
+
+@pytest.mark.parametrize(("direction", "best"), [("lower", 2), ("higher", 3)])
+def test_the_best_checkpoint_is_kept(
+    train: Verb, direction: str, best: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = iter([5.0, 1.0, 9.0, 7.0])
+    monkeypatch.setattr(Judge, "ready", lambda judge: [])
+    monkeypatch.setattr(Judge, "__call__", lambda judge, net: {"fid_cnn": next(series), "fid_cnn_std": 0.0})
+    overrides = [*SCORED, f"evaluate.best.direction={direction}", "checkpoint.every.epochs=4"]
+    folder = train(*overrides, "epochs=4")
+    steps = [row["step"] for row in metrics(folder)]
+    assert read(folder / "checkpoints/best.pt")["progress"]["step"] == steps[best - 1]
+    assert read(folder / "checkpoints/last.pt")["progress"]["step"] == steps[3]
+    assert read(folder / "checkpoints/last.pt")["progress"]["best"] == {"lower": 1.0, "higher": 9.0}[direction]
+
+
+def test_a_resumed_run_remembers_the_best(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    series = iter([2.0, 3.0, 1.0])
+    monkeypatch.setattr(Judge, "ready", lambda judge: [])
+    monkeypatch.setattr(Judge, "__call__", lambda judge, net: {"fid_cnn": next(series)})
+    folder = train(*SCORED, "epochs=1")
+    for epochs, best in ((2, 29), (3, 85)):
+        train(f"resume={folder}", f"epochs={epochs}")
+        assert read(folder / "checkpoints/best.pt")["progress"]["step"] == best
+
+
+def test_which_score_is_the_best_is_found_by_its_name() -> None:
+    lab = assemble(composed(*TINY, "evaluate.best.score=recall", "evaluate.best.direction=higher"))
+    progress = Progress()
+    assert lab.judge.improves({"fid_cnn": 1.0, "recall_cnn": 0.5}, progress) and progress.best == 0.5
+    assert not lab.judge.improves({"fid_cnn": 0.1, "recall_cnn": 0.5}, progress)
+    assert not lab.judge.improves({"fid_cnn": 0.1}, progress) and progress.best == 0.5
+
+
+def test_real_samples_are_the_floor_and_noise_is_far_from_it() -> None:
+    judge = evaluator("data.resolution=16", "metrics=[fid,precision,recall,is]", "arch=mlp")
+    floor = judge.floor()
+    noise = judge.of_samples(np.random.default_rng(0).integers(0, 256, (500, 1, 16, 16), np.uint8))
+    assert noise["fid_cnn"] > 20 * floor["fid_cnn"] > 0
+    assert floor["precision_cnn"] > 0.8 > 0.1 > noise["precision_cnn"]
+    assert 8 < floor["cnn_score"] <= 10 and noise["cnn_score"] < floor["cnn_score"]
+
+
+def test_halves_are_disjoint_and_the_same_each_time() -> None:
+    one, two = (evaluator(*TINY, *QUICK, "metrics=swd") for _ in range(2))
+    assert np.array_equal(one.real.samples, two.real.samples)
+    rows = {image.tobytes() for image in one.real.samples}
+    assert not rows & {image.tobytes() for image in one._other.samples}
+    other = evaluator(*TINY, *QUICK, "metrics=swd", "evaluate.seed=1")
+    assert not np.array_equal(one.real.samples, other.real.samples)
+
+
+def test_features_of_real_samples_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = evaluator(*TINY, *QUICK, "metrics=fid", "evaluate.count=77")
+    from ganexp.metrics.features import Network
+
+    def never(*_: Any) -> None:
+        raise AssertionError("they were worked out again")
+
+    monkeypatch.setattr(Network, "__call__", never)
+    again = evaluator(*TINY, *QUICK, "metrics=fid", "evaluate.count=77")
+    assert np.array_equal(first.real.features, again.real.features)
+    with pytest.raises(AssertionError, match="worked out again"):
+        evaluator(*TINY, *QUICK, "metrics=fid", "evaluate.count=78")
+
+
+def test_the_classifier_is_trained_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 2
+    samples = (rng.integers(0, 60, (400, 1, 8, 8)) + 150 * labels[:, None, None, None]).astype(np.uint8)
+    data = Arrays(samples, labels, ("dark", "bright"))
+    state = torch.get_rng_state()
+    net, weights, accuracy = classifier.trained(data, CPU)
+    assert accuracy == 1.0 and torch.equal(state, torch.get_rng_state())
+    assert "training a classifier" in capfd.readouterr().err
+    assert classifier.trained(data, CPU)[1:] == (weights, accuracy) and not capfd.readouterr().err
+    assert (classifier.labels_of(net, samples, CPU) == labels).mean() > 0.99
+    (file,) = (cache_folder() / f"classifier-{data.fingerprint[:16]}").iterdir()
+    file.write_bytes(b"torn")
+    assert classifier.trained(data, CPU)[1] == weights, "trained anew, to the same weights"
+    shutil.rmtree(file.parent)
+
+
+def test_the_true_sampler_meets_every_mode() -> None:
+    for name, modes in (("ring", 8), ("grid", 25)):
+        floor = evaluator(f"data={name}", "data.count=10000", "evaluate.count=2500").floor()
+        assert floor["modes"] == modes and floor["high_quality"] > 0.98 and floor["reverse_kl"] < 0.02
+        assert floor["swd"] < 0.1 and "fid_pixels" in floor
+
+
+def test_the_verb(train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = train(*TINY, "epochs=2")
+    out, _ = evaluated(monkeypatch, capfd, f"run={folder}", "features=random", "metrics=[fid,swd]", "count=200")
+    lines = out.splitlines()
+    assert "last.pt, 3,648 images seen" in lines[0] and "200 samples against as many real" in lines[1]
+    assert lines[2].split() == ["score", "generated", "real"]
+    assert [line.split()[0] for line in lines[3:]] == ["fid_random", "swd"]
+    out, _ = evaluated(
+        monkeypatch, capfd, f"run={folder}", "format=json", "checkpoint=last", "features=random", "count=200"
+    )
+    found = json.loads(out)
+    assert found["scores"]["fid_random"] > found["floor"]["fid_random"] > 0
+    assert found["images"] == 3648 and "covariance" in found["cautions"][0]
+    kept = [json.loads(line) for line in (folder / "evaluations.jsonl").read_text().splitlines()]
+    assert len(kept) == 2 and kept[1] == found
+
+
+def test_any_folder_of_images(
+    train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = train(*TINY, "epochs=1")
+    digits = assemble(composed(*TINY)).data.samples
+    (tmp_path / "mine").mkdir()
+    for number in range(300):
+        Image.fromarray(digits[number, 0]).save(tmp_path / "mine" / f"{number}.png")
+    arguments = [f"run={folder}", "format=json", "features=random", "metrics=[fid,precision]"]
+    out, _ = evaluated(monkeypatch, capfd, *arguments, f"against={tmp_path / 'mine'}", "count=200")
+    mine = json.loads(out)["scores"]
+    theirs = json.loads(evaluated(monkeypatch, capfd, *arguments, "count=200")[0])["scores"]
+    assert mine["fid_random"] < theirs["fid_random"] / 2 and mine["precision_random"] > 0.7
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["metrics=is", "features=random"], "metrics=is needs classes"),
+        (["metrics=modes"], "metrics=modes counts modes that are known"),
+        (["checkpoint=worst"], "checkpoint=worst: should be best, last or a file"),
+        (
+            ["features=inception", "features.weights=nowhere.pth"],
+            "features.weights=nowhere.pth: there is no such",
+        ),
+        (["metrics=fdi"], "did you mean fid?"),
+        (["against=nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes(
+    train: Verb,
+    overrides: list[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    folder = train(*TINY, "max_steps=2")
+    with pytest.raises(BaseException) as ended:
+        verb(monkeypatch, Path.cwd(), "evaluate", f"run={folder}", "count=50", *overrides)
+    from ganexp.config.messages import explain
+
+    text = capfd.readouterr().err + str(explain(ended.value)[0])
+    assert told in text and "Traceback" not in text
+
+
+def test_weights_that_hold_code_run_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("torch_fidelity")
+    from ganexp.errors import UserError
+    from ganexp.metrics.inception import inception_network
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "owned"),)
+
+    torch.save({"fc.weight": Evil()}, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match="does not hold the FID weights"):
+        inception_network(str(tmp_path / "weights.pth"))
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_metric_that_does_not_fit_is_told_before_training(
+    train: Verb, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        train(*SCORED, "metrics=modes", "epochs=1")
+    assert ended.value.code == 2 and "metrics=modes counts modes" in capfd.readouterr().err
