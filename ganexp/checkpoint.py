@@ -43,6 +43,8 @@ def pack(content: dict[str, Any], file: Path) -> None:
 
 def read(file: Path) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU. Raises Damaged."""
+    if not file.is_file():
+        raise Damaged(f"{file} is not there")
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a reader of broken bytes can stumble over

@@ -6,6 +6,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from ganexp.config.resolvers import RESUMABLE
+from ganexp.config.settle import load_config, stays_inside
 from ganexp.errors import UserError
 from ganexp.files import replacing
 
@@ -46,7 +47,9 @@ class Claim:
             if self._cfg.resume is not None:
                 raise UserError(f"{folder} is not a run: it has no config.yaml")
             self.write()
-        stored = OmegaConf.load(self._file)
+        if not self._cfg.trust:
+            stays_inside(folder)
+        stored = load_config(self._file)
         for key in sorted({*self._cfg, *stored} - set(RESUMABLE)):
             if OmegaConf.select(stored, key) != OmegaConf.select(self._cfg, key):
                 raise UserError(f"{folder} holds another run ({key} differs): choose another name=...")

@@ -6,6 +6,7 @@ be expected below it.
 """
 
 import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.batches import seed_for
 from ganexp.data.cache import alone, cache_folder
 from ganexp.data.source import Source, to_uint8
-from ganexp.errors import UserError
+from ganexp.errors import UserError, suggest
 from ganexp.files import replacing
 from ganexp.games.game import Game, Inputs
 from ganexp.metrics.features import Extracted, Features
@@ -48,6 +49,11 @@ class Evaluator:
         """What real samples score against other real ones."""
         return self._scores(self._other)
 
+    def is_better_lower(self, score: str) -> bool:
+        """Whether the metric that a score comes from is a distance."""
+        pair = self._pair(self._other)
+        return next(metric.lower_is_better for metric in self._metrics.values() if score in metric(pair))
+
     def cautions(self) -> list[str]:
         """A line for each metric that so few samples make doubtful."""
         dimensions = self.real.features.shape[1]
@@ -70,11 +76,14 @@ class Evaluator:
         return self._scores(self.features(samples))
 
     def _scores(self, fake: Extracted) -> Scores:
-        pair = Pair(self._source, self.real, fake, self.features.suffix, self._device)
+        pair = self._pair(fake)
         found: Scores = {}
         for metric in self._metrics.values():
             found |= metric(pair)
         return found
+
+    def _pair(self, fake: Extracted) -> Pair:
+        return Pair(self._source, self.real, fake, self.features.suffix, self._device)
 
     def _real_halves(self, data: Arrays) -> tuple[Extracted, Extracted]:
         """Two disjoint draws of ``count`` real samples; what was extracted from them is kept in the cache."""
@@ -133,9 +142,11 @@ class Judge:
         source, data, cfg, device = self._arguments
         self._evaluator = judge = Evaluator(source, data, cfg, device)
         self._inputs = judge.inputs(self._game, data.labels)
-        floor = ", ".join(f"{name} {score:.3f}" for name, score in judge.floor().items())
+        floor = judge.floor()
+        self._choose(floor, judge)
+        told = ", ".join(f"{name} {score:.3f}" for name, score in floor.items())
         return [
-            f"scored by {judge.count:,} samples and {judge.features.about}; real against real: {floor}",
+            f"scored by {judge.count:,} samples and {judge.features.about}; real against real: {told}",
             *judge.cautions(),
         ]
 
@@ -146,13 +157,20 @@ class Judge:
 
     def improves(self, scores: Scores, progress: Progress) -> bool:
         """Whether these are the best so far, which ``progress`` then remembers."""
-        named = [score for name, score in scores.items() if name.split("_")[0] == self._best.score]
-        if self._best.score in scores:
-            named = [scores[self._best.score]]
-        if not named:
+        if not scores or not math.isfinite(scores[self._score]):
             return False
-        before, lower = progress.best, self._best.direction == "lower"
-        better = before is None or (named[0] < before if lower else named[0] > before)
+        score, before = scores[self._score], progress.best
+        better = before is None or (score < before if self._lower else score > before)
         if better:
-            progress.best = named[0]
+            progress.best = score
         return better
+
+    def _choose(self, floor: Scores, evaluator: Evaluator) -> None:
+        """Which score says what is best. Raises UserError if there is no such score."""
+        wanted = self._best.score or next(iter(floor))
+        named = [name for name in floor if name in (wanted, wanted + evaluator.features.suffix)]
+        if not named:
+            raise UserError(f"evaluate.best.score={wanted}: no such score; {suggest(wanted, floor)}")
+        self._score = named[0]
+        lower = evaluator.is_better_lower(self._score)
+        self._lower = lower if self._best.direction is None else self._best.direction == "lower"

@@ -1,6 +1,7 @@
 """Files that are never half: written beside the old one, synced, then renamed."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ def replacing(file: Path) -> Iterator[Path]:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f"{file.name}.tmp")
+    beside.unlink(missing_ok=True)  # whatever it is or leads to
     try:
         yield beside
         sync(beside)
@@ -24,6 +26,13 @@ def replacing(file: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def unshare(file: Path) -> None:
+    """Sees to it that what is appended to a file changes no other name of it. Raises OSError."""
+    if file.is_file() and file.stat().st_nlink > 1:
+        with replacing(file) as beside:
+            shutil.copyfile(file, beside)
 
 
 def sync(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ganexp.files import replacing
+from ganexp.files import replacing, unshare
 
 
 class Journal:
@@ -57,6 +58,11 @@ class Journal:
         """Drops the lines of metrics that the checkpoint at ``images`` does not know: they come again."""
         if self.metrics.is_file():
             lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+            damaged = sum(_images_of(line) <= 0 for line in lines[:-1])  # the last may be half a line
+            if damaged:
+                copy = self.metrics.with_name("metrics.damaged.jsonl")
+                shutil.copyfile(self.metrics, copy)
+                self.say(f"warning: {damaged} lines of {self.metrics} cannot be read; {copy.name} has them")
             kept = "".join(f"{line}\n" for line in lines if 0 < _images_of(line) <= images)
             with replacing(self.metrics) as beside:
                 beside.write_text(kept, encoding="utf-8")
@@ -75,7 +81,7 @@ def _images_of(line: str) -> int:
     """The images of a line of metrics; 0 if a process was killed while it wrote it."""
     try:
         return int(json.loads(line)["images"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return 0
 
 
@@ -99,6 +105,7 @@ def _logger(file: Path) -> logging.Logger:
     log = logging.getLogger(f"ganexp.run.{file.parent}")
     log.setLevel(logging.DEBUG)
     log.propagate = False
+    unshare(file)
     terminal, kept = _Terminal(logging.INFO), _File(file, encoding="utf-8")
     kept.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     log.addHandler(terminal)

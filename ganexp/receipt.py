@@ -30,10 +30,9 @@ class Receipt:
         self.content: dict[str, Any] = {}
         if file.is_file():  # a resumed run goes on with its own; a damaged one is written anew
             with suppress(ValueError):
-                found = json.loads(file.read_text(encoding="utf-8"))
-                self.content = found if isinstance(found, dict) else {}
+                self.content = _sound(json.loads(file.read_text(encoding="utf-8")))
 
-    def begin(self, facts: dict[str, Any]) -> None:
+    def begin(self, facts: dict[str, Any], *, resumed: bool) -> None:
         """Notes that this process has begun to work on the run, and with what."""
         earlier = self.content.get("sessions", 0)
         first = self.content.get("start", _now())
@@ -45,7 +44,8 @@ class Receipt:
             "process": {"host": platform.node(), "pid": os.getpid()},
             **facts,
             **surroundings(),
-            "weights": self.content.get("weights", {}),
+            "saved": self.content.get("saved", 0) if resumed else 0,
+            "weights": self.content.get("weights", {}) if resumed else {},
             "alarms": self.content.get("alarms", []),
         }
         self._write()
@@ -59,9 +59,10 @@ class Receipt:
         return [f"{before} -> {now}" for before, now in pairs if before != now]
 
     def mark(self, step: int, weights: str) -> None:
-        """Notes a hash of the weights after so many steps."""
-        self.content["weights"] = self.content["weights"] | {str(step): weights}
-        self._write()
+        """Notes a hash of the weights after so many steps; of a run that went back, the first."""
+        if str(step) not in self.content["weights"]:
+            self.content["weights"][str(step)] = weights
+            self._write()
 
     def alarm(self, kind: str, images: int, line: str) -> None:
         """Notes what the sentinel saw; once, though a resumed run may come past it again."""
@@ -70,13 +71,17 @@ class Receipt:
             self.content["alarms"].append(found)
             self._write()
 
-    def end(self, status: Status, progress: Progress, reason: str | None) -> None:
-        """Notes how it ended and why, and how fast it was: real images over the seconds spent training."""
+    def end(self, status: Status, progress: Progress, saved: int, reason: str | None) -> None:
+        """Notes how it ended and why, and how fast it was: real images over the seconds spent training.
+
+        ``saved``: the images that the newest checkpoint has seen.
+        """
         self.content |= {
             "status": status,
             "reason": reason,
             "end": _now(),
             "images": progress.images,
+            "saved": saved,
             "seconds": round(progress.seconds, 3),
             "images_per_second": round(progress.images / progress.seconds, 1) if progress.seconds else None,
         }
@@ -85,6 +90,36 @@ class Receipt:
     def _write(self) -> None:
         with replacing(self.file) as beside:
             beside.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
+
+
+_TYPES: dict[str, type] = {
+    "status": str,
+    "start": str,
+    "sessions": int,
+    "images": int,
+    "saved": int,
+    "device": str,
+    "choices": dict,
+    "data": dict,
+    "versions": dict,
+    "weights": dict,
+    "alarms": list,
+}
+
+
+def _sound(found: Any) -> dict[str, Any]:
+    """What of a receipt can be relied on: whoever edits it, nothing here trips over it."""
+    content = found if isinstance(found, dict) else {}
+    content = {key: value for key, value in content.items() if isinstance(value, _TYPES.get(key, object))}
+    if not isinstance(content.get("data", {}).get("fingerprint", ""), str) or not content.get("data", True):
+        del content["data"]
+    if not all(isinstance(value, str) and value.isprintable() for value in content.get("choices", {}).values()):
+        del content["choices"]
+    if not all(
+        step.isdecimal() and isinstance(value, str) for step, value in content.get("weights", {}).items()
+    ):
+        del content["weights"]
+    return content
 
 
 def status_of(folder: Path) -> Status | None:
@@ -97,13 +132,13 @@ def status_of(folder: Path) -> Status | None:
     return "interrupted" if status == "running" and not is_held(folder) else status
 
 
-def status_after(error: type[BaseException] | None) -> Status:
+def status_after(error: BaseException | None) -> Status:
     """How a run ended that this ended."""
     if error is None:
         return "finished"
-    if issubclass(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return "diverged" if issubclass(error, Diverged) else "failed"
+    return "diverged" if isinstance(error, Diverged) else "failed"
 
 
 def surroundings() -> dict[str, Any]:

@@ -16,7 +16,6 @@ records that came after it are dropped when the run goes on.
 import math
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,15 +23,13 @@ from typing import Any
 from omegaconf import DictConfig
 from PIL import Image
 
-from ganexp.board import Board
 from ganexp.claim import Claim
-from ganexp.data.picture import save_png
 from ganexp.errors import Diverged, Unwritable, UserError, tell
-from ganexp.files import sync
 from ganexp.journal import Journal
 from ganexp.receipt import Receipt, status_after
+from ganexp.records import Records
 from ganexp.sentinel import Alarm
-from ganexp.signals import Requests
+from ganexp.signals import Requests, Stopped
 from ganexp.state import Progress, State
 from ganexp.vault import Vault
 
@@ -47,20 +44,27 @@ class Run:
         self.folder = folder
         self._claim = Claim(folder, cfg)
         self.receipt = Receipt(folder / "run.json")
-        self.choices: Mapping[str, str] = self.receipt.content.get("choices", choices)
+        known = self.receipt.content.get("choices", {})
+        self.choices: Mapping[str, str] = known if "loss" in known else choices
         self._cfg = cfg
         self.journal = Journal(folder)
         self.requests = Requests()
         self._vault = Vault(folder / "checkpoints", cfg.checkpoint.keep, self.journal.say)
         minutes = cfg.checkpoint.every.minutes
         self._seconds = math.inf if minutes is None else 60 * minutes
-        self._board: Board | None = None
-        self._state: State
+        self._records = Records(folder, self.journal)
+        self._state: State | None = None
 
     def restore(self, state: State) -> None:
         """Takes the newest checkpoint that is whole, if there is one. Raises UserError if none is."""
         found = self._vault.newest()
         if found is None:
+            saved = self.receipt.content.get("saved", 0)
+            if saved:
+                raise UserError(
+                    f"{self.folder} has no checkpoint, but run.json knows of one at {saved:,} images: put it "
+                    "back, or remove the folder to begin anew"
+                )
             return
         state.restore(found.content)
         for line in found.passed_over:
@@ -73,7 +77,7 @@ class Run:
         """
         earlier, images = self.receipt.content, state.progress.images
         before = earlier.get("data", facts["data"])
-        if images and before["fingerprint"] != facts["data"]["fingerprint"]:
+        if images and before.get("fingerprint") != facts["data"]["fingerprint"]:
             raise UserError(f"{self.folder}: the data have changed since this run began; begin another one")
         self._state = state
         if earlier.get("status") == "running":
@@ -83,12 +87,17 @@ class Run:
             self.journal.say(f"warning: no longer bit for bit: {', '.join(changed)}")
         self._claim.write()
         self._vault.clean()
-        self._open_board(images)
-        self.receipt.begin(facts)
+        self._records.open(images, self._cfg, self.choices)
+        self.receipt.begin(facts, resumed=images > 0)
         if images == 0:
             self.mark(state)
             if self._cfg.sentinel.action == "rollback":
                 self._vault.save(state.snapshot(), epoch=0)
+
+    def was_finished(self, progress: Progress) -> None:
+        """A process that was killed after its last checkpoint could not note that the run was over."""
+        if self.receipt.content.get("status") == "running":
+            self.receipt.end("finished", progress, self._vault.saved, None)
 
     def mark(self, state: State) -> None:
         """Notes a hash of the weights in the receipt."""
@@ -96,15 +105,8 @@ class Run:
 
     def record(self, epoch: int, scalars: dict[str, float], grid: Image.Image, progress: Progress) -> None:
         """An epoch's numbers and its grid. Raises Unwritable."""
-        assert self._board is not None, "begin() comes first"
-        row = {"epoch": epoch, "step": progress.step, "images": progress.images, **scalars}
-        picture = self.folder / "samples" / f"epoch_{epoch:04d}.png"
         try:
-            self.journal.record(row)
-            save_png(grid, picture)
-            self._board.write(scalars, grid, progress.images)
-            for file in (self.journal.metrics, self._board.file):
-                sync(file)
+            self._records.epoch(epoch, scalars, grid, progress)
         except OSError as error:
             self._vault.drain()
             raise Unwritable(
@@ -123,6 +125,9 @@ class Run:
 
         Training goes on while it is written. Raises Stopped, once it is on the disk, if a signal came.
         """
+        self._vault.drain()
+        if self._vault.lost_best and not best:
+            state.progress.best = None
         every, asked = self._cfg.checkpoint.every.epochs, self.requests.pending is not None
         if epoch is None or last or best or asked or (every is not None and epoch % every == 0):
             self._vault.save(state.snapshot(), epoch if state.sentinel.calm else None, best=best)
@@ -147,9 +152,7 @@ class Run:
         if alarm is None:
             return
         self.receipt.alarm(alarm.kind, progress.images, alarm.line)
-        if self._board is not None:
-            with suppress(OSError):
-                self._board.text("sentinel", alarm.line, progress.images)
+        self._records.text("sentinel", alarm.line, progress.images)
         if alarm.kind == "nonfinite" or self._cfg.sentinel.action != "warn":
             raise Diverged(alarm.line)
         self.journal.say(f"warning: {alarm.line}")
@@ -165,15 +168,16 @@ class Run:
             raise Diverged(f"{alarm} (after {done} rollbacks)") from None
         state.restore(found.content)
         state.progress.rollbacks = done + 1
+        if self._vault.lost_best:
+            state.progress.best = None
         images = state.progress.images
-        self._open_board(images)
+        self._records.open(images, self._cfg, self.choices)
         line = (
             f"rollback {done + 1} of {limits.rollbacks}: back to {images:,} images, with every learning rate "
             f"times {limits.rate ** (done + 1):.3g}"
         )
         self.journal.say(f"{alarm}; {line}")
-        if self._board is not None:
-            self._board.text("sentinel", f"{alarm}; {line}", images + 1)
+        self._records.text("sentinel", f"{alarm}; {line}", images + 1)
 
     def __enter__(self) -> "Run":
         self.requests.__enter__()
@@ -182,35 +186,33 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        status = status_after(kind)
-        if not getattr(error, "at_once", False):  # the second signal waits for nothing
-            self._vault.drain()
         try:
-            if self._board is not None:  # what ends before begin() leaves the receipt as it was
-                self.receipt.end(status, self._state.progress, None if error is None else str(error))
-                if status == "finished":
-                    self._board.finish()
-                self._board.close()
+            if not getattr(error, "at_once", False):  # the second signal waits for nothing
+                self._vault.drain()
+        finally:
+            try:
+                self._close(error)
+            finally:
+                self.journal.close()
+                self._claim.release()
+                self.requests.__exit__(kind, error, trace)
+        if self.requests.pending is not None and not isinstance(error, Stopped):
+            if error is not None:
+                tell(error)
+            self.requests.obey()  # it ended by itself first, but a sweep would go on
+
+    def _close(self, error: BaseException | None) -> None:
+        """Notes how the run ended."""
+        status, saved = status_after(error), self._vault.saved
+        try:
+            if self._state is not None:  # what ends before begin() leaves the receipt as it was
+                reason = None if error is None else str(error)
+                self.receipt.end(status, self._state.progress, saved, reason)
+                self._records.close(finished=status == "finished")
         except OSError as full:
             tell(f"{self.folder}: run.json does not say how this ended: {full.strerror or full}")
-        saved = self._vault.saved
         if status == "interrupted":
             left = f": resume={self.folder} goes on from image {saved:,}"
             self.journal.say(f"interrupted{left if saved else ' before its first checkpoint'}")
         elif error is not None:
             self.journal.trace(status, error, whole=not isinstance(error, UserError))
-        self.journal.close()
-        self._claim.release()
-        self.requests.__exit__(kind, error, trace)
-
-    def _open_board(self, images: int) -> None:
-        """Cuts metrics and TensorBoard back to ``images``; of a run that begins, nothing older stays."""
-        self.journal.keep(images)
-        if self._board is not None:
-            self._board.close()
-        if images == 0:
-            for old in self.folder.glob("events.out.tfevents.*"):
-                old.unlink()
-        self._board = Board(self.folder, images)
-        if images == 0:
-            self._board.begin(self._cfg, self.choices)

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, equal
 
 from ganexp.checkpoint import read
+from ganexp.errors import UserError
 
 _TIMES = ("seconds", "speed/images_per_second")
 
@@ -22,9 +23,7 @@ def differences(one: Path, two: Path) -> Iterator[str]:
     if rows[0] != rows[1]:
         unlike = [number for number, (a, b) in enumerate(zip(*rows, strict=False), 1) if a != b]
         yield f"metrics.jsonl: {len(rows[0])} and {len(rows[1])} lines, unlike each other in {unlike}"
-    grids = [
-        {file.name: file.read_bytes() for file in (run / "samples").glob("epoch_*.png")} for run in (one, two)
-    ]
+    grids = [_grids(run / "samples") for run in (one, two)]
     for name in sorted({*grids[0], *grids[1]}):
         if grids[0].get(name) != grids[1].get(name):
             yield f"samples/{name}"
@@ -49,6 +48,13 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(value, f"{path}/{key}")
 
 
+def _grids(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.glob("epoch_*.png") if file.is_file()}
+
+
 def _metrics(file: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    try:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from None
     return [{key: value for key, value in row.items() if key not in _TIMES} for row in rows]

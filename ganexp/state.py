@@ -88,7 +88,7 @@ class State(NamedTuple):
             for key, value in content["progress"].items():
                 setattr(self.progress, key, value)
             _set_random_state(content["random"], self.device)
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise UserError(f"a checkpoint does not fit this run: {_first_line(error)}") from None
 
 

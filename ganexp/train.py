@@ -29,6 +29,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
         run.restore(state)
         if progress.step >= lab.steps:
             run.journal.say(finished_already(folder, cfg, progress, len(lab.deck)))
+            run.was_finished(progress)
             return
         run.begin(state, facts(cfg, lab, run.choices))
         run.journal.say(introduction(run.choices, lab))
@@ -41,7 +42,6 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
                 run.go_back(state, alarm)  # sentinel.action=rollback; otherwise it ends here
         run.finish(state)
         run.journal.say(closing(folder, progress))
-    run.requests.obey()  # asked to stop in its last step: the run is finished, but a sweep would go on
 
 
 def _epoch(lab: Lab, cfg: DictConfig, run: Run) -> None:

@@ -14,6 +14,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +48,9 @@ class Vault:
         self._thread: threading.Thread | None = None
         self._writing = 0  # images
         self._error: Exception | None = None
+        self._writes_best = False
+        self.lost_best = False
+        """Whether the best checkpoint that the run remembers is not on the disk."""
         self._name: str | None = None  # of what last.pt holds; unknown until it was read or written
 
     def save(self, content: dict[str, Any], epoch: int | None, *, best: bool = False) -> None:
@@ -56,6 +60,8 @@ class Vault:
         """
         self.drain()
         self._writing, self.began = content["progress"]["images"], time.monotonic()
+        self._writes_best = best
+        self.lost_best = self.lost_best and not best
         name = f"step_{content['progress']['step']:08d}" + ("" if epoch is None else f"_epoch_{epoch:04d}")
         self._thread = threading.Thread(target=self._write, args=({"name": name, **content}, best), daemon=True)
         self._thread.start()
@@ -76,6 +82,7 @@ class Vault:
         elif not isinstance(error, OSError):
             raise error
         else:
+            self.lost_best = self.lost_best or self._writes_best
             self._say(
                 f"warning: no checkpoint at {self._writing:,} images: {error.strerror or error}; the one at "
                 f"{self.saved:,} stays"
@@ -103,8 +110,18 @@ class Vault:
                 file.unlink()
         if found.file != self.last:
             found.file.replace(self.last)
+        self._forget_best(step)
         self.saved, self._name = found.content["progress"]["images"], found.content["name"]
         return found
+
+    def _forget_best(self, step: int) -> None:
+        """A best checkpoint from after ``step`` is of a course that was given up."""
+        best = self.folder / "best.pt"
+        with suppress(Damaged):
+            if best.is_file() and _sound(best)["progress"]["step"] <= step:
+                return
+        best.unlink(missing_ok=True)
+        self.lost_best = True
 
     def clean(self) -> None:
         """Removes what a killed process left half written."""
@@ -137,6 +154,20 @@ class Vault:
                 file.unlink(missing_ok=True)
 
 
+def _sound(file: Path) -> dict[str, Any]:
+    """The content of a checkpoint whose name and progress can be relied on. Raises Damaged."""
+    content = read(file)
+    name, progress = content.get("name"), content.get("progress")
+    counts = (
+        [progress.get(key) for key in ("step", "images", "rollbacks")] if isinstance(progress, dict) else [-1]
+    )
+    if not isinstance(name, str) or not _KEPT.fullmatch(f"{name}.pt"):
+        raise Damaged(f"{file} is damaged: it does not know its own name")
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise Damaged(f"{file} is damaged: it does not say how far it is")
+    return content
+
+
 def kept(folder: Path) -> list[Path]:
     """The checkpoints before ``last.pt``, newest first."""
     return sorted((file for file in folder.glob("*.pt") if _KEPT.fullmatch(file.name)), key=_step, reverse=True)
@@ -154,7 +185,7 @@ def newest(folder: Path, *, whole_epoch: bool = False) -> Found | None:
         if not file.is_file():
             continue
         try:
-            content = read(file)
+            content = _sound(file)
         except Damaged as error:
             told.append(str(error))
             continue
@@ -171,7 +202,7 @@ def chosen(folder: Path, checkpoint: str) -> Found:
     ``best`` of a run that was never evaluated is ``last``. Raises UserError where there is none.
     """
     if checkpoint == "best" and (folder / "best.pt").is_file():
-        return Found(read(folder / "best.pt"), folder / "best.pt", [])
+        return Found(_sound(folder / "best.pt"), folder / "best.pt", [])
     if checkpoint in ("best", "last"):
         found = newest(folder)
         if found is None:
@@ -180,4 +211,4 @@ def chosen(folder: Path, checkpoint: str) -> Found:
     named = [file for file in (Path(checkpoint).expanduser(), folder / checkpoint) if file.is_file()]
     if not named:
         raise UserError(f"checkpoint={checkpoint}: should be best, last or a file of {folder}")
-    return Found(read(named[0]), named[0], [])
+    return Found(_sound(named[0]), named[0], [])

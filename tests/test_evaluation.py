@@ -76,9 +76,8 @@ def test_the_best_checkpoint_is_kept(
     train: Verb, direction: str, best: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     series = iter([5.0, 1.0, 9.0, 7.0])
-    monkeypatch.setattr(Judge, "ready", lambda judge: [])
-    monkeypatch.setattr(Judge, "__call__", lambda judge, net: {"fid_cnn": next(series), "fid_cnn_std": 0.0})
-    overrides = [*SCORED, f"evaluate.best.direction={direction}", "checkpoint.every.epochs=4"]
+    monkeypatch.setattr(Judge, "__call__", lambda judge, net: {"fid_random": next(series), "swd": 0.0})
+    overrides = [*SCORED, *QUICK, f"evaluate.best.direction={direction}", "checkpoint.every.epochs=4"]
     folder = train(*overrides, "epochs=4")
     steps = [row["step"] for row in metrics(folder)]
     assert read(folder / "checkpoints/best.pt")["progress"]["step"] == steps[best - 1]
@@ -87,21 +86,38 @@ def test_the_best_checkpoint_is_kept(
 
 
 def test_a_resumed_run_remembers_the_best(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    series = iter([2.0, 3.0, 1.0])
-    monkeypatch.setattr(Judge, "ready", lambda judge: [])
-    monkeypatch.setattr(Judge, "__call__", lambda judge, net: {"fid_cnn": next(series)})
-    folder = train(*SCORED, "epochs=1")
+    series = iter([2.0, float("nan"), 1.0])
+    monkeypatch.setattr(Judge, "__call__", lambda judge, net: {"fid_random": next(series)})
+    folder = train(*SCORED, *QUICK, "epochs=1")
     for epochs, best in ((2, 29), (3, 85)):
         train(f"resume={folder}", f"epochs={epochs}")
         assert read(folder / "checkpoints/best.pt")["progress"]["step"] == best
 
 
 def test_which_score_is_the_best_is_found_by_its_name() -> None:
-    lab = assemble(composed(*TINY, "evaluate.best.score=recall", "evaluate.best.direction=higher"))
+    choose = ["metrics=[fid,recall]", *QUICK]
+    lab = assemble(composed(*TINY, *choose, "evaluate.best.score=recall"))
+    lab.judge.ready()
     progress = Progress()
-    assert lab.judge.improves({"fid_cnn": 1.0, "recall_cnn": 0.5}, progress) and progress.best == 0.5
-    assert not lab.judge.improves({"fid_cnn": 0.1, "recall_cnn": 0.5}, progress)
-    assert not lab.judge.improves({"fid_cnn": 0.1}, progress) and progress.best == 0.5
+    assert lab.judge.improves({"fid_random": 1.0, "recall_random": 0.5}, progress) and progress.best == 0.5
+    assert not lab.judge.improves({"fid_random": 0.1, "recall_random": 0.4}, progress), "higher is better"
+    assert not lab.judge.improves({}, progress) and progress.best == 0.5
+    by_itself = assemble(composed(*TINY, *choose))
+    by_itself.judge.ready()
+    progress = Progress()
+    assert (
+        by_itself.judge.improves({"fid_random": 1.0, "recall_random": 0.5}, progress) and progress.best == 1.0
+    )
+    assert by_itself.judge.improves({"fid_random": 0.9, "recall_random": 0.5}, progress), "lower is better"
+
+
+def test_a_score_that_does_not_exist_is_told_before_training(
+    train: Verb, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        train(*SCORED, *QUICK, "evaluate.best.score=fdi_random", "epochs=1")
+    assert ended.value.code == 2
+    assert "no such score; did you mean fid_random?" in capfd.readouterr().err
 
 
 def test_real_samples_are_the_floor_and_noise_is_far_from_it() -> None:

@@ -228,6 +228,15 @@ def test_prdc_of_duplicates() -> None:
     assert prdc.prdc(np.repeat(originals, 4, 0)[order], np.tile(originals, (5, 1)), k=3) == PRDC(1, 1, 0, 0)
 
 
+def test_prdc_of_tight_clusters() -> None:
+    """Small distances between far samples are differences of large numbers: float32 would lose them."""
+    sides = np.where(np.arange(40) % 2, 50, -50)[:, None]
+    real, fake = sides + 0.01 * normal(0, 40, 3), sides + 0.01 * normal(1, 40, 3)
+    expected = by_balls(real, fake, 3, 3)
+    assert 0 < expected.recall < 1 and 0 < expected.coverage < 1
+    assert prdc.prdc(real, fake, k=3) == pytest.approx(expected)
+
+
 def test_prdc_needs_neighbours() -> None:
     with pytest.raises(UserError, match="neighbour 5"):
         prdc.prdc(normal(0, 5, 2), normal(1, 9, 2), k=3, k_density=5)

@@ -1,5 +1,6 @@
 """Going on where it was, from within an epoch too: the same bits as a run that nobody stopped."""
 
+import json
 import re
 import shutil
 import signal
@@ -166,9 +167,40 @@ def test_nothing_of_a_run_that_never_saved_remains(train: Verb) -> None:
     whole = train(*TINY, "epochs=2", name="whole")
     again = train(*TINY, "epochs=1", name="again")
     shutil.rmtree(again / "checkpoints")
+    note = json.loads((again / "run.json").read_text())
+    (again / "run.json").write_text(json.dumps(note | {"status": "running", "saved": 0}))
     train(*TINY, "epochs=2", name="again")
     assert list(differences(whole, again)) == [] and curves(whole) == curves(again)
     assert len(list(again.glob("events.out.tfevents.*"))) == 1
+
+
+def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(
+    train: Verb, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = train(*TINY, "epochs=2")
+    (folder / "checkpoints").rename(folder / "elsewhere")
+    with pytest.raises(SystemExit) as ended:
+        train(*TINY, "epochs=3")
+    assert ended.value.code == 2
+    assert "has no checkpoint, but run.json knows of one at 3,648 images" in capfd.readouterr().err
+    assert len(rows(folder)) == 2 and list(folder.glob("events.out.tfevents.*"))
+
+
+def test_damaged_lines_of_metrics_are_told_and_kept(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = train(*TINY, "epochs=3")
+    first, _, third = rows(folder)
+    (folder / "metrics.jsonl").write_text(f'{first}\n{{"epo\n{third}\n')
+    train(f"resume={folder}", "epochs=4")
+    assert "warning: 1 lines of" in capfd.readouterr().out and len(rows(folder)) == 3
+    assert (folder / "metrics.damaged.jsonl").read_text() == f'{first}\n{{"epo\n{third}\n'
+
+
+def test_killed_after_its_last_checkpoint_a_run_is_finished(train: Verb) -> None:
+    folder = train(*TINY, "epochs=1")
+    file = folder / "run.json"
+    file.write_text(file.read_text().replace('"finished"', '"running"'))
+    train(*TINY, "epochs=1")
+    assert status_of(folder) == "finished"
 
 
 def test_a_change_of_machine_is_told(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:

@@ -457,7 +457,7 @@ def test_records_that_cannot_be_written_end_a_run_cleanly(
         save_png(image, file)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr("ganexp.run.save_png", full)
+        patch.setattr("ganexp.records.save_png", full)
         train(*TINY, "epochs=4", name="cut")
     assert ended.value.code == 1
     (cut,) = (whole.parents[1] / "cut").iterdir()
@@ -538,3 +538,69 @@ def test_nothing_is_fetched_for_a_run_that_exists(
         train(f"resume={folder}", "epochs=2")
     assert ended.value.code == 2 and "nothing is fetched" in capfd.readouterr().err
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "run.json",
+            '{"sessions": "x", "choices": {"loss": "\\u001b[2J"}, "data": {}, "versions": null, "weights": 1}',
+        ),
+        ("run.json", "[1]"),
+        ("metrics.jsonl", '{"images": 1e999}\n'),
+    ],
+)
+def test_an_altered_record_trips_nothing(train: Verb, name: str, text: str) -> None:
+    folder = train(*TINY, "epochs=1")
+    (folder / name).write_text(text)
+    train(f"resume={folder}", "epochs=2")
+    assert receipt(folder)["status"] == "finished" and receipt(folder)["choices"]["loss"] == "gan"
+
+
+@pytest.mark.parametrize("name", ["run.json", "train.log", ".lock", "config.yaml"])
+def test_a_folder_in_a_files_place_is_told_in_one_line(
+    train: Verb, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = train(*TINY, "epochs=1")
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(SystemExit) as ended:
+        train(*TINY, "epochs=2")
+    error = capfd.readouterr().err
+    assert ended.value.code == 2 and "Traceback" not in error and name in error
+
+
+def test_a_damaged_configuration_is_told_in_one_line(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = train(*TINY, "epochs=1")
+    for content in (b"\xff\xfe", b"- a", b"a: [1", b""):
+        (folder / "config.yaml").write_bytes(content)
+        with pytest.raises(SystemExit):
+            train(*TINY, "epochs=2")
+        error = capfd.readouterr().err
+        assert "config.yaml is damaged" in error and len(error.splitlines()) == 1
+
+
+def test_other_names_of_a_file_are_left_alone(train: Verb, tmp_path: Path) -> None:
+    """An archive may hold a hard link to a file of whoever unpacks it."""
+    folder = train(*TINY, "epochs=1")
+    for number, name in enumerate(("train.log", "metrics.jsonl", "run.json", "config.yaml")):
+        (tmp_path / f"precious_{number}").hardlink_to(folder / name)
+    (folder / "run.json.tmp").hardlink_to(tmp_path / "precious_0")
+    before = [(tmp_path / f"precious_{number}").read_bytes() for number in range(4)]
+    train(f"resume={folder}", "epochs=2")
+    assert before == [(tmp_path / f"precious_{number}").read_bytes() for number in range(4)]
+    assert "epoch 2/2" in (folder / "train.log").read_text()
+
+
+def test_a_link_out_of_the_folder_is_refused_by_name_too(
+    train: Verb, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = train(*TINY, "epochs=1")
+    (tmp_path / "precious.txt").write_text("mine")
+    (folder / "train.log").unlink()
+    (folder / "train.log").symlink_to(tmp_path / "precious.txt")
+    with pytest.raises(SystemExit):
+        train(*TINY, "epochs=2")
+    assert "leads out of the run folder" in capfd.readouterr().err
+    assert (tmp_path / "precious.txt").read_text() == "mine"

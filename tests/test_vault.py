@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from ganexp.checkpoint import read, write
 from ganexp.errors import UserError
-from ganexp.vault import Vault, kept, newest
+from ganexp.vault import Vault, chosen, kept, newest
 
 
 class Shelf:
@@ -32,7 +33,10 @@ class Shelf:
 
 
 def content(step: int) -> dict[str, Any]:
-    return {"progress": {"step": step, "images": 64 * step}, "weights": torch.full((100,), float(step))}
+    return {
+        "progress": {"step": step, "images": 64 * step, "rollbacks": 0},
+        "weights": torch.full((100,), float(step)),
+    }
 
 
 def test_so_many_stay(tmp_path: Path) -> None:
@@ -173,3 +177,50 @@ def test_training_goes_on_while_it_is_written(tmp_path: Path, monkeypatch: pytes
     go.set()
     shelf.vault.drain()
     assert shelf.vault.last.exists() and shelf.vault.saved == 640
+
+
+@pytest.mark.parametrize("name", ["/tmp/model", "../../model", "step_1", "last", 7, None])
+def test_a_checkpoint_cannot_name_itself_out_of_its_folder(tmp_path: Path, name: Any) -> None:
+    shelf = Shelf(tmp_path)
+    shelf.save(10, 1)
+    shelf.save(20, 2)
+    write(read(shelf.vault.last) | {"name": name}, shelf.vault.last)
+    again = Shelf(tmp_path)
+    found = again.vault.newest()
+    assert found is not None and "does not know its own name" in found.passed_over[0]
+    again.save(30, 3)
+    assert again.names() == ["last.pt", "step_00000010_epoch_0001.pt"]
+
+
+@pytest.mark.parametrize("progress", [None, {}, {"step": "x", "images": 1, "rollbacks": 0}, {"step": -1}])
+def test_a_checkpoint_that_does_not_say_how_far_it_is(tmp_path: Path, progress: Any) -> None:
+    shelf = Shelf(tmp_path)
+    shelf.save(10, 1)
+    write(read(shelf.vault.last) | {"progress": progress}, shelf.vault.last)
+    with pytest.raises(UserError, match="does not say how far it is"):
+        shelf.vault.newest()
+
+
+def test_the_best_one(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    for step, epoch, best in ((10, 1, True), (20, 2, True), (30, 3, False)):
+        shelf.vault.save(content(step), epoch, best=best)
+    shelf.vault.drain()
+    folder = shelf.vault.folder
+    assert chosen(folder, "best").content["progress"]["step"] == 20
+    assert chosen(folder, "last").content["progress"]["step"] == 30
+    assert chosen(folder, "step_00000020_epoch_0002.pt").content["progress"]["step"] == 20
+    with pytest.raises(UserError, match="checkpoint=worst"):
+        chosen(folder, "worst")
+
+
+def test_going_back_gives_up_a_best_one_from_later(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    shelf.vault.save(content(10), 1, best=True)
+    shelf.vault.drain()
+    shelf.vault.go_back()
+    assert not shelf.vault.lost_best and (shelf.vault.folder / "best.pt").is_file()
+    shelf.vault.save(content(20), None, best=True)
+    shelf.vault.drain()
+    shelf.vault.go_back()
+    assert shelf.vault.lost_best and not (shelf.vault.folder / "best.pt").is_file()

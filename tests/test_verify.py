@@ -111,3 +111,26 @@ def test_two_runs_side_by_side(
     assert told(monkeypatch, capfd, f"run={one}", f"against={two}")[0] == 0
     status, text = told(monkeypatch, capfd, f"run={one}", f"against={other}")
     assert status == 1 and "last.pt: /game/generator." in text and "samples/epoch_0001.png" in text
+
+
+def test_a_run_that_went_back_is_verified_from_its_beginning(
+    train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    limits = ["sentinel.action=rollback", "sentinel.rate=1e-5", "sentinel.every=5", "sentinel.gradient=0"]
+    folder = train(*TINY, "loss=lsgan", "optim=sgd", "optim.lr=1e4", *limits, "epochs=4")
+    assert "rollback 1 of 3" in capfd.readouterr().out
+    status, text = told(monkeypatch, capfd, f"run={folder}", "steps=10")
+    assert "weights after 1 steps: the same" in text
+    assert status == 0 or "weights after 10 steps: different" in text
+
+
+def test_two_runs_of_which_one_is_damaged(
+    train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one, two = (train(*TINY, "epochs=1", name=name) for name in ("one", "two"))
+    (two / "metrics.jsonl").write_text("{")
+    status, text = told(monkeypatch, capfd, f"run={one}", f"against={two}")
+    assert status == 2 and "metrics.jsonl cannot be read" in text
+    (two / "checkpoints/last.pt").unlink()
+    status, text = told(monkeypatch, capfd, f"run={one}", f"against={two}")
+    assert status == 2 and "last.pt is not there" in text

@@ -15,6 +15,7 @@ from ganexp.data.folder import Folder, class_names
 from ganexp.data.source import Source
 from ganexp.errors import UserError, tell
 from ganexp.evaluation import Evaluator
+from ganexp.files import unshare
 from ganexp.lab import load
 from ganexp.metrics.scores import Scores
 from ganexp.state import load_averaged
@@ -85,6 +86,8 @@ def _images(against: str, source: Source, count: int) -> np.ndarray:
 
 
 def _keep(result: dict[str, Any], file: Path) -> None:
+    with suppress(OSError):
+        unshare(file)
     with suppress(OSError), file.open("a", encoding="utf-8") as stream:  # a run may be looked at only
         stream.write(json.dumps(result) + "\n")
 

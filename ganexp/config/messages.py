@@ -24,8 +24,15 @@ def explain(error: BaseException) -> tuple[str | None, int]:
 
 
 def user_error(error: BaseException) -> UserError | None:
-    """The UserError that an exception is or was caused by: Hydra wraps what a constructor raises."""
-    return next((link for link in _causes(error) if isinstance(link, UserError)), None)
+    """The UserError that an exception is or was caused by: Hydra wraps what a constructor raises.
+
+    What the system says of a file is one too.
+    """
+    for link in _causes(error):
+        if isinstance(link, UserError):
+            return link
+    line = _file(error) if isinstance(error, OSError) else None
+    return UserError(line) if line is not None else None
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -47,8 +47,8 @@ class Best(BaseModel):
     """Which score says that a checkpoint is the best so far."""
 
     model_config = STRICT
-    score: str
-    direction: Literal["lower", "higher"]
+    score: str | None
+    direction: Literal["lower", "higher"] | None
 
 
 class Evaluate(BaseModel):

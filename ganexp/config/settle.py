@@ -81,14 +81,9 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
     file = Path(folder).expanduser() / "config.yaml"
     if not file.is_file():
         raise UserError(f"{folder} is not a run: it has no config.yaml")
-    try:
-        cfg = OmegaConf.load(file)
-    except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError):
-        raise UserError(f"{file} is damaged: it is not YAML") from None
-    if not isinstance(cfg, DictConfig):
-        raise UserError(f"{file} is damaged: it holds no settings")
+    cfg = load_config(file)
     if not trust:
-        _stays_inside(file.parent)
+        stays_inside(file.parent)
     for key, value in _leaves(OmegaConf.to_container(cfg)):
         if "${" in str(value):
             raise UserError(f"{file} is damaged: it was written without {value}")
@@ -100,7 +95,18 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
         raise UserError(f"{file}: {error}") from None
 
 
-def _stays_inside(folder: Path) -> None:
+def load_config(file: Path) -> DictConfig:
+    """What a config.yaml holds. Raises UserError where it is damaged."""
+    try:
+        cfg = OmegaConf.load(file)
+    except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, OSError):
+        raise UserError(f"{file} is damaged: it is not YAML") from None
+    if not isinstance(cfg, DictConfig) or not cfg:
+        raise UserError(f"{file} is damaged: it holds no settings")
+    return cfg
+
+
+def stays_inside(folder: Path) -> None:
     """What is written into a run folder must not land elsewhere. Raises UserError."""
     inside = folder.resolve()
     for path in folder.rglob("*"):

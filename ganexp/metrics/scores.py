@@ -4,7 +4,7 @@ The suffix says whose features were compared (``features.py``): ``fid`` is Incep
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 
@@ -48,6 +48,8 @@ class Pair:
 class Metric(Protocol):
     """Scores by name. Raises UserError where it cannot be taken of such samples."""
 
+    lower_is_better: ClassVar[bool]
+
     def __call__(self, pair: Pair) -> Scores: ...
 
     def caution(self, count: int, dimensions: int) -> str | None:
@@ -66,6 +68,8 @@ class Plain:
 class FID:
     """Distance of Gaussians fitted to the features: Heusel et al. 2017. Lower is better, from 0."""
 
+    lower_is_better: ClassVar[bool] = True
+
     def __call__(self, pair: Pair) -> Scores:
         distance = frechet_distance(moments(pair.real.features), moments(pair.fake.features))
         return {f"fid{pair.suffix}": distance}
@@ -77,6 +81,8 @@ class FID:
 @dataclass(frozen=True, kw_only=True)
 class KID(Plain):
     """Kernel distance: Binkowski et al. 2018. Lower is better; around 0 for equal distributions."""
+
+    lower_is_better: ClassVar[bool] = True
 
     subsets: Count
     size: Count
@@ -93,6 +99,8 @@ class InceptionScore(Plain):
     Higher is better. Of another network than Inception it is called after that: ``cnn_score``.
     """
 
+    lower_is_better: ClassVar[bool] = False
+
     splits: Count
 
     def __call__(self, pair: Pair) -> Scores:
@@ -108,6 +116,8 @@ class InceptionScore(Plain):
 class Precision(Plain):
     """How many generated samples lie among the real ones, in [0, 1]: Kynkaanniemi et al. 2019."""
 
+    lower_is_better: ClassVar[bool] = False
+
     neighbours: Count
 
     def __call__(self, pair: Pair) -> Scores:
@@ -117,6 +127,8 @@ class Precision(Plain):
 @dataclass(frozen=True, kw_only=True)
 class Recall(Plain):
     """How many real samples lie among the generated ones, in [0, 1]: Kynkaanniemi et al. 2019."""
+
+    lower_is_better: ClassVar[bool] = False
 
     neighbours: Count
 
@@ -128,6 +140,8 @@ class Recall(Plain):
 class Density(Plain):
     """Precision that outliers do not sway, from 0, and 1 for real samples: Naeem et al. 2020."""
 
+    lower_is_better: ClassVar[bool] = False
+
     neighbours: Count
 
     def __call__(self, pair: Pair) -> Scores:
@@ -138,6 +152,8 @@ class Density(Plain):
 class Coverage(Plain):
     """Recall that outliers do not sway, in [0, 1]: Naeem et al. 2020."""
 
+    lower_is_better: ClassVar[bool] = False
+
     neighbours: Count
 
     def __call__(self, pair: Pair) -> Scores:
@@ -147,6 +163,8 @@ class Coverage(Plain):
 @dataclass(frozen=True, kw_only=True)
 class SlicedWasserstein(Plain):
     """Of the values themselves, whatever the features: Rabin et al. 2011. Lower is better, from 0."""
+
+    lower_is_better: ClassVar[bool] = True
 
     directions: Count
 
@@ -159,6 +177,8 @@ class SlicedWasserstein(Plain):
 @dataclass(frozen=True)
 class ModeCoverage(Plain):
     """How many modes are met, of Gaussians in the plane or of Stacked MNIST: Lin et al. 2018, section 4."""
+
+    lower_is_better: ClassVar[bool] = False
 
     def __call__(self, pair: Pair) -> Scores:
         source, samples = pair.source, pair.fake.samples
