@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import shutil
 import sys
 from contextlib import suppress
@@ -50,9 +51,10 @@ class Journal:
             self._bar.update(images)
 
     def record(self, row: dict[str, Any]) -> None:
-        """A line of metrics. Raises OSError."""
+        """A line of metrics; what is not finite is null, which is all that JSON has for it. Raises OSError."""
+        row = {key: value if math.isfinite(value) else None for key, value in row.items()}
         with self.metrics.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+            stream.write(json.dumps(row, allow_nan=False) + "\n")
 
     def keep(self, images: int) -> None:
         """Drops the lines of metrics that the checkpoint at ``images`` does not know: they come again."""

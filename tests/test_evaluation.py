@@ -178,6 +178,18 @@ def test_the_true_sampler_meets_every_mode() -> None:
         assert floor["swd"] < 0.1 and "fid_pixels" in floor
 
 
+def test_what_is_infinite_is_null(
+    train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A generator of points that has just begun meets no mode: the reverse KL of nothing is infinite."""
+    arguments = ["data=ring", "data.radius=100", "arch.generator.widths=[8]", "evaluate.every=1"]
+    folder = train(*arguments, "evaluate.count=50", "max_steps=1")
+    (row,) = metrics(folder)
+    assert row["score/modes"] == 0 and row["score/reverse_kl"] is None
+    out, _ = evaluated(monkeypatch, capfd, f"run={folder}", "count=50")
+    assert "infinite" in out and "Infinity" not in (folder / "evaluations.jsonl").read_text()
+
+
 def test_the_verb(train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     folder = train(*TINY, "epochs=2")
     out, _ = evaluated(monkeypatch, capfd, f"run={folder}", "features=random", "metrics=[fid,swd]", "count=200")

@@ -144,6 +144,7 @@ def test_kid_over_subsets() -> None:
     assert once != kid(real, fake, subsets=400, size=10, seed=4)
     assert once.mean == pytest.approx(mmd2(real, fake), abs=4 * once.std / math.sqrt(400))
     assert once.std > kid(real, fake, subsets=400, size=40, seed=3).std > 0
+    assert kid(real, fake, subsets=1, size=10, seed=3).std == 0
 
 
 # --- Inception Score

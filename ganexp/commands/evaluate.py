@@ -1,6 +1,7 @@
 """``ganexp evaluate``: the scores of a run's generator, or of any folder of images, beside the floor."""
 
 import json
+import math
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -53,8 +54,8 @@ def evaluate(cfg: DictConfig) -> None:
         "count": evaluator.count,
         "seed": cfg.seed,
         "features": evaluator.features.about,
-        "scores": scores,
-        "floor": evaluator.floor(),
+        "scores": _finite(scores),
+        "floor": _finite(evaluator.floor()),
         "cautions": evaluator.cautions(),
     }
     _keep(result, folder / "evaluations.jsonl")
@@ -85,6 +86,11 @@ def _images(against: str, source: Source, count: int) -> np.ndarray:
     return np.ascontiguousarray(samples[np.sort(picked)])
 
 
+def _finite(scores: Scores) -> dict[str, float | None]:
+    """JSON has no word for what is infinite, such as the reverse KL of samples that meet no mode."""
+    return {name: score if math.isfinite(score) else None for name, score in scores.items()}
+
+
 def _keep(result: dict[str, Any], file: Path) -> None:
     with suppress(OSError):
         unshare(file)
@@ -92,16 +98,19 @@ def _keep(result: dict[str, Any], file: Path) -> None:
         stream.write(json.dumps(result) + "\n")
 
 
+def _shown(score: float | None) -> str:
+    return f"{'infinite':>12}" if score is None else f"{score:12.4f}"
+
+
 def _table(folder: Path, result: dict[str, Any]) -> str:
-    scores: Scores = result["scores"]
-    floor: Scores = result["floor"]
+    scores, floor = result["scores"], result["floor"]
     of = result.get("against") or f"{folder}, {result['checkpoint']}, {result['images']:,} images seen"
     lines = [
         of,
         f"{result['count']:,} samples against as many real ones, by {result['features']}",
         f"{'score':20} {'generated':>12} {'real':>12}",
     ]
-    lines += [f"{name:20} {value:12.4f} {floor[name]:12.4f}" for name, value in scores.items()]
+    lines += [f"{name:20} {_shown(value)} {_shown(floor[name])}" for name, value in scores.items()]
     for line in result["cautions"]:
         print(f"ganexp: {line}", file=sys.stderr)
     return "\n".join(lines)

@@ -171,7 +171,7 @@ class SlicedWasserstein(Plain):
     def __call__(self, pair: Pair) -> Scores:
         one, two = (found.samples.reshape(len(found.samples), -1) for found in (pair.real, pair.fake))
         scale = 127.5 if one.dtype.kind == "u" else 1.0  # images in [-1, 1]; the shift cancels out
-        return {"swd": sliced_wasserstein(one / scale, two / scale, self.directions, seed=_SEED)}
+        return {"swd": sliced_wasserstein(one, two, self.directions, seed=_SEED) / scale}
 
 
 @dataclass(frozen=True)
