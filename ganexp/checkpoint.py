@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganexp.errors import UserError
+from ganexp.errors import UserError, first_line
 from ganexp.files import replacing
 
 _FORMAT = 2
@@ -88,8 +88,4 @@ def _feed(hasher: "hashlib._Hash", node: Any) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnpicklingError) and re.search("unsupported|blocked", str(error), re.IGNORECASE):
         return "it holds Python objects, which are never loaded"
-    return _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
+    return first_line(error)

@@ -1,5 +1,8 @@
 """Where tensors live: one function for each choice of ``conf/device``."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from ganexp.config.ranges import Whole
@@ -33,3 +36,10 @@ def mps() -> torch.device:
     if not torch.backends.mps.is_available():
         raise UserError("device=mps: this machine has no Metal device; device=auto takes what there is")
     return torch.device("mps")
+
+
+@contextmanager
+def random_numbers_left_alone(device: torch.device) -> Iterator[None]:
+    """Whatever a network draws here, the training does not notice."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield

@@ -24,6 +24,11 @@ class Unwritable(UserError):
     status = 1
 
 
+def first_line(error: BaseException) -> str:
+    """An error's text without what follows its first line; its type where it has none."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
 def suggest(word: str, choices: Iterable[str]) -> str:
     """A hint such as ``did you mean wgan? (gan, lsgan, wgan)``; empty if there are no choices."""
     known = sorted(choices)

@@ -19,12 +19,13 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.batches import seed_for
 from ganexp.data.cache import alone, cache_folder
 from ganexp.data.source import Source, to_uint8
+from ganexp.device import random_numbers_left_alone
 from ganexp.errors import UserError, suggest
 from ganexp.files import replacing
 from ganexp.games.game import Game, Inputs
 from ganexp.metrics.features import Extracted, Features
 from ganexp.metrics.scores import Metric, Pair, Scores
-from ganexp.sampling import generate, random_numbers_left_alone
+from ganexp.sampling import generate
 from ganexp.state import Progress
 
 _BATCH = 100
@@ -37,6 +38,8 @@ class Evaluator:
         self._source = source
         self._device = device
         self._metrics: dict[str, Metric] = {name: build(node) for name, node in cfg.metrics.items()}
+        self.lower_is_better: dict[str, bool] = {}
+        """Of each score taken so far, whether it is a distance."""
         self._seed = cfg.evaluate.seed
         self.count = min(cfg.evaluate.count, len(data.samples) // 2)
         if self.count < 2:
@@ -48,11 +51,6 @@ class Evaluator:
     def floor(self) -> Scores:
         """What real samples score against other real ones."""
         return self._scores(self._other)
-
-    def is_better_lower(self, score: str) -> bool:
-        """Whether the metric that a score comes from is a distance."""
-        pair = self._pair(self._other)
-        return next(metric.lower_is_better for metric in self._metrics.values() if score in metric(pair))
 
     def cautions(self) -> list[str]:
         """A line for each metric that so few samples make doubtful."""
@@ -76,14 +74,13 @@ class Evaluator:
         return self._scores(self.features(samples))
 
     def _scores(self, fake: Extracted) -> Scores:
-        pair = self._pair(fake)
+        pair = Pair(self._source, self.real, fake, self.features.suffix, self._device)
         found: Scores = {}
         for metric in self._metrics.values():
-            found |= metric(pair)
+            taken = metric(pair)
+            found |= taken
+            self.lower_is_better |= dict.fromkeys(taken, metric.lower_is_better)
         return found
-
-    def _pair(self, fake: Extracted) -> Pair:
-        return Pair(self._source, self.real, fake, self.features.suffix, self._device)
 
     def _real_halves(self, data: Arrays) -> tuple[Extracted, Extracted]:
         """Two disjoint draws of ``count`` real samples; what was extracted from them is kept in the cache."""
@@ -97,13 +94,11 @@ class Evaluator:
             if not file.is_file():
                 _keep([self.features(half) for half in samples], file)
         kept = np.load(file, allow_pickle=False)
-        halves = [
-            Extracted(
-                half, kept[f"features_{n}"], kept[name] if (name := f"probabilities_{n}") in kept else None
-            )
+        first, second = (
+            Extracted(half, kept[f"features_{n}"], kept.get(f"probabilities_{n}"))
             for n, half in enumerate(samples)
-        ]
-        return halves[0], halves[1]
+        )
+        return first, second
 
 
 def _keep(halves: list[Extracted], file: Path) -> None:
@@ -172,5 +167,5 @@ class Judge:
         if not named:
             raise UserError(f"evaluate.best.score={wanted}: no such score; {suggest(wanted, floor)}")
         self._score = named[0]
-        lower = evaluator.is_better_lower(self._score)
+        lower = evaluator.lower_is_better[self._score]
         self._lower = lower if self._best.direction is None else self._best.direction == "lower"

@@ -5,6 +5,7 @@ import logging
 import math
 import shutil
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -52,20 +53,20 @@ class Journal:
 
     def record(self, row: dict[str, Any]) -> None:
         """A line of metrics; what is not finite is null, which is all that JSON has for it. Raises OSError."""
-        row = {key: value if math.isfinite(value) else None for key, value in row.items()}
         with self.metrics.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row, allow_nan=False) + "\n")
+            stream.write(json.dumps(finite(row), allow_nan=False) + "\n")
 
     def keep(self, images: int) -> None:
         """Drops the lines of metrics that the checkpoint at ``images`` does not know: they come again."""
         if self.metrics.is_file():
             lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
-            damaged = sum(_images_of(line) <= 0 for line in lines[:-1])  # the last may be half a line
+            seen = [_images_of(line) for line in lines]
+            damaged = sum(count <= 0 for count in seen[:-1])  # the last may be half a line
             if damaged:
                 copy = self.metrics.with_name("metrics.damaged.jsonl")
                 shutil.copyfile(self.metrics, copy)
                 self.say(f"warning: {damaged} lines of {self.metrics} cannot be read; {copy.name} has them")
-            kept = "".join(f"{line}\n" for line in lines if 0 < _images_of(line) <= images)
+            kept = "".join(f"{line}\n" for line, count in zip(lines, seen, strict=True) if 0 < count <= images)
             with replacing(self.metrics) as beside:
                 beside.write_text(kept, encoding="utf-8")
 
@@ -77,6 +78,11 @@ class Journal:
             self._log.removeHandler(handler)
             with suppress(OSError):
                 handler.close()
+
+
+def finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    """Numbers as JSON can hold them: what is infinite, as the reverse KL where no mode is met, is None."""
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def _images_of(line: str) -> int:

@@ -37,14 +37,8 @@ def facts(cfg: DictConfig, lab: Lab, choices: Mapping[str, str]) -> dict[str, An
 
 def config_hash(cfg: DictConfig) -> str:
     """SHA-256 of every setting that says which run it is; not of how long, where or how it is watched."""
-    settings = {key: value for key, value in sorted(_plain(cfg).items()) if key not in RESUMABLE}
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(cfg)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in RESUMABLE])
+    return hashlib.sha256(json.dumps(OmegaConf.to_container(settings), sort_keys=True).encode()).hexdigest()
 
 
 def introduction(choices: Mapping[str, str], lab: Lab) -> str:

@@ -1,20 +1,11 @@
 """Samples from a generator: the same inputs, the same bytes, whatever training does meanwhile."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from torch import nn
 
+from ganexp.device import random_numbers_left_alone
 from ganexp.games.game import Inputs
-
-
-@contextmanager
-def random_numbers_left_alone(device: torch.device) -> Iterator[None]:
-    """Whatever a network draws here, the training does not notice."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
 
 
 @torch.no_grad()

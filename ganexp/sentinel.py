@@ -23,6 +23,9 @@ _PATIENCE = 2
 """Epochs in a row that have to look wrong: one alone may be chance."""
 
 
+_DIVERSITY = "sentinel/diversity"
+
+
 class Alarm(NamedTuple):
     """What went wrong, and one line that says so and what to try."""
 
@@ -70,9 +73,10 @@ class Sentinel:
                 return Alarm("nonfinite", line)
         return None
 
-    def judge(self, means: Mapping[str, float], samples: np.ndarray, images: int) -> list[Alarm]:
-        """At an epoch's end: the alarms that were not already on. ``samples`` [N, ...] are of the preview."""
-        checks = {"vanished": self._vanished(means, images), "collapsed": self._collapsed(samples, images)}
+    def judge(self, scalars: Mapping[str, float], images: int) -> list[Alarm]:
+        """At an epoch's end: the alarms that were not already on. Goes by the epoch's and its own scalars."""
+        collapsed = self._collapsed(scalars[_DIVERSITY], images)
+        checks = {"vanished": self._vanished(scalars, images), "collapsed": collapsed}
         raised = []
         for kind, alarm in checks.items():
             strikes = self._memory.strikes.get(kind, 0) + 1 if alarm else 0
@@ -87,8 +91,8 @@ class Sentinel:
         return not any(self._memory.strikes.values())
 
     def scalars(self, samples: np.ndarray) -> dict[str, float]:
-        """What it goes by, to be looked at: the samples' diversity (1: that of real ones)."""
-        return {"sentinel/diversity": self._diversity(samples)}
+        """What else it goes by: the diversity of the preview's samples [N, ...], 1 being that of real ones."""
+        return {_DIVERSITY: spread(samples, self._labels) / self._real if self._real else 1.0}
 
     def state_dict(self) -> dict[str, Any]:
         """Its memory, for a checkpoint."""
@@ -119,8 +123,8 @@ class Sentinel:
         )
         return Alarm("vanished", line)
 
-    def _collapsed(self, samples: np.ndarray, images: int) -> Alarm | None:
-        now, limits, memory = self._diversity(samples), self.limits, self._memory
+    def _collapsed(self, now: float, images: int) -> Alarm | None:
+        limits, memory = self.limits, self._memory
         memory.diversity = min(max(now, memory.diversity), 1.0)
         if now > max(limits.diversity, limits.fall * memory.diversity):
             return None
@@ -130,9 +134,6 @@ class Sentinel:
             "loss=rpgan penalties=[r1,r2]"
         )
         return Alarm("collapsed", line)
-
-    def _diversity(self, samples: np.ndarray) -> float:
-        return spread(samples, self._labels) / self._real if self._real else 1.0
 
 
 def spread(samples: np.ndarray, labels: np.ndarray) -> float:

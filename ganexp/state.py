@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ganexp.checkpoint import digest
 from ganexp.ema import EMA
-from ganexp.errors import UserError
+from ganexp.errors import UserError, first_line
 from ganexp.games.game import Game
 from ganexp.meter import Meter
 from ganexp.sentinel import Sentinel
@@ -89,7 +89,7 @@ class State(NamedTuple):
                 setattr(self.progress, key, value)
             _set_random_state(content["random"], self.device)
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            raise UserError(f"a checkpoint does not fit this run: {_first_line(error)}") from None
+            raise UserError(f"a checkpoint does not fit this run: {first_line(error)}") from None
 
 
 def load_averaged(generator: nn.Module, content: dict[str, Any]) -> None:
@@ -97,7 +97,7 @@ def load_averaged(generator: nn.Module, content: dict[str, Any]) -> None:
     try:
         generator.load_state_dict(content["ema"])
     except (RuntimeError, KeyError) as error:
-        raise UserError(f"a checkpoint does not fit this run: {_first_line(error)}") from None
+        raise UserError(f"a checkpoint does not fit this run: {first_line(error)}") from None
 
 
 def seed_everything(seed: int) -> None:
@@ -141,7 +141,3 @@ def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state(state["cuda"], device)
     elif device.type == "mps" and "mps" in state:
         torch.mps.set_rng_state(state["mps"])
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -77,7 +77,7 @@ def _epoch(lab: Lab, cfg: DictConfig, run: Run) -> None:
     scalars |= {f"score/{name}": value for name, value in scores.items()}
     run.record(number, scalars, lab.source.draw(samples, lab.columns), progress)
     run.journal.note(epoch_line(number, cfg.epochs, progress, scalars))
-    for alarm in sentinel.judge(means, samples, progress.images):
+    for alarm in sentinel.judge(scalars, progress.images):
         run.alarm(alarm, progress)
     meter.clear()
     run.save(state, number, last=last, best=lab.judge.improves(scores, progress))

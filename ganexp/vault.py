@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ganexp.checkpoint import Damaged, pack, read
-from ganexp.errors import UserError
+from ganexp.errors import UserError, tell
 from ganexp.files import replacing
 
 _KEPT = re.compile(r"step_(\d{8,})(_epoch_\d{4,})?\.pt")
@@ -199,7 +199,8 @@ def newest(folder: Path, *, whole_epoch: bool = False) -> Found | None:
 def chosen(folder: Path, checkpoint: str) -> Found:
     """The checkpoint that ``best``, ``last`` or a file names, in ``folder`` (``checkpoints/`` of a run).
 
-    ``best`` of a run that was never evaluated is ``last``. Raises UserError where there is none.
+    ``best`` of a run that was never evaluated is ``last``. Tells of newer ones that are damaged. Raises
+    UserError where there is none.
     """
     if checkpoint == "best" and (folder / "best.pt").is_file():
         return Found(_sound(folder / "best.pt"), folder / "best.pt", [])
@@ -207,6 +208,8 @@ def chosen(folder: Path, checkpoint: str) -> Found:
         found = newest(folder)
         if found is None:
             raise UserError(f"{folder.parent} has no checkpoint yet: the run was stopped before its first one")
+        for line in found.passed_over:
+            tell(f"{line}; taking {found.file.name}")
         return found
     named = [file for file in (Path(checkpoint).expanduser(), folder / checkpoint) if file.is_file()]
     if not named:

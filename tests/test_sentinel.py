@@ -36,7 +36,7 @@ def sentinel() -> Sentinel:
 
 
 def kinds(guard: Sentinel, means: dict[str, float], scale: float) -> list[str]:
-    return [alarm.kind for alarm in guard.judge(means, samples(scale), 64)]
+    return [alarm.kind for alarm in guard.judge(means | guard.scalars(samples(scale)), 64)]
 
 
 def test_spread_is_the_root_mean_squared_distance_of_pairs() -> None:
@@ -207,8 +207,8 @@ def test_rollback_goes_back_to_before_it_looked_wrong(
 ) -> None:
     """Two bad epochs make an alarm; the first of them is no good epoch to go back to."""
 
-    def diversity(guard: Sentinel, samples: np.ndarray) -> float:
-        return 0.01 if not gone_back and next(looks) >= 4 else 1.0  # two looks an epoch
+    def diversity(guard: Sentinel, samples: np.ndarray) -> dict[str, float]:
+        return {"sentinel/diversity": 0.01 if not gone_back and next(looks) >= 2 else 1.0}
 
     looks, gone_back = itertools.count(), []
     real = Run.go_back
@@ -217,7 +217,7 @@ def test_rollback_goes_back_to_before_it_looked_wrong(
         gone_back.append(1)
         real(run, *rest)
 
-    monkeypatch.setattr(Sentinel, "_diversity", diversity)
+    monkeypatch.setattr(Sentinel, "scalars", diversity)
     monkeypatch.setattr(Run, "go_back", go_back)
     folder = train(*TINY, "epochs=5", "sentinel.action=rollback")
     told = capfd.readouterr().out

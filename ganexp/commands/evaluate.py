@@ -1,8 +1,6 @@
 """``ganexp evaluate``: the scores of a run's generator, or of any folder of images, beside the floor."""
 
 import json
-import math
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ from ganexp.data.source import Source
 from ganexp.errors import UserError, tell
 from ganexp.evaluation import Evaluator
 from ganexp.files import unshare
+from ganexp.journal import finite
 from ganexp.lab import load
-from ganexp.metrics.scores import Scores
 from ganexp.state import load_averaged
 from ganexp.vault import chosen
 
@@ -32,8 +30,6 @@ def evaluate(cfg: DictConfig) -> None:
     data = load(source, own=cfg.trust)
     if cfg.against is None:
         found = chosen(folder / "checkpoints", cfg.checkpoint)
-        for line in found.passed_over:
-            tell(f"{line}; taking {found.file.name}")
         game = build_game(run)
         load_averaged(game.generator, found.content)
         of = {"checkpoint": found.file.name, "images": found.content["progress"]["images"]}
@@ -54,8 +50,8 @@ def evaluate(cfg: DictConfig) -> None:
         "count": evaluator.count,
         "seed": cfg.seed,
         "features": evaluator.features.about,
-        "scores": _finite(scores),
-        "floor": _finite(evaluator.floor()),
+        "scores": finite(scores),
+        "floor": finite(evaluator.floor()),
         "cautions": evaluator.cautions(),
     }
     _keep(result, folder / "evaluations.jsonl")
@@ -86,11 +82,6 @@ def _images(against: str, source: Source, count: int) -> np.ndarray:
     return np.ascontiguousarray(samples[np.sort(picked)])
 
 
-def _finite(scores: Scores) -> dict[str, float | None]:
-    """JSON has no word for what is infinite, such as the reverse KL of samples that meet no mode."""
-    return {name: score if math.isfinite(score) else None for name, score in scores.items()}
-
-
 def _keep(result: dict[str, Any], file: Path) -> None:
     with suppress(OSError):
         unshare(file)
@@ -112,5 +103,5 @@ def _table(folder: Path, result: dict[str, Any]) -> str:
     ]
     lines += [f"{name:20} {_shown(value)} {_shown(floor[name])}" for name, value in scores.items()]
     for line in result["cautions"]:
-        print(f"ganexp: {line}", file=sys.stderr)
+        tell(line)
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from ganexp.config.settle import read_run
 from ganexp.data.batches import seed_for
 from ganexp.data.picture import save_png
 from ganexp.data.source import Images, Source, to_uint8
-from ganexp.errors import UserError, tell
+from ganexp.errors import UserError
 from ganexp.sampling import generate
 from ganexp.state import load_averaged
 from ganexp.vault import chosen
@@ -29,8 +29,6 @@ def sample(cfg: DictConfig) -> None:
         game.check_label(cfg.label)
         labels = [cfg.label] * cfg.n
     found = chosen(folder / "checkpoints", cfg.checkpoint)
-    for line in found.passed_over:
-        tell(f"{line}; taking {found.file.name}")
     load_averaged(game.generator, found.content)
     inputs = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "sample")))
     samples = generate(game.generator.to(device), inputs, cfg.batch_size, device)

@@ -9,6 +9,8 @@ from ganexp.config.ranges import Count, Share, Whole
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 Node = dict[str, Any]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Folder = Annotated[str, BeforeValidator(str)]  # run=1e3 is read as a number
 Name = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value),
@@ -57,7 +59,7 @@ class Evaluate(BaseModel):
     model_config = STRICT
     every: Count | None
     count: Annotated[int, Field(ge=2)]
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    seed: Seed
     best: Best
 
 
@@ -66,7 +68,7 @@ class TrainSettings(BaseModel):
 
     model_config = STRICT
     name: Name
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    seed: Seed
     epochs: Count
     max_steps: Count | None
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
@@ -100,9 +102,9 @@ class SampleSettings(BaseModel):
     """The keys of ``conf/sample.yaml``."""
 
     model_config = STRICT
-    run: Annotated[str, BeforeValidator(str)]
+    run: Folder
     n: Annotated[int, Field(ge=1, le=1_000_000)]
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    seed: Seed
     label: Whole | None
     format: Annotated[str, Field(pattern="^(grid|png|npz)$")]
     checkpoint: str
@@ -116,11 +118,11 @@ class EvaluateSettings(BaseModel):
     """The keys of ``conf/evaluate.yaml``."""
 
     model_config = STRICT
-    run: Annotated[str, BeforeValidator(str)]
+    run: Folder
     checkpoint: str
     against: str | None
     count: Annotated[int, Field(ge=2)]
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    seed: Seed
     features: Node | None
     metrics: dict[str, Node]
     format: Annotated[str, Field(pattern="^(table|json)$")]
@@ -132,7 +134,7 @@ class VerifySettings(BaseModel):
     """The keys of ``conf/verify.yaml``."""
 
     model_config = STRICT
-    run: Annotated[str, BeforeValidator(str)]
+    run: Folder
     steps: Count
     against: str | None
     trust: bool

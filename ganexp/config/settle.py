@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel
 
 from ganexp.config.check import check
 from ganexp.config.resolvers import RESUMABLE
@@ -48,26 +50,14 @@ def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     return _absolute(check(used, DataSettings))
 
 
-def settle_evaluate(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The configuration of ``ganexp evaluate``. Raises UserError."""
-    settled = check(cfg, EvaluateSettings)
-    read_run(settled.run, trust=settled.trust)
-    return settled
-
-
-def settle_verify(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The configuration of ``ganexp verify``. Raises UserError."""
-    settled = check(cfg, VerifySettings)
-    for folder in (settled.run, settled.against):
-        if folder is not None:
-            read_run(folder, trust=settled.trust)
-    return settled
-
-
-def settle_sample(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The configuration of ``ganexp sample``. Raises UserError."""
-    settled = check(cfg, SampleSettings)
-    read_run(settled.run, trust=settled.trust)
+def _settle_reader(
+    model: type[BaseModel], runs: Sequence[str], cfg: DictConfig, overrides: Sequence[str]
+) -> DictConfig:
+    """The configuration of a verb that reads what the keys ``runs`` name. Raises UserError."""
+    settled = check(cfg, model)
+    for key in runs:
+        if settled[key] is not None:
+            read_run(settled[key], trust=settled.trust)
     return settled
 
 
@@ -152,9 +142,9 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 SETTLE: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "train": settle_train,
-    "sample": settle_sample,
-    "evaluate": settle_evaluate,
-    "verify": settle_verify,
+    "sample": partial(_settle_reader, SampleSettings, ["run"]),
+    "evaluate": partial(_settle_reader, EvaluateSettings, ["run"]),
+    "verify": partial(_settle_reader, VerifySettings, ["run", "against"]),
     "data_info": settle_data,
     "data_prepare": settle_data,
 }

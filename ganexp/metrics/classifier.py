@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ganexp.checkpoint import Damaged, digest, read, write
 from ganexp.data.arrays import Arrays
 from ganexp.data.cache import alone, cache_folder
+from ganexp.device import random_numbers_left_alone
 from ganexp.errors import UserError, tell
 
 _RECIPE = 1
@@ -63,10 +64,10 @@ class _Random(nn.Module):
         return self.layers(_small(x)), None
 
 
-def random_network(shape: tuple[int, ...]) -> nn.Module:
+def random_network(shape: tuple[int, ...], device: torch.device) -> nn.Module:
     """The same for every run. Raises UserError for points."""
     _images(shape)
-    with torch.random.fork_rng(devices=[]):
+    with random_numbers_left_alone(device):
         torch.manual_seed(0)
         return _Random(shape[0])
 
@@ -81,7 +82,7 @@ def trained(data: Arrays, device: torch.device) -> tuple[nn.Module, str, float]:
     if len(data.classes) < 2:
         raise UserError("features=classifier needs labels, and this data has none: take features=random")
     file = cache_folder() / f"classifier-{data.fingerprint[:16]}" / f"recipe_{_RECIPE}.pt"
-    with torch.random.fork_rng(devices=[]):
+    with random_numbers_left_alone(device):
         net = Classifier(data.samples.shape[1], len(data.classes))
     with alone(file.parent):
         content = _known(file)
@@ -107,8 +108,7 @@ def _train(net: nn.Module, data: Arrays, device: torch.device) -> float:
     held_out = order[: max(1, round(_HELD_OUT * len(order)))]
     rows = order[len(held_out) :]
     steps = min(max(_EPOCHS * len(rows) // _BATCH, _FEWEST_STEPS), _MOST_STEPS)
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), torch.enable_grad():
+    with random_numbers_left_alone(device), torch.enable_grad():
         torch.manual_seed(0)
         for module in net.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):

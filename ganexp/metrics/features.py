@@ -12,7 +12,7 @@ trained on the data set itself, ``fid_random`` that of a network that was never 
 | ``auto`` | ``classifier``, ``random`` or ``pixels``, by what the data have | |
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -51,10 +51,6 @@ class Features(Protocol):
     def __call__(self, samples: np.ndarray) -> Extracted:
         """``samples`` [N, ...]: uint8 images, or float32 points."""
         ...
-
-
-MakeFeatures = Callable[[Arrays, torch.device], Features]
-"""What ``conf/features`` chooses: features for a data set, on a device. Raises UserError."""
 
 
 class Network:
@@ -105,7 +101,7 @@ def pixels(data: Arrays, device: torch.device) -> Features:
 
 def random(data: Arrays, device: torch.device) -> Features:
     """A network with fixed random weights. Raises UserError for points."""
-    net = random_network(data.samples.shape[1:])
+    net = random_network(data.samples.shape[1:], device)
     return Network(net, "_random", f"random 1 {data.samples.shape[1:]}", "a fixed random network", device)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganexp.data.cache import alone, cache_folder
-from ganexp.errors import UserError
+from ganexp.errors import UserError, first_line
 from ganexp.files import replacing
 
 _NAME = "weights-inception-2015-12-05-6726825d.pth"
@@ -56,7 +56,7 @@ def inception_network(weights: str | None) -> tuple[nn.Module, str]:
                 "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(copy)
             )
     except Exception as error:
-        raise UserError(f"{file} does not hold the FID weights: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{file} does not hold the FID weights: {first_line(error)}") from None
     return Inception(network), checksum
 
 
