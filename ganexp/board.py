@@ -46,10 +46,15 @@ class Board:
         self._add(Event(summary=summary.hparams(_hyperparameters(cfg, choices), {})[1]))
         self.flush()
 
-    def write(self, scalars: dict[str, float], grid: Image.Image, images: int) -> None:
-        """An epoch's numbers and its grid."""
+    def scalars(self, scalars: dict[str, float], images: int) -> None:
+        """Numbers alone."""
         for name, value in scalars.items():
             self._add(Event(step=images, summary=summary.scalar(name, value)))
+        self.flush()
+
+    def write(self, scalars: dict[str, float], grid: Image.Image, images: int) -> None:
+        """An epoch's numbers and its grid."""
+        self.scalars(scalars, images)
         pixels = np.asarray(grid)
         order = "HW" if pixels.ndim == 2 else "HWC"
         self._add(Event(step=images, summary=summary.image("samples", pixels, dataformats=order)))

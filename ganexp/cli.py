@@ -29,6 +29,8 @@ VERBS = {
     "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
     "sample": "images from a trained run: ganexp sample run=outputs/<name>/<run> n=64",
     "evaluate": "how good it is: ganexp evaluate run=outputs/<name>/<run> metrics=[fid,precision,recall]",
+    "film": "the same latents over the epochs, as a film: ganexp film run=outputs/<name>/<run>",
+    "neighbours": "samples beside their nearest training images: ganexp neighbours run=outputs/<name>/<run>",
     "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
     "data": "info, prepare, list, clear: ganexp data info data=folder data.root=<folder or zip>",
 }
@@ -37,7 +39,7 @@ HELP = f"""ganexp {__version__}: a laboratory for generative adversarial network
 
 usage: ganexp <verb> [overrides] [-m] [--help] [--cfg job]
 
-{chr(10).join(f"  {verb:10}{text}" for verb, text in VERBS.items())}
+{chr(10).join(f"  {verb:12}{text}" for verb, text in VERBS.items())}
 
   ganexp <verb> --help        every choice and every setting of that verb
   ganexp train --cfg job      the composed configuration, without running it

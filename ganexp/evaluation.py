@@ -25,6 +25,7 @@ from ganexp.files import replacing
 from ganexp.games.game import Game, Inputs
 from ganexp.metrics.features import Extracted, Features
 from ganexp.metrics.scores import Metric, Pair, Scores
+from ganexp.metrics.table import score_table
 from ganexp.sampling import generate
 from ganexp.state import Progress
 
@@ -54,24 +55,32 @@ class Evaluator:
 
     def cautions(self) -> list[str]:
         """A line for each metric that so few samples make doubtful."""
-        dimensions = self.real.features.shape[1]
-        found = (metric.caution(self.count, dimensions) for metric in self._metrics.values())
+        dimensions, classes = self.real.features.shape[1], self._source.classes
+        found = (metric.caution(self.count, dimensions, classes) for metric in self._metrics.values())
         return [line for line in found if line is not None]
 
     def inputs(self, game: Game, labels: np.ndarray) -> Inputs:
-        """What a generator is fed to be scored: always the same; labels as frequent as in ``labels``."""
+        """What a generator is fed to be scored: always the same; labels as frequent as in ``labels``.
+
+        Raises UserError where a metric asks for labels and the generator takes none.
+        """
         rng = np.random.default_rng(seed_for(self._seed, "labels to evaluate"))
         wanted = rng.choice(labels, self.count).tolist()
-        return game.inputs(wanted, torch.Generator().manual_seed(seed_for(self._seed, "latents to evaluate")))
+        drawn = game.inputs(wanted, torch.Generator().manual_seed(seed_for(self._seed, "latents to evaluate")))
+        asking = [name for name, metric in self._metrics.items() if metric.needs_labels]
+        if asking and len(drawn) == 1:
+            raise UserError(f"metrics={asking[0]} asks a generator for classes: train one with game=cgan")
+        return drawn
 
     def of_generator(self, generator: nn.Module, inputs: Inputs) -> Scores:
         """The scores of a generator's samples."""
         samples = generate(generator, inputs, _BATCH, self._device)
-        return self.of_samples(to_uint8(samples) if self.real.samples.dtype == np.uint8 else samples)
+        labels = inputs[1].numpy() if len(inputs) > 1 else None
+        return self.of_samples(to_uint8(samples) if self.real.samples.dtype == np.uint8 else samples, labels)
 
-    def of_samples(self, samples: np.ndarray) -> Scores:
-        """The scores of samples [N, ...]: uint8 images or float32 points."""
-        return self._scores(self.features(samples))
+    def of_samples(self, samples: np.ndarray, labels: np.ndarray | None) -> Scores:
+        """The scores of samples [N, ...], uint8 images or float32 points, and of their labels [N], if any."""
+        return self._scores(self.features(samples)._replace(labels=labels))
 
     def _scores(self, fake: Extracted) -> Scores:
         pair = Pair(self._source, self.real, fake, self.features.suffix, self._device)
@@ -85,8 +94,8 @@ class Evaluator:
     def _real_halves(self, data: Arrays) -> tuple[Extracted, Extracted]:
         """Two disjoint draws of ``count`` real samples; what was extracted from them is kept in the cache."""
         rng = np.random.default_rng(seed_for(self._seed, "real samples to evaluate"))
-        rows = rng.permutation(len(data.samples))[: 2 * self.count]
-        samples = [np.ascontiguousarray(data.samples[np.sort(half)]) for half in np.split(rows, 2)]
+        halves = np.sort(rng.permutation(len(data.samples))[: 2 * self.count].reshape(2, -1))
+        samples = [np.ascontiguousarray(data.samples[rows]) for rows in halves]
         key = repr((1, data.fingerprint, self.features.identity, self.count, self._seed))
         folder = cache_folder() / f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
         file = folder / "real.npz"
@@ -95,8 +104,8 @@ class Evaluator:
                 _keep([self.features(half) for half in samples], file)
         kept = np.load(file, allow_pickle=False)
         first, second = (
-            Extracted(half, kept[f"features_{n}"], kept.get(f"probabilities_{n}"))
-            for n, half in enumerate(samples)
+            Extracted(samples[n], kept[f"features_{n}"], kept.get(f"probabilities_{n}"), data.labels[rows])
+            for n, rows in enumerate(halves)
         )
         return first, second
 
@@ -117,8 +126,11 @@ class Judge:
         self._arguments = (source, data, cfg, device)
         self._game = game
         self._best = cfg.evaluate.best
+        self._published = cfg.evaluate.published
         self._every = cfg.evaluate.every
         self._evaluator: Evaluator | None = None
+        self._floor: Scores = {}
+        self._last: Scores = {}
 
     @property
     def wanted(self) -> bool:
@@ -137,7 +149,7 @@ class Judge:
         source, data, cfg, device = self._arguments
         self._evaluator = judge = Evaluator(source, data, cfg, device)
         self._inputs = judge.inputs(self._game, data.labels)
-        floor = judge.floor()
+        self._floor = floor = judge.floor()
         self._choose(floor, judge)
         told = ", ".join(f"{name} {score:.3f}" for name, score in floor.items())
         return [
@@ -148,7 +160,12 @@ class Judge:
     def __call__(self, generator: nn.Module) -> Scores:
         """Its scores by name."""
         assert self._evaluator is not None, "ready() comes first"
-        return self._evaluator.of_generator(generator, self._inputs)
+        self._last = self._evaluator.of_generator(generator, self._inputs)
+        return self._last
+
+    def closing(self, images: int) -> str:
+        """A table of the scores after so many ``images``, beside the floor and what was published."""
+        return score_table(self._last, self._floor, self._published, images)
 
     def improves(self, scores: Scores, progress: Progress) -> bool:
         """Whether these are the best so far, which ``progress`` then remembers."""

@@ -30,6 +30,18 @@ def _evaluate(cfg: DictConfig) -> None:
     evaluate(cfg)
 
 
+def _film(cfg: DictConfig) -> None:
+    from ganexp.commands.film import film
+
+    film(cfg)
+
+
+def _neighbours(cfg: DictConfig) -> None:
+    from ganexp.commands.neighbours import neighbours
+
+    neighbours(cfg)
+
+
 def _verify(cfg: DictConfig) -> None:
     from ganexp.commands.verify import verify
 
@@ -52,6 +64,8 @@ TASKS: dict[str, Callable[[DictConfig], None]] = {
     "train": _train,
     "sample": _sample,
     "evaluate": _evaluate,
+    "film": _film,
+    "neighbours": _neighbours,
     "verify": _verify,
     "data_info": _data_info,
     "data_prepare": _data_prepare,

@@ -41,6 +41,8 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
             except Diverged as alarm:
                 run.go_back(state, alarm)  # sentinel.action=rollback; otherwise it ends here
         run.finish(state)
+        if lab.judge.wanted:
+            run.journal.say(lab.judge.closing(progress.images))
         run.journal.say(closing(folder, progress))
 
 
@@ -87,7 +89,7 @@ def one_step(lab: Lab, batch: Batch, rate: float) -> None:
     """Each player whose turn it is moves; the averaged generator follows. ``rate`` scales every rate."""
     game, ema, optimisers, progress, meter, *_ = lab.state
     lab.rates.set(progress.step / lab.steps, rate)
-    for name, every in game.turns.items():
+    for name, every in game.turns:
         if (progress.step + 1) % every == 0:  # WGAN: d each step, g every fifth
             meter.add(name, move(game, name, optimisers[name], batch))
     progress.step += 1

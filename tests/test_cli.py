@@ -24,8 +24,8 @@ def test_help_of_a_verb_lists_every_choice(tmp_path: Path) -> None:
     for line in (
         "loss: dragan, gan, hinge, lsgan, minimax, rpgan, wgan, wgan_gp",
         "data: celeba, cifar10, digits, fashion_mnist, folder, grid, medmnist, mnist, ring, stacked_mnist",
-        "arch: dcgan, mlp",
-        "game: cgan, gan",
+        "arch: dcgan, maxout, mlp",
+        "game: cgan, gan, pacgan",
         "device: auto, cpu, cuda, mps",
     ):
         assert line in told
@@ -41,7 +41,7 @@ def test_cfg_prints_and_runs_nothing(tmp_path: Path) -> None:
 def test_an_unknown_verb(tmp_path: Path) -> None:
     told = command(tmp_path, "trian")
     assert told.returncode == 2
-    verbs = "data, evaluate, sample, train, verify"
+    verbs = "data, evaluate, film, neighbours, sample, train, verify"
     assert told.stderr == f"ganexp: trian: no such verb; did you mean train? ({verbs})\n"
 
 

@@ -14,6 +14,7 @@ from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.game import Game
 from ganexp.games.gan import GAN
+from ganexp.games.pacgan import pack
 from ganexp.penalties import Critic, Penalty
 from ganexp.train import move
 
@@ -83,7 +84,7 @@ def test_wgan_clips_the_critic_and_only_the_critic() -> None:
 
 @pytest.mark.parametrize(("loss", "every"), [("gan", 1), ("wgan", 5), ("wgan_gp", 5)])
 def test_critic_steps(loss: str, every: int) -> None:
-    assert parts(f"loss={loss}")[0].turns == {"d": 1, "g": every}
+    assert parts(f"loss={loss}")[0].turns == (("d", 1), ("g", every))
 
 
 def test_recipes_are_their_papers() -> None:
@@ -142,3 +143,45 @@ def test_looking_does_not_draw_from_the_trainings_random_numbers() -> None:
     two = game.inputs([0] * 4, torch.Generator().manual_seed(5))
     assert torch.equal(one[0], two[0])
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_generator_may_move_twice_in_its_turn() -> None:
+    assert parts("game.n_generator=2")[0].turns == (("d", 1), ("g", 1), ("g", 1))
+
+
+@pytest.mark.parametrize(("noise", "std"), [("normal", 1.0), ("uniform", 3**-0.5)])
+def test_what_latents_are_drawn_from(noise: str, std: float) -> None:
+    game, _, batch = parts(f"game.noise={noise}", "arch.generator.latent=5000")
+    (z,) = game.inputs([0] * 6, torch.Generator().manual_seed(0))
+    for drawn in (z, cast(GAN, game).latents(batch)):
+        assert drawn.shape == (6, 5000)
+        assert drawn.std() == pytest.approx(std, rel=0.03) and abs(drawn.mean()) < 0.03
+        assert (drawn.abs().max() <= 1) == (noise == "uniform")
+
+
+def test_packs_are_whole_and_in_order() -> None:
+    images = torch.arange(2 * 3 * 2 * 2).reshape(6, 1, 2, 2)
+    packed = pack(images, 3)
+    assert packed.shape == (2, 3, 2, 2)
+    assert torch.equal(packed[1, 2], images[5, 0]) and torch.equal(packed[0, 1], images[1, 0])
+    points = torch.arange(8).reshape(4, 2)
+    assert pack(points, 2).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_packed_discriminator_judges_packs_and_its_penalties_too() -> None:
+    class Recording(Penalty):
+        def term(self, critic: Critic, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+            seen.append((real.shape, fake.shape, critic(fake).shape))
+            return critic(real).sum() * 0
+
+    seen: list[tuple[torch.Size, ...]] = []
+    game, optimisers, batch = parts("game=pacgan", "game.packing=3", "batch_size=6")
+    cast(GAN, game).penalties["recording"] = Recording(weight=1.0, every=1)
+    move(game, "d", optimisers["d"], batch)
+    assert seen == [((2, 3, 8, 8), (2, 3, 8, 8), (2,))]
+    assert game.generator(torch.randn(4, 100)).shape == (4, 1, 8, 8)
+
+
+def test_a_batch_holds_whole_packs() -> None:
+    with pytest.raises(UserError, match=r"batch_size=64.*whole packs of 3"):
+        composed("game=pacgan", "game.packing=3")

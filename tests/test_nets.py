@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from ganexp.errors import UserError
-from ganexp.nets import dcgan, mlp
+from ganexp.nets import dcgan, maxout, mlp
+from ganexp.nets.layers import count_weights
 
 RESOLUTIONS = (16, 28, 32, 64, 128, 256)
 
@@ -79,3 +80,34 @@ def test_labels_reach_both_players() -> None:
     assert not torch.allclose(critic(images, zero), critic(images, two))
     with pytest.raises(UserError, match="labels"):
         generator(z)
+
+
+def test_maxout_is_the_largest_of_its_pieces() -> None:
+    layer = maxout.Maxout(2, 3, pieces=4)
+    x = torch.randn(5, 2)
+    weight, bias = layer.linear.weight, layer.linear.bias
+    for unit in range(3):
+        rows = slice(4 * unit, 4 * unit + 4)
+        by_hand = (x @ weight[rows].T + bias[rows]).max(1).values
+        assert torch.allclose(layer(x)[:, unit], by_hand)
+
+
+def test_the_players_of_pacgan() -> None:
+    """Section 4.1: 4 x 400 rectified with batch norm, 3 x 200 of 5 pieces, weights of deviation 0.02."""
+    generator = maxout.Generator([2], False, latent=2, classes=0, widths=[400] * 4, std=0.02)
+    critic = maxout.Discriminator([2], classes=0, widths=[200] * 3, pieces=5, std=0.02)
+    assert count_weights(generator) == 2 * 400 + 3 * 400**2 + 4 * 2 * 400 + 400 * 2 + 2
+    assert count_weights(critic) == 3 * 1000 + 2 * (200 * 1000 + 1000) + 201
+    assert critic(generator(torch.randn(5, 2))).shape == (5,)
+    weights = generator.layers[3].weight
+    assert weights.std().item() == pytest.approx(0.02, rel=0.05)  # type: ignore[operator]
+
+
+def test_maxout_takes_labels() -> None:
+    generator = maxout.Generator([1, 8, 8], True, latent=3, classes=2, widths=[6], std=0.5).eval()
+    critic = maxout.Discriminator([1, 8, 8], classes=2, widths=[6], pieces=2, std=0.5)
+    z, zero, one = torch.randn(4, 3), torch.zeros(4, dtype=torch.int64), torch.ones(4, dtype=torch.int64)
+    images = generator(z, zero)
+    assert images.shape == (4, 1, 8, 8) and images.abs().max() <= 1
+    assert not torch.allclose(images, generator(z, one))
+    assert not torch.allclose(critic(images, zero), critic(images, one))

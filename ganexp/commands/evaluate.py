@@ -1,6 +1,7 @@
 """``ganexp evaluate``: the scores of a run's generator, or of any folder of images, beside the floor."""
 
 import json
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from ganexp.board import Board
 from ganexp.build import build, build_game
+from ganexp.claim import is_held
 from ganexp.config.settle import read_run
 from ganexp.data.folder import Folder, class_names
 from ganexp.data.source import Source
@@ -17,6 +20,7 @@ from ganexp.evaluation import Evaluator
 from ganexp.files import unshare
 from ganexp.journal import finite
 from ganexp.lab import load
+from ganexp.metrics.table import score_table
 from ganexp.state import load_averaged
 from ganexp.vault import chosen
 
@@ -45,7 +49,7 @@ def evaluate(cfg: DictConfig) -> None:
         inputs = evaluator.inputs(game, data.labels)
         scores = evaluator.of_generator(game.generator.to(device), inputs)
     else:
-        scores = evaluator.of_samples(_images(cfg.against, source, evaluator.count))
+        scores = evaluator.of_samples(*_images(cfg.against, source, data.classes, evaluator.count))
     result = of | {
         "count": evaluator.count,
         "seed": cfg.seed,
@@ -54,12 +58,24 @@ def evaluate(cfg: DictConfig) -> None:
         "floor": finite(evaluator.floor()),
         "cautions": evaluator.cautions(),
     }
-    _keep(result, folder / "evaluations.jsonl")
-    print(json.dumps(result) if cfg.format == "json" else _table(folder, result))
+    _keep(result, folder)
+    if cfg.format == "json":
+        print(json.dumps(result))
+        return
+    for line in result["cautions"]:
+        tell(line)
+    print(of.get("against") or f"{folder}, {of['checkpoint']}, {of['images']:,} images seen")
+    print(f"{evaluator.count:,} samples against as many real ones, by {evaluator.features.about}")
+    print(score_table(result["scores"], result["floor"], run.evaluate.published, of.get("images")))
 
 
-def _images(against: str, source: Source, count: int) -> np.ndarray:
-    """At most ``count`` images of a folder or zip, [N, C, H, W] uint8, of the run's size. Raises UserError."""
+def _images(
+    against: str, source: Source, classes: tuple[str, ...], count: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """At most ``count`` images of a folder or zip, [N, C, H, W] uint8, of the run's size, and their labels [N].
+
+    There are labels if the folder has the run's ``classes``. Raises UserError.
+    """
     if len(source.shape) != 3:
         raise UserError(f"against={against}: this run makes points, not images")
     root = Path(against).expanduser().absolute()
@@ -75,33 +91,27 @@ def _images(against: str, source: Source, count: int) -> np.ndarray:
         bounded=True,
         mirror=False,
     )
-    samples = images.load().samples
-    if len(samples) < count:
-        tell(f"{against} holds {len(samples):,} images; scores of {count:,} would be more certain")
-    picked = np.random.default_rng(0).permutation(len(samples))[:count]
-    return np.ascontiguousarray(samples[np.sort(picked)])
+    data = images.load()
+    if len(data.samples) < count:
+        tell(f"{against} holds {len(data.samples):,} images; scores of {count:,} would be more certain")
+    picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[:count])
+    same = sorted(data.classes) == sorted(classes)
+    labels = np.array([classes.index(data.classes[k]) for k in data.labels[picked]]) if same else None
+    return np.ascontiguousarray(data.samples[picked]), labels
 
 
-def _keep(result: dict[str, Any], file: Path) -> None:
-    with suppress(OSError):
+def _keep(result: dict[str, Any], folder: Path) -> None:
+    """Adds a line to evaluations.jsonl, and to TensorBoard what a checkpoint scored.
+
+    While the run goes on, TensorBoard is left alone: it reads one file of a folder at a time.
+    """
+    file = folder / "evaluations.jsonl"
+    with suppress(OSError):  # a run may be looked at only
         unshare(file)
-    with suppress(OSError), file.open("a", encoding="utf-8") as stream:  # a run may be looked at only
-        stream.write(json.dumps(result) + "\n")
-
-
-def _shown(score: float | None) -> str:
-    return f"{'infinite':>12}" if score is None else f"{score:12.4f}"
-
-
-def _table(folder: Path, result: dict[str, Any]) -> str:
-    scores, floor = result["scores"], result["floor"]
-    of = result.get("against") or f"{folder}, {result['checkpoint']}, {result['images']:,} images seen"
-    lines = [
-        of,
-        f"{result['count']:,} samples against as many real ones, by {result['features']}",
-        f"{'score':20} {'generated':>12} {'real':>12}",
-    ]
-    lines += [f"{name:20} {_shown(value)} {_shown(floor[name])}" for name, value in scores.items()]
-    for line in result["cautions"]:
-        tell(line)
-    return "\n".join(lines)
+        with file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(result) + "\n")
+        if "images" in result and not is_held(folder):
+            board = Board(folder, 0)
+            numbers = {name: math.nan if value is None else value for name, value in result["scores"].items()}
+            board.scalars({f"evaluate/{name}": value for name, value in numbers.items()}, result["images"])
+            board.close()

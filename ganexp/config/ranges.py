@@ -41,5 +41,8 @@ ImageNorm = Literal["batch", "layer", "instance", "none"]
 FlatNorm = Literal["batch", "layer", "none"]
 """What normalises feature vectors."""
 
+Noise = Literal["normal", "uniform"]
+"""What latents are drawn from."""
+
 Crop = Literal["centre", "none"]
 """How an image becomes square: its largest middle square, or all of it, squeezed."""

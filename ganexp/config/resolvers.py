@@ -6,6 +6,7 @@
 | ``${run_folder:}`` | ``outputs/<name>/<overrides>``, or the folder that ``resume`` names |
 | ``${overrides_name:}`` | the overrides as a folder name: ``loss-wgan_gp+seed-1`` |
 | ``${critic_norm:${penalties},batch}`` | the critic's norm: ``none`` as soon as there is a penalty |
+| ``${packed:${data.shape},2}`` | the shape of so many samples joined along their first axis |
 | ``${two_if:attribute}`` | the classes of a set that an attribute divides: 2, or 1 without one |
 | ``${medmnist:subset,channels}`` | a subset's channels, or its ``classes`` |
 | ``${folder_resolution:path}`` | the largest power of two, 64 at most, that the images of a folder fill |
@@ -48,6 +49,7 @@ def register() -> None:
         "run_folder": _run_folder,
         "overrides_name": lambda *, _root_: overrides_name(_root_.hydra.overrides.task),
         "critic_norm": lambda penalties, norm: "none" if penalties else norm,
+        "packed": lambda shape, packing: [packing * shape[0], *shape[1:]],
         "two_if": lambda attribute: 1 if attribute is None else 2,
         "medmnist": _medmnist,
         "folder_resolution": _folder_resolution,

@@ -53,6 +53,16 @@ class Best(BaseModel):
     direction: Literal["lower", "higher"] | None
 
 
+class Published(BaseModel):
+    """A paper's figures, to print beside ours."""
+
+    model_config = STRICT
+    source: str
+    images: Count
+    differs: str
+    scores: dict[str, dict[str, float]]
+
+
 class Evaluate(BaseModel):
     """See ``ganexp.evaluation``."""
 
@@ -61,6 +71,7 @@ class Evaluate(BaseModel):
     count: Annotated[int, Field(ge=2)]
     seed: Seed
     best: Best
+    published: Published | None
 
 
 class TrainSettings(BaseModel):
@@ -106,7 +117,7 @@ class SampleSettings(BaseModel):
     n: Annotated[int, Field(ge=1, le=1_000_000)]
     seed: Seed
     label: Whole | None
-    format: Annotated[str, Field(pattern="^(grid|png|npz)$")]
+    format: Annotated[str, Field(pattern="^(grid|classes|png|npz)$")]
     checkpoint: str
     out: str | None
     batch_size: Count
@@ -126,6 +137,35 @@ class EvaluateSettings(BaseModel):
     features: Node | None
     metrics: dict[str, Node]
     format: Annotated[str, Field(pattern="^(table|json)$")]
+    trust: bool
+    device: Node
+
+
+class FilmSettings(BaseModel):
+    """The keys of ``conf/film.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    format: Literal["webp", "gif"]
+    seconds: Annotated[float, Field(gt=0)]
+    frames: Annotated[int, Field(ge=2)]
+    width: Annotated[int, Field(ge=16, le=10_000)]
+    out: str | None
+    trust: bool
+
+
+class NeighboursSettings(BaseModel):
+    """The keys of ``conf/neighbours.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    checkpoint: str
+    n: Count
+    k: Count
+    count: Annotated[int, Field(ge=2)]
+    seed: Seed
+    out: str | None
+    features: Node
     trust: bool
     device: Node
 

@@ -16,6 +16,8 @@ from ganexp.config.resolvers import RESUMABLE
 from ganexp.config.schema import (
     DataSettings,
     EvaluateSettings,
+    FilmSettings,
+    NeighboursSettings,
     SampleSettings,
     TrainSettings,
     VerifySettings,
@@ -23,7 +25,7 @@ from ganexp.config.schema import (
 from ganexp.errors import UserError
 
 _TRUSTED = re.compile(
-    r"ganexp\.((data|nets|games)\.[a-z0-9_]+|losses|penalties|optim|sentinel|metrics\.scores)\.[A-Z]\w*"
+    r"ganexp\.((data|nets|games)\.[a-z0-9_]+|losses|penalties|optim|sentinel|metrics\.(scores|conditional))\.[A-Z]\w*"
     r"|ganexp\.device\.(auto|cpu|cuda|mps)|ganexp\.metrics\.features\.(auto|pixels|random|classifier|inception)"
 )
 """What a run may name: classes, and the functions that choose a device or features."""
@@ -36,9 +38,14 @@ def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if cfg.resume is not None:
         return _resumed(cfg, overrides)
     settled = _absolute(check(cfg, TrainSettings))
+    shape = settled.data.shape
+    packing = settled.game.packing if "packing" in settled.game else 1
+    if settled.batch_size % packing:
+        raise UserError(f"batch_size={settled.batch_size}: it has to hold whole packs of {packing} samples")
+    shapes = {"discriminator": [packing * shape[0], *shape[1:]]}
     for player, net in settled.arch.items():
-        if "shape" in net and net.shape != settled.data.shape:
-            raise UserError(f"arch.{player}.shape={net.shape}: the data's samples are {settled.data.shape}")
+        if "shape" in net and net.shape != shapes.get(str(player), shape):
+            raise UserError(f"arch.{player}.shape={net.shape}: the data's samples are {shape}")
         if "classes" in net and net.classes not in (0, settled.data.classes):
             raise UserError(f"arch.{player}.classes={net.classes}: the data has {settled.data.classes} classes")
     return settled
@@ -144,6 +151,8 @@ SETTLE: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "train": settle_train,
     "sample": partial(_settle_reader, SampleSettings, ["run"]),
     "evaluate": partial(_settle_reader, EvaluateSettings, ["run"]),
+    "film": partial(_settle_reader, FilmSettings, ["run"]),
+    "neighbours": partial(_settle_reader, NeighboursSettings, ["run"]),
     "verify": partial(_settle_reader, VerifySettings, ["run", "against"]),
     "data_info": settle_data,
     "data_prepare": settle_data,

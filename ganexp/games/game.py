@@ -37,8 +37,8 @@ class Game(nn.Module):
     players: dict[str, Player]
     """In the order of their turns; ``g`` is the generator's."""
 
-    turns: dict[str, int]
-    """Each player moves once in so many steps."""
+    turns: tuple[tuple[str, int], ...]
+    """Who moves in a step, in this order, and once in how many steps; a player may move twice."""
 
     generator: nn.Module
     """The network that is averaged, shown, sampled and scored."""

@@ -2,19 +2,20 @@
 
     for each step:
         the discriminator minimises  L_d(D(x), D(G(z))) + penalties(D; x, G(z))
-        every n_critic steps, the generator minimises  L_g(D(G(z)))
+        every n_critic steps, the generator minimises  L_g(D(G(z))), n_generator times
 
 WGAN (Arjovsky et al. 2017, Algorithm 1) is the same with five steps of the critic for one of the
 generator and, after each of them, w <- clip(w, -c, c).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ganexp.config.ranges import Count, Positive
+from ganexp.config.ranges import Count, Noise, Positive
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.game import Game, Inputs, Player, Turn
@@ -23,18 +24,28 @@ from ganexp.nets.layers import LatentNet
 from ganexp.penalties import Critic, Penalty
 
 
+def _uniform(count: int, latent: int, **where: Any) -> Tensor:
+    return 2 * torch.rand(count, latent, **where) - 1
+
+
+NOISES: dict[str, Callable[..., Tensor]] = {"normal": torch.randn, "uniform": _uniform}
+"""What z is drawn from: N(0, I), or each number from [-1, 1) alike."""
+
+
 class GAN(Game):
     """``generator(z)`` against ``discriminator(x)``; see the module."""
 
     generator: LatentNet
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that the game joins, and the settings of conf/game
         self,
         generator: LatentNet,
         discriminator: nn.Module,
         loss: Loss,
         penalties: dict[str, Penalty],
         n_critic: Count,
+        n_generator: Count,
+        noise: Noise,
         clip: Positive | None,
     ) -> None:
         super().__init__()
@@ -47,17 +58,18 @@ class GAN(Game):
             "d": Player(discriminator, self.discriminator_turn),
             "g": Player(generator, self.generator_turn),
         }
-        self.turns = {"d": 1, "g": n_critic}
+        self.turns = (("d", 1), *[("g", n_critic)] * n_generator)
+        self.noise = NOISES[noise]
 
     def discriminator_turn(self, batch: Batch) -> Turn:
         """Real against fake; the fake is made without a graph, for the generator stands still."""
         with torch.no_grad():
             fake = self.fake(batch)
-        critic = self.critic(batch)
-        real_logits, fake_logits = critic(batch.x), critic(fake)
+        real, critic = self.real(batch), self.critic(batch)
+        real_logits, fake_logits = critic(real), critic(fake)
         terms = {"adversarial": self.loss.d(real=real_logits, fake=fake_logits)}
         for name, penalty in self.penalties.items():
-            terms[name] = penalty(critic, batch.x, fake)
+            terms[name] = penalty(critic, real, fake)
         seen = {
             "D_x": self.loss.output(real_logits.detach()).mean(),
             "D_G_z": self.loss.output(fake_logits.detach()).mean(),
@@ -71,12 +83,16 @@ class GAN(Game):
         real_logits = None
         if self.loss.needs_real:
             with torch.no_grad():
-                real_logits = critic(batch.x)
+                real_logits = critic(self.real(batch))
         terms = {"adversarial": self.loss.g(real=real_logits, fake=fake_logits)}
         return Turn(terms, {"D_G_z": self.loss.output(fake_logits.detach()).mean()})
 
+    def real(self, batch: Batch) -> Tensor:
+        """The batch's samples, as the discriminator is shown them."""
+        return batch.x
+
     def fake(self, batch: Batch) -> Tensor:
-        """As many generated samples as the batch has, from the training's own random numbers."""
+        """As many generated ones, from the training's own random numbers."""
         samples: Tensor = self.generator(self.latents(batch))
         return samples
 
@@ -85,8 +101,8 @@ class GAN(Game):
         return self.discriminator
 
     def latents(self, batch: Batch) -> Tensor:
-        """z ~ N(0, I), shape [N, latent]."""
-        return torch.randn(len(batch.x), self.generator.latent, device=batch.x.device)
+        """z [N, latent], a sample each."""
+        return self.noise(len(batch.x), self.generator.latent, device=batch.x.device)
 
     def constrain(self, player: str) -> None:
         """WGAN's clipping of the critic's weights."""
@@ -96,7 +112,7 @@ class GAN(Game):
                     parameter.clamp_(-self.clip, self.clip)
 
     def inputs(self, labels: Sequence[int], rng: torch.Generator) -> Inputs:
-        return (torch.randn(len(labels), self.generator.latent, generator=rng),)
+        return (self.noise(len(labels), self.generator.latent, generator=rng),)
 
     def grid_labels(self, count: int) -> tuple[list[int], int]:
         return [0] * count, math.ceil(math.sqrt(count))

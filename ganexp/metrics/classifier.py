@@ -19,7 +19,7 @@ from ganexp.data.cache import alone, cache_folder
 from ganexp.device import random_numbers_left_alone
 from ganexp.errors import UserError, tell
 
-_RECIPE = 1
+_RECIPE = 2
 """Raised whenever what follows would train another network."""
 
 _HELD_OUT = 0.1
@@ -102,11 +102,18 @@ def _known(file: Path) -> dict[str, Any] | None:
 
 
 def _train(net: nn.Module, data: Arrays, device: torch.device) -> float:
-    """Adam with one cycle of the learning rate; returns the accuracy on what was held out."""
+    """Returns the accuracy on what was held out."""
+    order = np.random.default_rng(0).permutation(len(data.samples))
+    held_out, rows = np.split(order, [max(1, round(_HELD_OUT * len(order)))])
+    tell("training a classifier of this data set, once, to score samples by")
+    fit(net, data.samples, data.labels, rows, device)
+    held_out = np.sort(held_out)
+    return float((labels_of(net, data.samples[held_out], device) == data.labels[held_out]).mean())
+
+
+def fit(net: nn.Module, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, device: torch.device) -> None:
+    """Trains on some rows of images [N, C, H, W] uint8: Adam with one cycle of the learning rate."""
     rng = np.random.default_rng(0)
-    order = rng.permutation(len(data.samples))
-    held_out = order[: max(1, round(_HELD_OUT * len(order)))]
-    rows = order[len(held_out) :]
     steps = min(max(_EPOCHS * len(rows) // _BATCH, _FEWEST_STEPS), _MOST_STEPS)
     with random_numbers_left_alone(device), torch.enable_grad():
         torch.manual_seed(0)
@@ -116,18 +123,14 @@ def _train(net: nn.Module, data: Arrays, device: torch.device) -> float:
         net.to(device).train()
         optimiser = torch.optim.Adam(net.parameters(), lr=_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
-        tell("training a classifier of this data set, once, to score samples by")
-        bar = tqdm(range(steps), unit=" steps", disable=None, leave=False)
-        for _ in bar:
+        for _ in tqdm(range(steps), unit=" steps", disable=None, leave=False):
             picked = np.sort(rng.choice(rows, min(_BATCH, len(rows)), replace=False))
-            _, logits = net(_on(data.samples[picked], device))
+            _, logits = net(_on(images[picked], device))
             optimiser.zero_grad()
-            functional.cross_entropy(logits, torch.from_numpy(data.labels[picked]).to(device)).backward()
+            functional.cross_entropy(logits, torch.from_numpy(labels[picked]).to(device)).backward()
             optimiser.step()
             schedule.step()
     net.eval()
-    held_out = np.sort(held_out)
-    return float((labels_of(net, data.samples[held_out], device) == data.labels[held_out]).mean())
 
 
 @torch.no_grad()

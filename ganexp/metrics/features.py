@@ -30,12 +30,14 @@ class Extracted(NamedTuple):
     """Samples as a metric sees them.
 
     ``samples`` [N, ...]: uint8 images or float32 points; ``features`` [N, D] float32; ``probabilities``
-    [N, K] float32 of classes, or None where the features know no classes.
+    [N, K] float32 of classes, or None where the features know no classes; ``labels`` [N] int64: what each
+    sample is, or was asked to be, or None where nobody asked.
     """
 
     samples: np.ndarray
     features: np.ndarray
     probabilities: np.ndarray | None
+    labels: np.ndarray | None = None
 
 
 class Features(Protocol):

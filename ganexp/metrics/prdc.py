@@ -57,7 +57,7 @@ def prdc(real: np.ndarray, fake: np.ndarray, k: int = 5, k_density: int | None =
     precise = np.zeros(len(fake), bool)
     recalled, covered = np.zeros((2, len(real)), bool)
     inside = 0
-    for rows, squares in _squared_distances(real, fake):
+    for rows, squares in _blocks(real, fake):
         precise |= (squares <= real_radii[rows, None]).any(0)
         recalled[rows] = (squares <= fake_radii).any(1)
         within = squares < density_radii[rows, None]
@@ -74,14 +74,14 @@ def _radii(features: np.ndarray, neighbours: tuple[int, ...]) -> np.ndarray:
         raise UserError(f"neighbour {max(neighbours)} of a sample needs more samples than that, got {count}")
     places = [k - 1 for k in neighbours]
     radii = np.empty((len(places), count), np.float32)
-    for rows, squares in _squared_distances(features, features):
+    for rows, squares in _blocks(features, features):
         here = np.arange(rows.start, rows.stop)
         squares[here - rows.start, here] = np.inf  # nobody is one's own neighbour
         radii[:, rows] = np.partition(squares, places, 1)[:, places].T
     return radii
 
 
-def _squared_distances(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def _blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Rows of the matrix [N, M] block by block, as float32.
 
     Computed in float64 and rounded to float32, a distance comes out the same in whichever block it was
@@ -95,12 +95,15 @@ def _squared_distances(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np
         block = np.empty((len(left), len(y)), np.float32)
         for column in range(0, len(y), _COLUMNS):
             columns = slice(column, column + _COLUMNS)
-            block[:, columns] = _squares(left, y[columns] - centre)
+            block[:, columns] = squared_distances(left, y[columns] - centre)
         yield rows, block
 
 
-def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """|x - y|^2 = |x|^2 + |y|^2 - 2 x y, exactly 0 where that is less than its rounding."""
+def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Between rows of x [N, D] and of y [M, D], float64 [N, M]; exactly 0 where that is less than rounding.
+
+    By |x - y|^2 = |x|^2 + |y|^2 - 2 x y.
+    """
     norms = np.add.outer(np.einsum("nd,nd->n", x, x), np.einsum("nd,nd->n", y, y))
     squares = norms - 2 * (x @ y.T)
     squares[squares < _NOISE * norms] = 0

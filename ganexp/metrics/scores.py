@@ -4,7 +4,7 @@ The suffix says whose features were compared (``features.py``): ``fid`` is Incep
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 
@@ -45,27 +45,23 @@ class Pair:
         return self._found[neighbours]
 
 
-class Metric(Protocol):
-    """Scores by name. Raises UserError where it cannot be taken of such samples."""
+class Metric:
+    """Scores by name. Called, it raises UserError where it cannot be taken of such samples."""
 
     lower_is_better: ClassVar[bool]
+    needs_labels: ClassVar[bool] = False
+    """Whether generated samples need a label that they were asked for."""
 
-    def __call__(self, pair: Pair) -> Scores: ...
+    def __call__(self, pair: Pair) -> Scores:
+        raise NotImplementedError
 
-    def caution(self, count: int, dimensions: int) -> str | None:
-        """One line if so few samples make the score doubtful."""
-        ...
-
-
-class Plain:
-    """A metric that few samples make noisy, but not wrong."""
-
-    def caution(self, count: int, dimensions: int) -> str | None:
+    def caution(self, count: int, dimensions: int, classes: int) -> str | None:
+        """One line if so few samples make the score wrong, and not only noisy."""
         return None
 
 
 @dataclass(frozen=True)
-class FID:
+class FID(Metric):
     """Distance of Gaussians fitted to the features: Heusel et al. 2017. Lower is better, from 0."""
 
     lower_is_better: ClassVar[bool] = True
@@ -74,12 +70,12 @@ class FID:
         distance = frechet_distance(moments(pair.real.features), moments(pair.fake.features))
         return {f"fid{pair.suffix}": distance}
 
-    def caution(self, count: int, dimensions: int) -> str | None:
+    def caution(self, count: int, dimensions: int, classes: int) -> str | None:
         return enough(count, dimensions)
 
 
 @dataclass(frozen=True, kw_only=True)
-class KID(Plain):
+class KID(Metric):
     """Kernel distance: Binkowski et al. 2018. Lower is better; around 0 for equal distributions."""
 
     lower_is_better: ClassVar[bool] = True
@@ -93,7 +89,7 @@ class KID(Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InceptionScore(Plain):
+class InceptionScore(Metric):
     """Salimans et al. 2016: sure of each sample, unsure of all. From 1 to the number of classes.
 
     Higher is better. Of another network than Inception it is called after that: ``cnn_score``.
@@ -113,7 +109,7 @@ class InceptionScore(Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Precision(Plain):
+class Precision(Metric):
     """How many generated samples lie among the real ones, in [0, 1]: Kynkaanniemi et al. 2019."""
 
     lower_is_better: ClassVar[bool] = False
@@ -125,7 +121,7 @@ class Precision(Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recall(Plain):
+class Recall(Metric):
     """How many real samples lie among the generated ones, in [0, 1]: Kynkaanniemi et al. 2019."""
 
     lower_is_better: ClassVar[bool] = False
@@ -137,7 +133,7 @@ class Recall(Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Density(Plain):
+class Density(Metric):
     """Precision that outliers do not sway, from 0, and 1 for real samples: Naeem et al. 2020."""
 
     lower_is_better: ClassVar[bool] = False
@@ -149,7 +145,7 @@ class Density(Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coverage(Plain):
+class Coverage(Metric):
     """Recall that outliers do not sway, in [0, 1]: Naeem et al. 2020."""
 
     lower_is_better: ClassVar[bool] = False
@@ -161,7 +157,7 @@ class Coverage(Plain):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlicedWasserstein(Plain):
+class SlicedWasserstein(Metric):
     """Of the values themselves, whatever the features: Rabin et al. 2011. Lower is better, from 0."""
 
     lower_is_better: ClassVar[bool] = True
@@ -175,7 +171,7 @@ class SlicedWasserstein(Plain):
 
 
 @dataclass(frozen=True)
-class ModeCoverage(Plain):
+class ModeCoverage(Metric):
     """How many modes are met, of Gaussians in the plane or of Stacked MNIST: Lin et al. 2018, section 4."""
 
     lower_is_better: ClassVar[bool] = False

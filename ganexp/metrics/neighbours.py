@@ -1,0 +1,37 @@
+"""Nearest neighbours in a set that may be larger than memory."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ganexp.metrics import check
+from ganexp.metrics.prdc import squared_distances
+
+
+def nearest(queries: np.ndarray, pieces: Iterable[np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest rows to each query, by Euclidean distance.
+
+    Args:
+        queries: features [N, D].
+        pieces: the set to search, as consecutive pieces [M_i, D]; k rows or more in all.
+        k: how many neighbours.
+
+    Returns:
+        Distances [N, k] float64, ascending, and the rows' numbers [N, k] int64 over all pieces.
+
+    Raises:
+        UserError: some features are not finite.
+    """
+    squares, rows = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
+    left = queries.astype(np.float64)
+    start = 0
+    for piece in pieces:
+        check(queries, piece)
+        here = squared_distances(left, piece.astype(np.float64))
+        near = np.argpartition(here, k - 1, 1)[:, :k] if len(piece) > k else np.argsort(here, 1)
+        squares = np.hstack([squares, np.take_along_axis(here, near, 1)])
+        rows = np.hstack([rows, start + near])
+        order = np.argsort(squares, 1, kind="stable")[:, :k]
+        squares, rows = np.take_along_axis(squares, order, 1), np.take_along_axis(rows, order, 1)
+        start += len(piece)
+    return np.sqrt(squares), rows

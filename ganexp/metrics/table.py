@@ -1,0 +1,39 @@
+"""Scores as a table to read: ours, those of real samples, and what was published."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+from omegaconf import DictConfig
+
+
+def score_table(
+    ours: Mapping[str, float | None],
+    floor: Mapping[str, float | None],
+    published: DictConfig | None,
+    images: int | None,
+) -> str:
+    """A line per score. ``published``: ``evaluate.published``; ``images``: how many the generator has seen.
+
+    A score of None or infinity is one that could not be taken, as a divergence without any sample.
+    """
+    papers = {} if published is None else published.scores
+    methods = ["generated", "real", *papers]
+    widths = [max(12, len(method) + 1) for method in methods]
+    lines = [_line("score", methods, widths)]
+    for name in ours:
+        cells = [_measured(ours[name]), _measured(floor[name])]
+        cells += [f"{figures[name]:g}" if name in figures else "-" for figures in papers.values()]
+        lines.append(_line(name, cells, widths))
+    if published is not None:
+        share = "" if images is None else f"; here {images:,}, {images / published.images:.2%} of that"
+        lines.append(f"published: {published.source}, after {published.images:,} images{share}")
+        lines.append(f"what differs: {published.differs}")
+    return "\n".join(lines)
+
+
+def _line(name: str, cells: Iterable[str], widths: list[int]) -> str:
+    return f"{name:20}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+
+
+def _measured(score: float | None) -> str:
+    return "infinite" if score is None or math.isinf(score) else f"{score:.4f}"
