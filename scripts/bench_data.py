@@ -17,26 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from common import composed
 from torchvision import datasets, transforms
 
 from ganexp.build import build, build_game
-from ganexp.cli import conf_folder
-from ganexp.config.resolvers import register
-from ganexp.config.settle import settle_train
 from ganexp.data.batches import Batch, Deck
 from ganexp.data.store import store
 from ganexp.train import move
 
 BATCH = 64
-
-
-def composed(overrides: list[str]) -> DictConfig:
-    """A checked configuration."""
-    register()
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return settle_train(compose("train", overrides=overrides), overrides)
 
 
 def ours(overrides: list[str]) -> Iterator[Batch]:

@@ -19,14 +19,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from hydra import compose, initialize_config_dir
+from common import composed
 from omegaconf import DictConfig
 from tqdm import tqdm
 
 from ganexp import train as training
-from ganexp.cli import conf_folder
-from ganexp.config.resolvers import register
-from ganexp.config.settle import settle_train
 from ganexp.run import Run
 from ganexp.sentinel import Sentinel
 from ganexp.state import State
@@ -38,13 +35,6 @@ VARIANTS = {
     "sentinel": (False, True),
     "both": (True, True),
 }
-
-
-def composed(overrides: list[str]) -> DictConfig:
-    """A checked configuration."""
-    register()
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return settle_train(compose("train", overrides=overrides), overrides)
 
 
 @contextmanager

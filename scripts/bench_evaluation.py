@@ -1,0 +1,98 @@
+"""What it costs to know how good a generator is while it trains: time and memory.
+
+    python scripts/bench_evaluation.py --epochs 10 -- data=digits
+    python scripts/bench_evaluation.py --epochs 5 -- data=mnist data.root=<folder>
+
+What follows ``--`` are overrides of ``ganexp train``. The run goes through its own loop in a process of its
+own, with and without evaluation, in turn. What is worked out once per data set, its classifier and the features
+of real samples, is there already and is not counted; what a run begins with, reading that and the floor, is.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from common import composed
+from tqdm import tqdm
+
+from ganexp import train as training
+from ganexp.evaluation import Judge
+
+_KIB = 1024 if sys.platform == "linux" else 1
+_VARIANTS = {"without": ["evaluate.every=null"], "with": []}
+
+
+def measured(overrides: list[str]) -> dict[str, float]:
+    """Seconds of a whole run and of its evaluations, and its peak resident memory in MB."""
+    spent = {"all": 0.0, "floor": 0.0, "scores": 0.0}
+
+    def timed(real: Callable[..., Any], into: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return real(*arguments)
+            finally:
+                spent[into] += time.perf_counter() - began
+
+        return call
+
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        patch.object(Judge, "ready", timed(Judge.ready, "floor")),
+        patch.object(Judge, "__call__", timed(Judge.__call__, "scores")),
+        patch("ganexp.journal.Journal.say"),
+        patch("ganexp.journal.Journal.note"),
+    ):
+        timed(training.train, "all")(composed(overrides), Path(scratch, "run"), {"loss": "-"})
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB / 1e6
+    return spent | {"peak": peak}
+
+
+def in_a_process(overrides: list[str]) -> dict[str, float]:
+    """See ``measured``."""
+    command = [sys.executable, __file__, "--once", "--", *overrides]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("overrides", nargs="*", help="of ganexp train, after --")
+    asked = parser.parse_args()
+    if asked.once:
+        print(json.dumps(measured(asked.overrides)))
+        return
+    overrides = [*asked.overrides, f"epochs={asked.epochs}"]
+    in_a_process([*asked.overrides, "max_steps=1"])  # the classifier and the cache
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in _VARIANTS}
+    for _ in tqdm(range(asked.rounds), unit=" rounds", disable=None):
+        for name, extra in _VARIANTS.items():
+            found[name].append(in_a_process([*overrides, *extra]))
+    print(f"{asked.epochs} epochs on {os.cpu_count()} cores, medians of {asked.rounds} rounds")
+    for name, rows in found.items():
+        middle = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
+        share = middle["scores"] / middle["all"]
+        print(
+            f"{name:8} {middle['all']:7.1f} s, of that the floor {middle['floor']:5.2f} s and the scores "
+            f"{middle['scores']:5.2f} s ({share:.1%}); at most {middle['peak']:,.0f} MB"
+        )
+
+
+if __name__ == "__main__":
+    main()
