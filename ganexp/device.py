@@ -1,5 +1,6 @@
 """Where tensors live: one function for each choice of ``conf/device``."""
 
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,13 @@ def mps() -> torch.device:
     if not torch.backends.mps.is_available():
         raise UserError("device=mps: this machine has no Metal device; device=auto takes what there is")
     return torch.device("mps")
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words: ``cuda:0 (NVIDIA H100)``."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``run.json``: what ran, on what, with which data, how it ended."""
+"""``run.json``: what ran, on what, with which data, how it ended. Reading one needs no torch."""
 
 import json
 import os
@@ -9,15 +9,15 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal
 
 from ganexp import __version__
 from ganexp.claim import is_held
 from ganexp.errors import Diverged
 from ganexp.files import replacing
-from ganexp.state import Progress
+
+if TYPE_CHECKING:
+    from ganexp.state import Progress
 
 Status = Literal["running", "finished", "interrupted", "failed", "diverged"]
 
@@ -71,7 +71,7 @@ class Receipt:
             self.content["alarms"].append(found)
             self._write()
 
-    def end(self, status: Status, progress: Progress, saved: int, reason: str | None) -> None:
+    def end(self, status: Status, progress: "Progress", saved: int, reason: str | None) -> None:
         """Notes how it ended and why, and how fast it was: real images over the seconds spent training.
 
         ``saved``: the images that the newest checkpoint has seen.
@@ -144,13 +144,6 @@ def status_after(error: BaseException | None) -> Status:
 def surroundings() -> dict[str, Any]:
     """What a run is computed by, besides its configuration, its data and its device."""
     return {"versions": _versions(), "git": _git_state(), "platform": platform.platform()}
-
-
-def device_name(device: torch.device) -> str:
-    """The device in words: ``cuda:0 (NVIDIA H100)``."""
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({platform.processor() or platform.machine()}, {torch.get_num_threads()} threads)"
 
 
 def _now() -> str:

@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganexp import __version__
 from ganexp.config.resolvers import RESUMABLE
+from ganexp.device import device_name
 from ganexp.lab import Lab
 from ganexp.nets.layers import count_weights
-from ganexp.receipt import device_name
 from ganexp.state import Progress
 
 

@@ -1,0 +1,108 @@
+"""Runs as they lie on disk, read without torch and whatever state they are in: for listing and comparing."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ganexp.errors import UserError
+from ganexp.receipt import Receipt, status_of
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run folder. What is missing or damaged in it reads as empty."""
+
+    folder: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Every setting by its dotted path: ``optim.lr``, ``arch.generator.width``; lists stay whole."""
+        with suppress(OSError, yaml.YAMLError, UnicodeDecodeError):
+            content = yaml.load((self.folder / "config.yaml").read_text(encoding="utf-8"), _LOADER)
+            return dict(_leaves(content))
+        return {}
+
+    @cached_property
+    def receipt(self) -> dict[str, Any]:
+        """``run.json``."""
+        return Receipt(self.folder / "run.json").content
+
+    @cached_property
+    def status(self) -> str:
+        """running, finished, interrupted, failed, diverged; or unknown, where nothing says so."""
+        return status_of(self.folder) or "unknown"
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl, an epoch each, in the order of ``images``."""
+        rows = []
+        for line in _lines(self.folder / "metrics.jsonl"):
+            with suppress(ValueError):
+                row = json.loads(line)
+                if isinstance(row, dict) and isinstance(row.get("images"), int):
+                    rows.append(row)
+        return sorted(rows, key=lambda row: int(row["images"]))
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """The configuration groups' choices: ``{"loss": "wgan_gp", "data": "mnist", ...}``."""
+        return {key: str(value) for key, value in self.receipt.get("choices", {}).items()}
+
+    @property
+    def images(self) -> int:
+        """How many real images it has seen, as far as is known."""
+        return max(int(self.receipt.get("images", 0)), int(self.rows[-1]["images"]) if self.rows else 0)
+
+    def series(self, name: str) -> list[tuple[int, float]]:
+        """A metric over ``images``, where it is a finite number."""
+        return [
+            (row["images"], float(row[name])) for row in self.rows if isinstance(row.get(name), int | float)
+        ]
+
+
+def find(paths: Iterable[str | Path]) -> list[Record]:
+    """Every run at or below the paths, once, sorted by folder. Raises UserError where there is none."""
+    folders: set[Path] = set()
+    for given in paths:
+        path = Path(given).expanduser()
+        if not path.is_dir():
+            raise UserError(f"{given}: there is no such folder")
+        found = set(_runs(path))
+        if not found:
+            raise UserError(f"{given}: there is no run in it (a run has a config.yaml and a run.json)")
+        folders |= found
+    return [Record(folder) for folder in sorted(folders)]
+
+
+def _runs(path: Path) -> Iterator[Path]:
+    """Run folders, without looking into them for others."""
+    if (path / "config.yaml").is_file() and (path / "run.json").is_file():
+        yield path
+        return
+    with suppress(OSError):
+        for inner in path.iterdir():
+            if inner.is_dir() and not inner.is_symlink():
+                yield from _runs(inner)
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    elif path:
+        yield path, node
+
+
+def _lines(file: Path) -> list[str]:
+    with suppress(OSError):
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return []
+
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
