@@ -61,9 +61,8 @@ class Record:
 
     def series(self, name: str) -> list[tuple[int, float]]:
         """A metric over ``images``, where it is a finite number."""
-        return [
-            (row["images"], float(row[name])) for row in self.rows if isinstance(row.get(name), int | float)
-        ]
+        found = ((row["images"], row.get(name)) for row in self.rows)
+        return [(images, float(value)) for images, value in found if isinstance(value, int | float)]
 
 
 def find(paths: Iterable[str | Path]) -> list[Record]:
