@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganexp import __version__
+from ganexp import __version__, lifeline
 from ganexp.errors import fail, suggest, tell
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-_FAILED: list[str] = []
-"""The members of this process's sweep that ended in an error."""
+_PLUGINS = Path(__file__).resolve().parent / "plugins"
+"""Holds our part of the namespace package in which Hydra looks for launchers."""
 
 _HOME = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
 """``data.root=~/data``: no shell spells the home folder out behind a ``=``."""
@@ -52,6 +52,7 @@ Look at runs with: tensorboard --logdir outputs"""
 
 def main() -> None:
     """Entry point of the console script. Ends with status 2 and one line for a mistake of the user's."""
+    lifeline.hold()
     _guarded(lambda: _dispatch(sys.argv[1:]))
 
 
@@ -80,16 +81,24 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
     """Hands a verb and its overrides to Hydra. Raises whatever composing or running it raises."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that one place can word the error
     sys.argv = [program, *_arranged(verb, arguments)]
+    if str(_PLUGINS) not in sys.path:
+        sys.path.append(str(_PLUGINS))
     import hydra
 
     from ganexp.config.resolvers import register
+    from ganexp.sweep import UNDER_WAY
 
     register()
     task = functools.partial(_run_task, verb)
     task.__module__ = __name__  # Hydra asks where a task comes from
-    hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(task)()
-    if _FAILED:
-        fail(f"{len(_FAILED)} of the sweep's runs failed: {', '.join(_FAILED)}", status=1)
+    unfinished = 0
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(task)()
+    finally:
+        while UNDER_WAY:
+            unfinished = UNDER_WAY.pop().close()
+    if unfinished:
+        fail(f"{unfinished} of the sweep's runs did not finish", status=1)
 
 
 def _arranged(verb: str, arguments: list[str]) -> list[str]:
@@ -109,23 +118,32 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
     from hydra.types import RunMode
 
     from ganexp.config.messages import user_error
+    from ganexp.config.resolvers import register
     from ganexp.config.settle import SETTLE
+    from ganexp.sweep import UNDER_WAY, is_done
     from ganexp.tasks import TASKS
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
+    many = hydra_cfg.mode == RunMode.MULTIRUN
     try:
-        TASKS[verb](SETTLE[verb](cfg, list(hydra_cfg.overrides.task)))
+        register()  # a launcher may have started this in a process of its own
+        settled = SETTLE[verb](cfg, list(hydra_cfg.overrides.task))
+        for sweep in UNDER_WAY:
+            sweep.add(folder)
+        if many and is_done(folder, settled):
+            print(f"{folder.name} is done already")
+        else:
+            TASKS[verb](settled)
     except Exception as error:
         _remove_if_empty(folder)
         mistake = user_error(error)
         if mistake is None:
             traceback.print_exc()
-        if hydra_cfg.mode != RunMode.MULTIRUN:
+        if not many:
             sys.exit(1) if mistake is None else fail(mistake, mistake.status)
         if mistake is not None:
-            tell(mistake)
-        _FAILED.append(folder.name)  # the sweep goes on
+            tell(mistake)  # the sweep goes on
 
 
 def _remove_if_empty(folder: Path) -> None:

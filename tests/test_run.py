@@ -285,19 +285,6 @@ def test_divergence_is_told_and_the_last_good_checkpoint_stays(
     assert "the run diverged" in (folder / "train.log").read_text()
 
 
-def test_a_sweep_goes_on_when_a_member_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    from ganexp import cli
-
-    monkeypatch.setattr(cli, "_FAILED", [])
-    with pytest.raises(SystemExit) as ended:
-        verb(monkeypatch, tmp_path, "train", "-m", "data.resolution=33,16", "max_steps=1", "name=s")
-    assert ended.value.code == 1
-    assert "1 of the sweep's runs failed: resolution-33" in capfd.readouterr().err
-    assert [path.name for path in (tmp_path / "outputs/s").iterdir() if path.is_dir()] == ["resolution-16"]
-
-
 def test_killed_and_resumed_in_processes_of_their_own(tmp_path: Path) -> None:
     """SIGKILL in mid-epoch, then the same command again: the same bits as a run left alone."""
     arguments = ["train", *TINY, "epochs=60", "loss=wgan_gp", "device=cpu"]

@@ -3,6 +3,7 @@
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hydra import compose
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from ganexp.config.resolvers import RESUMABLE, overrides_name
 from ganexp.config.settle import SETTLE
 from ganexp.errors import UserError, fail
+from ganexp.sweep import UNDER_WAY, Sweep
 
 
 class CheckFirst(Callback):
@@ -30,7 +32,7 @@ class CheckFirst(Callback):
         """A sweep: composes each member as Hydra's own sweeper will."""
         self._attempt(lambda: _check_all(config, kwargs["config_name"]))
 
-    def _attempt(self, action: Callable[[], None]) -> None:
+    def _attempt(self, action: Callable[[], object]) -> None:
         from ganexp.config.messages import explain
 
         try:
@@ -43,12 +45,15 @@ class CheckFirst(Callback):
             fail(line, status)
 
 
-def _check_one(config: DictConfig, verb: str, overrides: list[str]) -> None:
-    SETTLE[verb](OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), overrides)
+def _check_one(config: DictConfig, verb: str, overrides: list[str]) -> DictConfig:
+    settings = [str(key) for key in config if key != "hydra"]
+    return SETTLE[verb](OmegaConf.masked_copy(config, settings), overrides)
 
 
 def _check_all(config: DictConfig, verb: str) -> None:
+    folder = Path(config.hydra.sweep.dir)
     if config.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
+        UNDER_WAY.append(Sweep(folder, []))
         return  # another sweeper chooses its values as it goes; each member is checked at its start
     parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     (members,) = BasicSweeper.split_arguments(parsed, None)
@@ -57,7 +62,12 @@ def _check_all(config: DictConfig, verb: str) -> None:
     if count > 1:
         keys = ", ".join(RESUMABLE)
         raise UserError(f"{count} members would be one run, {name}: {keys} do not tell runs apart in a sweep")
+    runs = []
     for member in members:
         if any(override.startswith("resume=") for override in member):
             raise UserError("resume and -m do not go together: the sweep's own command goes on where it was")
-        _check_one(compose(config_name=verb, overrides=member), verb, member)
+        settled = _check_one(compose(config_name=verb, overrides=member), verb, member)
+        runs.append((folder / overrides_name(member), settled))
+    sweep = Sweep(folder, runs)
+    print(sweep.introduction())
+    UNDER_WAY.append(sweep)

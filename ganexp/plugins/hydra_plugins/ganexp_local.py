@@ -1,0 +1,59 @@
+"""``hydra/launcher=local``: the members of a sweep side by side, each in a process of its own.
+
+Hydra looks for launchers in the namespace package ``hydra_plugins`` alone; ``ganexp.cli`` adds this folder.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+class Local(Launcher):
+    """``slots`` runs at a time on this machine."""
+
+    _config: DictConfig
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self._config, self._loader = config, hydra_context.config_loader
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Runs every member that is not done; how each ended is in its folder. Raises UserError, Stopped."""
+        from ganexp.config.settle import SETTLE
+        from ganexp.errors import UserError
+        from ganexp.slots import Job, run_all
+        from ganexp.sweep import is_done
+
+        if not isinstance(self._slots, int) or self._slots < 1:
+            raise UserError(f"hydra.launcher.slots={self._slots}: should be a whole number from 1")
+        jobs = []
+        for overrides in map(list, job_overrides):
+            cfg = self._loader.load_sweep_config(self._config, overrides)
+            folder = Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
+            settled = SETTLE["train"](
+                OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), overrides
+            )
+            if not is_done(folder, settled):
+                jobs.append(Job([*_flags(), *overrides, f'hydra.run.dir="{folder}"'], folder))
+        run_all(jobs, self._slots)
+        done = JobReturn(status=JobStatus.COMPLETED)
+        done.return_value = None
+        return [done] * len(job_overrides)
+
+
+def _flags() -> list[str]:
+    """What says where configurations are found: it holds for every member."""
+    kept, arguments = [], sys.argv[1:]
+    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        if flag in ("--config-dir", "-cd"):
+            kept += [flag, value]
+        elif flag.startswith(("--config-dir=", "hydra.searchpath=")):
+            kept.append(flag)
+    return kept

@@ -1,0 +1,193 @@
+"""Sweeps: what is done is left alone, a failure stops nobody else, several at a time end as one at a time."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ENVIRONMENT, TINY, composed, verb
+from filelock import FileLock
+
+from ganexp.receipt import status_of
+from ganexp.same import differences
+from ganexp.slots import share
+from ganexp.sweep import is_done
+
+LOCAL = ["hydra/launcher=local", "hydra.launcher.slots=2"]
+LONG = [*TINY, "device=cpu", "seed=1,2,3"]
+
+
+def sweep(folder: Path, *arguments: str, **more: Any) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "ganexp", "train", "-m", *arguments],
+        cwd=folder,
+        env=ENVIRONMENT | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+def runs(folder: Path) -> list[Path]:
+    return sorted(file.parent for file in folder.glob("*/run.json"))
+
+
+def sessions(run: Path) -> int:
+    found: int = json.loads((run / "run.json").read_text())["sessions"]
+    return found
+
+
+def test_a_failure_stops_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["-m", *TINY[:3], "evaluate.every=null", "data.resolution=8,4", "max_steps=1", "name=s"]
+    line = [*arguments, "+penalties.no={_target_:no_such_module.Penalty}"]
+    with pytest.raises(SystemExit):
+        verb(monkeypatch, tmp_path, "train", *line)
+    assert not (tmp_path / "outputs").exists(), "all are checked before the first begins"
+    with pytest.raises(SystemExit) as ended:
+        verb(monkeypatch, tmp_path, "train", "-m", "data.resolution=33,16", "max_steps=1", "name=s")
+    assert ended.value.code == 1
+    told = capfd.readouterr()
+    assert re.search(r"resolution-33 +missing", told.out) and re.search(r"resolution-16 +finished", told.out)
+    assert "2 runs: 1 missing, 1 finished" in told.out
+    assert "1 of the sweep's runs did not finish" in told.err
+    assert [path.name for path in (tmp_path / "outputs/s").iterdir() if path.is_dir()] == ["resolution-16"]
+
+
+def test_the_same_line_again_runs_only_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first = ["train", "-m", *TINY, "epochs=1", "name=s"]
+    verb(monkeypatch, tmp_path, *first, "seed=1,2")
+    capfd.readouterr()
+    verb(monkeypatch, tmp_path, *first, "seed=1,2,3")
+    told = capfd.readouterr().out
+    assert "3 runs, 2 of them done already" in told and told.count("is done already") == 2
+    assert [sessions(run) for run in runs(tmp_path / "outputs/s")] == [1, 1, 1]
+    verb(monkeypatch, tmp_path, "train", "-m", *TINY, "epochs=2", "name=s", "seed=1,2,3")
+    assert [sessions(run) for run in runs(tmp_path / "outputs/s")] == [2, 2, 2], "longer runs go on"
+
+
+def test_what_is_done(train: Callable[..., Path]) -> None:
+    folder = train(*TINY, "epochs=1", "sentinel.action=stop")
+    assert is_done(folder, composed(*TINY, "epochs=1"))
+    assert not is_done(folder, composed(*TINY, "epochs=2"))
+    assert not is_done(folder, composed(*TINY, "epochs=1", "seed=7"))
+    assert not is_done(folder / "samples", composed(*TINY, "epochs=1"))
+    receipt = json.loads((folder / "run.json").read_text())
+    for status, done in (("diverged", True), ("failed", False), ("interrupted", False), ("running", False)):
+        (folder / "run.json").write_text(json.dumps(receipt | {"status": status}))
+        assert is_done(folder, composed(*TINY, "epochs=1", "sentinel.action=stop")) == done
+        assert not is_done(folder, composed(*TINY, "epochs=1", "sentinel.action=rollback")), "another ending"
+
+
+def test_two_sweeps_of_one_name_keep_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "outputs/s").mkdir(parents=True)
+    with FileLock(tmp_path / "outputs/s/.sweep.lock"), pytest.raises(SystemExit) as ended:
+        verb(monkeypatch, tmp_path, "train", "-m", *TINY, "epochs=1", "seed=1,2", "name=s")
+    assert ended.value.code == 2
+    assert "outputs/s is being swept by another process" in capfd.readouterr().err
+    assert not runs(tmp_path / "outputs/s")
+
+
+def test_side_by_side_is_the_same_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    line = ["train", "-m", *TINY, "device=cpu", "loss=gan,wgan_gp", "epochs=2"]
+    verb(monkeypatch, tmp_path, *line, "name=one")
+    capfd.readouterr()
+    verb(monkeypatch, tmp_path, *line, *LOCAL, "name=two")
+    told = capfd.readouterr().out
+    assert "started in slot 1 of 2" in told and "started in slot 2 of 2" in told and "2 finished" in told
+    for run in runs(tmp_path / "outputs/one"):
+        other = tmp_path / "outputs/two" / run.name
+        assert list(differences(run, other)) == []
+        assert "finished 3,648 images" in other.with_name(f"{other.name}.log").read_text()
+
+
+def test_a_member_that_fails_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        verb(
+            monkeypatch,
+            tmp_path,
+            "train",
+            "-m",
+            *LOCAL,
+            "data.resolution=33,16",
+            "max_steps=1",
+            "name=s",
+            "evaluate.every=null",
+        )
+    told = capfd.readouterr()
+    assert ended.value.code == 1 and "resolution-33 ended: data.resolution=33: arch=dcgan makes" in told.err
+    assert "1 finished" in told.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_and_the_same_line_goes_on(tmp_path: Path, number: int) -> None:
+    process = sweep(tmp_path, *LONG, *LOCAL, "name=s", "epochs=100000")
+    folder = tmp_path / "outputs/s"
+    until(lambda: len(list(folder.glob("*/checkpoints/last.pt"))) == 2)
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + number and "Traceback" not in errors
+    assert "2 interrupted" in out and "1 missing" in out
+    at = {run: json.loads((run / "run.json").read_text())["saved"] for run in runs(folder)}
+    assert [status_of(run) for run in at] == ["interrupted"] * 2
+    epochs = max(at.values()) // 1797 + 2
+    done = sweep(tmp_path, *LONG, *LOCAL, "name=s", f"epochs={epochs}")
+    out, errors = done.communicate(timeout=300)
+    assert done.returncode == 0 and "3 finished" in out, errors
+    assert [sessions(run) for run in at] == [2, 2] and len(runs(folder)) == 3
+
+
+def test_a_sweep_that_is_killed_takes_its_runs_with_it(tmp_path: Path) -> None:
+    """SIGKILL gives it no time to say anything: its runs notice, save and stop."""
+    process = sweep(tmp_path, *LONG, *LOCAL, "name=s", "epochs=100000")
+    folder = tmp_path / "outputs/s"
+    until(lambda: len(list(folder.glob("*/checkpoints/last.pt"))) == 2)
+    process.kill()
+    process.communicate()
+    until(lambda: [status_of(run) for run in runs(folder)] == ["interrupted"] * 2)
+    receipts = [json.loads((run / "run.json").read_text()) for run in runs(folder)]
+    assert [receipt["reason"] for receipt in receipts] == ["SIGTERM"] * 2
+
+
+def test_a_slots_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert [share(slot, 3)["CUDA_VISIBLE_DEVICES"] for slot in range(3)] == ["4", "6", "4"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert share(0, 3) == {"OMP_NUM_THREADS": "2"} and share(0, 20) == {"OMP_NUM_THREADS": "1"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert share(0, 3) == {}, "what the user has set stays"
+
+
+def test_no_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ganexp.config.messages import explain
+
+    with pytest.raises(BaseException) as ended:
+        verb(monkeypatch, tmp_path, "train", "-m", *TINY, "seed=1,2", LOCAL[0], "hydra.launcher.slots=0")
+    assert explain(ended.value)[0] == "hydra.launcher.slots=0: should be a whole number from 1"
