@@ -38,12 +38,13 @@ class Board:
         self.flush()
 
     def begin(self, cfg: DictConfig, choices: Mapping[str, str]) -> None:
-        """The run's row in the HParams tab.
+        """The run's row in the HParams tab, and what its custom scalars are.
 
         Without the experiment's summary that ``add_hparams`` writes beside it, TensorBoard shows every
         scalar as a metric, and runs with other keys keep their columns.
         """
         self._add(Event(summary=summary.hparams(_hyperparameters(cfg, choices), {})[1]))
+        self._add(Event(summary=summary.custom_scalars(_layout(cfg))))
         self.flush()
 
     def scalars(self, scalars: dict[str, float], images: int) -> None:
@@ -94,3 +95,38 @@ def _hyperparameters(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, A
     for name, node in cfg.penalties.items():
         values[f"penalties.{name}"] = node.weight
     return values
+
+
+def _layout(cfg: DictConfig) -> dict[str, dict[str, list[Any]]]:
+    """TensorBoard's CUSTOM SCALARS: players against each other, scores, penalties, health, each in a chart.
+
+    The layouts of all runs that are looked at are merged, so charts are named alike in each of them.
+    """
+    scores = {str(name): [rf"(score|evaluate)/{_SCORES.get(str(name), name)}.*$"] for name in cfg.metrics}
+    layout = {
+        "players": {
+            "losses": [r"\w+/adversarial$"],
+            "D(x) and D(G(z))": [r"\w+/D_x$", r"\w+/D_G_z$"],
+            "gradient norms": [r"\w+/gradient_norm$"],
+        },
+        "penalties": {"penalties": [_PENALTIES]},
+        "scores": scores,
+        "health": {
+            "diversity": ["sentinel/diversity$"],
+            "weight norms": [r"\w+/weight_norm$"],
+            "learning rates": [r"\w+/lr$"],
+            "images per second": ["speed/images_per_second$"],
+        },
+    }
+    return {
+        title: {name: ["Multiline", tags] for name, tags in charts.items()} for title, charts in layout.items()
+    }
+
+
+_PENALTIES = (
+    r"(?!score|evaluate|speed|sentinel)\w+/(?!(adversarial|D_x|D_G_z|gradient_norm|weight_norm|lr)$)\w+$"
+)
+"""What a player minimises besides the adversarial term: one expression for all, as charts are merged."""
+
+_SCORES = {"is": r"\w+_score", "modes": "(modes|high_quality|reverse_kl)"}
+"""Metrics whose scores have other names."""

@@ -32,6 +32,8 @@ VERBS = {
     "film": "the same latents over the epochs, as a film: ganexp film run=outputs/<name>/<run>",
     "neighbours": "samples beside their nearest training images: ganexp neighbours run=outputs/<name>/<run>",
     "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
+    "runs": "what there is: ganexp runs outputs loss=gan sort=fid_cnn",
+    "diff": "what tells two runs apart: ganexp diff outputs/<name>/<run> outputs/<name>/<run>",
     "data": "info, prepare, list, clear: ganexp data info data=folder data.root=<folder or zip>",
 }
 
@@ -65,6 +67,10 @@ def _dispatch(arguments: list[str]) -> None:
         _complete(arguments)
     elif arguments[0] == "data":
         _data(arguments[1:])
+    elif arguments[0] in ("runs", "diff"):
+        from ganexp.commands import runs
+
+        {"runs": runs.runs, "diff": runs.diff}[arguments[0]](arguments[1:])
     elif arguments[0] in VERBS:
         run_verb(arguments[0], arguments[1:], f"ganexp {arguments[0]}")
     else:
@@ -195,8 +201,8 @@ def _complete(arguments: list[str]) -> None:
         return
     verb = "train"
     if querying:
-        if words[1] not in VERBS:
-            return
+        if not (conf_folder() / f"{words[1]}.yaml").is_file():
+            return  # no such verb, or one that is not Hydra's
         verb = words[1]
         os.environ["COMP_LINE"] = line.replace(f" {verb}", "", 1)
     run_verb(verb, arguments, program="ganexp")
