@@ -126,6 +126,7 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
     from ganexp.config.messages import user_error
     from ganexp.config.resolvers import register
     from ganexp.config.settle import SETTLE
+    from ganexp.signals import hand_on
     from ganexp.sweep import UNDER_WAY, is_done
     from ganexp.tasks import TASKS
 
@@ -141,6 +142,9 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
             print(f"{folder.name} is done already")
         else:
             TASKS[verb](settled)
+    except KeyboardInterrupt as stopped:
+        hand_on(stopped)
+        raise
     except Exception as error:
         _remove_if_empty(folder)
         mistake = user_error(error)

@@ -11,6 +11,9 @@ _ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 _HANGUP = getattr(signal, "SIGHUP", None)
 
+_WARNING = getattr(signal, "SIGUSR2", None)
+"""A scheduler's: the time of this job is nearly over. It is ours only where somebody waits for it."""
+
 
 class Stopped(KeyboardInterrupt):
     """A run ended because it was asked to; ``status`` is what the process should exit with.
@@ -20,6 +23,7 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, number: int, *, at_once: bool = False) -> None:
         super().__init__(signal.Signals(number).name)
+        self.number = number
         self.status = 128 + number
         self.at_once = at_once
 
@@ -37,6 +41,8 @@ class Requests:
         for number in _ASKING:
             if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 self._before[number] = signal.signal(number, self._note)
+        if _WARNING is not None and callable(signal.getsignal(_WARNING)):
+            self._before[_WARNING] = signal.signal(_WARNING, self._note)
         return self
 
     def __exit__(
@@ -56,3 +62,9 @@ class Requests:
         self.pending = number
         line = f"\n{signal.Signals(number).name}: saving after this step; once more ends the run at once\n"
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, line.encode())  # print may be under way
+
+
+def hand_on(stopped: BaseException) -> None:
+    """After a run has saved: whoever waited for a scheduler's warning, to queue the job again, gets it now."""
+    if isinstance(stopped, Stopped) and stopped.number == _WARNING:
+        signal.raise_signal(stopped.number)

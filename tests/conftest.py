@@ -1,10 +1,13 @@
 """What the tests share: ways to run a verb in this process or in one of its own."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
+from ganexp import train as training
 from ganexp.cli import conf_folder, run_verb
 from ganexp.config.resolvers import register
 from ganexp.config.settle import settle_train
@@ -86,3 +90,19 @@ def command(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
         text=True,
         timeout=300,
     )
+
+
+@contextmanager
+def asked_to_stop(after: int, number: int = signal.SIGTERM) -> Iterator[None]:
+    """A real signal to this process, in the middle of a step."""
+    real, steps = training.one_step, []
+
+    def step(*arguments: Any) -> None:
+        steps.append(1)
+        if len(steps) == after:
+            signal.raise_signal(number)
+        real(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "one_step", step)
+        yield

@@ -7,18 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import ENVIRONMENT, TINY, Verb, verb
+from conftest import ENVIRONMENT, TINY, Verb, asked_to_stop, verb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ganexp import lab
-from ganexp import train as training
 from ganexp.cli import conf_folder
 from ganexp.data.store import OnDisk
 from ganexp.receipt import Receipt, status_of
@@ -40,22 +37,6 @@ CASES = {
     ],
     "points": ["data=ring", "data.count=1000"],
 }
-
-
-@contextmanager
-def asked_to_stop(after: int, number: int = signal.SIGTERM) -> Iterator[None]:
-    """A real signal to this process, in the middle of a step."""
-    real, steps = training.one_step, []
-
-    def step(*arguments: Any) -> None:
-        steps.append(1)
-        if len(steps) == after:
-            signal.raise_signal(number)
-        real(*arguments)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "one_step", step)
-        yield
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENVIRONMENT, TINY, composed, verb
+from conftest import ENVIRONMENT, TINY, asked_to_stop, composed, verb
 from filelock import FileLock
 
 from ganexp.receipt import status_of
 from ganexp.same import differences
+from ganexp.signals import Stopped
 from ganexp.slots import share
 from ganexp.sweep import is_done
 
@@ -191,3 +192,25 @@ def test_no_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BaseException) as ended:
         verb(monkeypatch, tmp_path, "train", "-m", *TINY, "seed=1,2", LOCAL[0], "hydra.launcher.slots=0")
     assert explain(ended.value)[0] == "hydra.launcher.slots=0: should be a whole number from 1"
+
+
+def test_a_schedulers_warning_is_handed_on_once_the_run_is_saved(
+    train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for SIGUSR2 would queue the job again; without anybody, it is no signal of ours."""
+    folder = Path("outputs/run")
+    saved = []
+
+    def scheduler(number: int, frame: object) -> None:
+        (run,) = runs(folder)
+        saved.append((status_of(run), json.loads((run / "run.json").read_text())["saved"]))
+
+    before = signal.signal(signal.SIGUSR2, scheduler)
+    try:
+        with asked_to_stop(after=40, number=signal.SIGUSR2), pytest.raises(Stopped):
+            train(*TINY, "epochs=3")
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert saved == [("interrupted", 40 * 64)]
+    whole = train(*TINY, "epochs=3", name="whole")
+    assert list(differences(whole, train(*TINY, "epochs=3"))) == []
