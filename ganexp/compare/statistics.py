@@ -29,6 +29,8 @@ _MOST = 20_000  # relabellings that are enumerated; of more, so many are drawn
 _SEED = 0
 _NORMAL = NormalDist()
 
+Values = Sequence[float] | np.ndarray
+
 
 class Mean(NamedTuple):
     """A mean and its interval; without one where there is a single value."""
@@ -53,7 +55,7 @@ class Difference(NamedTuple):
     paired: bool
 
 
-def mean_of(values: Sequence[float]) -> Mean:
+def mean_of(values: Values) -> Mean:
     """The mean of at least one finite value, with a 95 % interval."""
     x = np.asarray(values, dtype=np.float64)
     observed = float(x.mean())
@@ -62,7 +64,7 @@ def mean_of(values: Sequence[float]) -> Mean:
     return Mean(observed, *_interval(_resampled(x, _SEED), observed, (x - observed) / len(x)), len(x))
 
 
-def difference(one: Sequence[float], other: Sequence[float], *, paired: bool) -> Difference:
+def difference(one: Values, other: Values, *, paired: bool) -> Difference:
     """``paired``: the n-th value of both groups belongs together, as by the same seed."""
     x, y = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
     if paired:
@@ -83,7 +85,7 @@ def least_p(one: int, other: int | None) -> float:
     With as many on each side, swapping all the labels gives the same difference once more.
     """
     if other is None:
-        return min(1.0, 2 / 2**one)
+        return min(1.0, math.ldexp(2.0, -one))
     return min(1.0, (2 if one == other else 1) / math.comb(one + other, one))
 
 
