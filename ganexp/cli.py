@@ -31,6 +31,7 @@ VERBS = {
     "evaluate": "how good it is: ganexp evaluate run=outputs/<name>/<run> metrics=[fid,precision,recall]",
     "film": "the same latents over the epochs, as a film: ganexp film run=outputs/<name>/<run>",
     "neighbours": "samples beside their nearest training images: ganexp neighbours run=outputs/<name>/<run>",
+    "compare": "runs side by side, with their uncertainty: ganexp compare outputs/<name>",
     "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
     "data": "info, prepare, list, clear: ganexp data info data=folder data.root=<folder or zip>",
 }
@@ -64,6 +65,8 @@ def _dispatch(arguments: list[str]) -> None:
         _complete(arguments)
     elif arguments[0] == "data":
         _data(arguments[1:])
+    elif arguments[0] == "compare":
+        _compare(arguments[1:])
     elif arguments[0] in VERBS:
         run_verb(arguments[0], arguments[1:], f"ganexp {arguments[0]}")
     else:
@@ -148,6 +151,12 @@ def _data(arguments: list[str]) -> None:
         fail(f"data {action} {arguments[1]}: it takes nothing more")
     else:
         fail(f"data {action}: no such action; {suggest(action, ('info', 'prepare', 'list', 'clear'))}")
+
+
+def _compare(arguments: list[str]) -> None:
+    from ganexp.commands.compare import main as compare
+
+    compare(arguments)
 
 
 def _guarded(action: Callable[[], None]) -> None:

@@ -21,9 +21,6 @@ import numpy as np
 ALPHA = 0.05
 """A difference counts as larger than chance where p is below; intervals hold 1 - ALPHA."""
 
-FEWEST_PAIRS = 6
-"""Pairs that a sign-flip test needs for p < 0.05: five give 2 / 2^5 = 0.0625 at best."""
-
 _RESAMPLES = 9_999
 _MOST = 20_000  # relabellings that are enumerated; of more, so many are drawn
 _SEED = 0

@@ -7,9 +7,9 @@ from ganexp.archive import Record
 from ganexp.compare.groups import seed_of, written
 from ganexp.compare.measures import DIVERSITY, has_scores
 from ganexp.compare.results import Pair, Result, Standing, kinds_of
-from ganexp.compare.statistics import ALPHA, FEWEST_PAIRS, Mean, runs_needed
+from ganexp.compare.statistics import ALPHA, Mean, runs_needed
 
-NONE = "–"
+NONE = "\N{EN DASH}"
 
 _NAMED = 10  # differences told one by one
 
@@ -18,10 +18,10 @@ METHOD = (
     "final its last one; both are means over the group's runs, with 95 % bootstrap intervals (BCa, 9,999 "
     "resamples, fixed seed). Such intervals are too narrow for few runs: of normally distributed scores they "
     "hold the true mean in about 72 % of cases with 3 runs, 84 % with 5, 90 % with 10.",
-    "Differences between groups are tested by permutation, two-sided: every relabelling where there are at most "
-    "20,000, else as many drawn at random; Holm's correction over all pairs of a table. Where two groups have "
-    f"the same seeds, and at least {FEWEST_PAIRS} of them, the test flips signs within the pairs; fewer pairs "
-    "could never reach p < 0.05, so those runs count as independent.",
+    "Differences between groups are tested by permutation, two-sided: every relabelling where there are at "
+    "most 20,000, else as many drawn at random; Holm's method corrects p over all pairs of a table. Where "
+    "two groups have the same seeds, the test flips signs within the pairs, if these are so many that p could "
+    "get below 0.05; otherwise runs count as independent. Their number alone decides that.",
     "Unfinished runs count with what they have so far; failed and collapsed ones count too. A score that was "
     "infinite at the end has no final value, and n tells how many runs the mean is over.",
 )
