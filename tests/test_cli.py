@@ -41,14 +41,14 @@ def test_cfg_prints_and_runs_nothing(tmp_path: Path) -> None:
 def test_an_unknown_verb(tmp_path: Path) -> None:
     told = command(tmp_path, "trian")
     assert told.returncode == 2
-    verbs = "data, evaluate, film, neighbours, sample, train, verify"
+    verbs = "compare, data, evaluate, film, neighbours, sample, train, verify"
     assert told.stderr == f"ganexp: trian: no such verb; did you mean train? ({verbs})\n"
 
 
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("ganexp ", {"train", "sample", "data"}),
+        ("ganexp ", {"train", "sample", "compare", "data"}),
         ("ganexp tr", {"train", "sample"}),
         ("ganexp train loss=wg", {"loss=wgan", "loss=wgan_gp"}),
         ("ganexp train optim.", {"optim.lr=", "optim.ttur="}),

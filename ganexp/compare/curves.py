@@ -80,11 +80,7 @@ def _round_step(rough: float) -> float:
 
 def _round_logarithms(low: float, high: float) -> list[float]:
     """1, 2 and 5 times the powers of ten between them; the powers alone where those are many."""
+    factors = (1, 2, 5) if high < 1000 * low else (1,)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1, 2, 5) if len(powers) < 4 else (1,)
-    return [
-        tick
-        for power in powers
-        for factor in factors
-        if low * 0.9 <= (tick := factor * 10.0**power) <= high * 1.1
-    ]
+    ticks = [factor * 10.0**power for power in powers for factor in factors]
+    return [tick for tick in ticks if low * 0.9 <= tick <= high * 1.1]

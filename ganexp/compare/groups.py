@@ -144,7 +144,8 @@ Facts = tuple[dict[str, str], dict[str, Any]]
 def _labels(facts: Sequence[Facts]) -> list[str]:
     """For each what tells it from the others: every choice that differs, then as few settings as will do."""
     choices = [chosen for chosen, _ in facts]
-    keys = _differing(choices) or [key for key in ("loss", "data") if all(key in chosen for chosen in choices)]
+    usual = next(([key] for key in ("loss", "data") if all(key in chosen for chosen in choices)), [])
+    keys = _differing(choices) or usual
     labels = [_label(chosen, keys) for chosen in choices]
     for text, count in Counter(labels).items():
         if count > 1:

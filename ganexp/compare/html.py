@@ -95,10 +95,20 @@ def _table(table: Table) -> Markup:
     rows = []
     for rank, (first, *cells) in enumerate(table.rows):
         key = swatch(rank) if table.groups else Markup("")
-        rows.append(tag("tr", tag("th", key, first.text, scope="row"), *(_cell(cell) for cell in cells)))
+        rows.append(
+            tag(
+                "tr",
+                tag("th", key, first.text, scope="row", class_=_width(first)),
+                *(_cell(cell) for cell in cells),
+            )
+        )
     whole = tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows))
     return tag("div", whole, class_="wide", tabindex=0, role="region", aria_label=table.title)
 
 
 def _cell(cell: Cell) -> Markup:
-    return tag("td", cell.text, data_v=cell.value, class_="long" if len(cell.text) > _LONG else None)
+    return tag("td", cell.text, data_v=cell.value, class_=_width(cell))
+
+
+def _width(cell: Cell) -> str | None:
+    return "long" if len(cell.text) > _LONG else None

@@ -10,8 +10,8 @@ from ganexp.compare.markup import readable
 from ganexp.compare.results import Result
 from ganexp.compare.tables import Table
 
-_MEANT = re.compile(r"([\\`*_<>\[\]|#&~])")
-"""What Markdown or the HTML within it would take for more than text."""
+_MEANT = re.compile(r"([\\`*<|~]|(?<=\])\(|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+"""What Markdown, or HTML within it, would take for more than text."""
 
 
 def text(results: Sequence[Result], unreadable: Sequence[Record]) -> str:

@@ -117,8 +117,10 @@ def checked_metric(wanted: str | None, records: Sequence[Record]) -> str | None:
 
 def fate(run: Record) -> str:
     """How a run ended: ``finished``, ``interrupted``, ``finished but collapsed`` ..."""
-    kinds = [_ALARMS[kind] for kind in dict.fromkeys(kinds_of(run)) if kind in _ALARMS]
-    return f"{run.status} but {' and '.join(kinds)}" if kinds else run.status
+    kinds = " and ".join(_ALARMS[kind] for kind in dict.fromkeys(kinds_of(run)) if kind in _ALARMS)
+    if not kinds:
+        return run.status
+    return f"finished but {kinds}" if run.status == "finished" else f"{run.status} and {kinds}"
 
 
 def alarms_of(run: Record) -> list[dict[str, object]]:
