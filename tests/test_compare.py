@@ -244,6 +244,9 @@ def test_sentences_say_what_is_larger_than_chance(tmp_path: Path) -> None:
     assert words.claims(more)[0].startswith(
         "loss=wgan is better than loss=gan beyond chance: a difference of -9"
     )
+    losses = [run for loss in "abcd" for run in replicates(loss, [1, 2, 3, 4])]
+    many = " ".join(words.claims(only(written(tmp_path / "many", *losses))))
+    assert "is 0.029, and after correction for 6 pairs 0.17. With 5 runs in each group" in many
     one = only(written(tmp_path / "one", *replicates("gan", [10]), *replicates("wgan", [1])))
     assert "one run each says nothing about chance" in words.headline(one)
     assert "add seeds" in words.claims(one)[0]

@@ -169,20 +169,14 @@ def _claim(pair: Pair, result: Result) -> str:
 
 def _limits(pairs: Sequence[Pair]) -> list[str]:
     """That so few runs could not have shown a difference of any size, where that is so."""
-    least = min(pair.difference.least for pair in pairs)
-    needed = runs_needed(len(pairs))
-    if least >= ALPHA:
-        return [
-            f"So few runs can never show one: the smallest p that they can give is {least:.2g}, however large "
-            f"the difference. With {needed} runs in each group it could be below 0.05."
-        ]
-    if least * len(pairs) >= ALPHA:
-        return [
-            f"So few runs can never show one: the smallest p that they can give is {least:.2g}, and after "
-            f"correction for {len(pairs)} pairs {min(1.0, least * len(pairs)):.2g}. With {needed} runs in each "
-            "group it could be below 0.05."
-        ]
-    return []
+    least, count = min(pair.difference.least for pair in pairs), len(pairs)
+    if least * count < ALPHA:
+        return []
+    corrected = f", and after correction for {count} pairs {min(1.0, least * count):.2g}" if count > 1 else ""
+    return [
+        f"So few runs can never show one, however large: the smallest p that they can give is {least:.2g}"
+        f"{corrected}. With {runs_needed(count)} runs in each group it could be below 0.05."
+    ]
 
 
 def _ways_of_scoring(members: Iterable[Record]) -> list[str]:
