@@ -114,6 +114,9 @@ def test_a_label_says_what_differs_and_no_more(tmp_path: Path) -> None:
         "loss=gan optim.lr=0.2",
         "loss=wgan penalties=[r1,r2]",
     ]
+    brought = [Planted({}, choices={"optim": "adam"}), Planted({}, loss="wgan", choices={"optim": "rmsprop"})]
+    (contest,) = contests(written(tmp_path / "brought", *brought))
+    assert [group.label for group in contest.groups] == ["loss=gan", "loss=wgan"]
     (lone,) = contests(runs[:1])
     assert (lone.name, lone.groups[0].label) == ("data=ring", "loss=gan")
 
@@ -247,6 +250,9 @@ def test_sentences_say_what_is_larger_than_chance(tmp_path: Path) -> None:
     losses = [run for loss in "abcd" for run in replicates(loss, [1, 2, 3, 4])]
     many = " ".join(words.claims(only(written(tmp_path / "many", *losses))))
     assert "is 0.029, and after correction for 6 pairs 0.17. With 5 runs in each group" in many
+    assert words.headline(only(find([tmp_path / "many"]))).startswith(
+        "loss=a, loss=b, loss=c, loss=d share the best fid"
+    )
     one = only(written(tmp_path / "one", *replicates("gan", [10]), *replicates("wgan", [1])))
     assert "one run each says nothing about chance" in words.headline(one)
     assert "add seeds" in words.claims(one)[0]

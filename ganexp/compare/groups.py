@@ -142,10 +142,10 @@ Facts = tuple[dict[str, str], dict[str, Any]]
 
 
 def _labels(facts: Sequence[Facts]) -> list[str]:
-    """For each what tells it from the others: every choice that differs, then as few settings as will do."""
+    """For each what tells it from the others: choices that differ, then as few settings as will do."""
     choices = [chosen for chosen, _ in facts]
     usual = next(([key] for key in ("loss", "data") if all(key in chosen for chosen in choices)), [])
-    keys = _differing(choices) or usual
+    keys = _telling(choices) or usual
     labels = [_label(chosen, keys) for chosen in choices]
     for text, count in Counter(labels).items():
         if count > 1:
@@ -153,6 +153,21 @@ def _labels(facts: Sequence[Facts]) -> list[str]:
             for index, more in zip(alike, _distinctions([facts[index][1] for index in alike]), strict=True):
                 labels[index] = f"{text} {more}".strip()
     return _numbered(labels)
+
+
+def _telling(choices: Sequence[dict[str, str]]) -> list[str]:
+    """The choices that differ, but not an optimiser that each loss brings with it: that says nothing new.
+
+    What one of them has and another has not, as penalties, someone asked for.
+    """
+    kept: list[str] = []
+    for key in _differing(choices):
+        before, after = (
+            {tuple(chosen.get(k) for k in keys) for chosen in choices} for keys in (kept, [*kept, key])
+        )
+        asked = any(chosen.get(key, "None") == "None" for chosen in choices)
+        kept += [key] if asked or len(after) > len(before) else []
+    return kept
 
 
 def _label(chosen: dict[str, str], keys: Sequence[str]) -> str:

@@ -77,6 +77,8 @@ def headline(result: Result) -> str:
         answer = f"{first.label} on {where}: {result.metric} {estimate(mean)}"
     elif result.better == "unknown":
         answer = f"{len(result.standings)} groups on {where}; nothing says which {result.metric} is better"
+    elif len(leaders := [each.label for each in result.standings if _same(result.main(each), mean)]) > 1:
+        answer = f"{', '.join(leaders)} share the best {result.metric} on {where}: {number(mean.mean)}"
     else:
         answer = f"{first.label} has the best {result.metric} on {where}: {estimate(mean)}; {_beaten(result)}"
     return "; ".join([answer, *_mishaps(result)])
@@ -119,6 +121,10 @@ def warnings(result: Result) -> list[str]:
                 "replicates, and intervals and p are too small."
             )
     return found + _without_scores(members)
+
+
+def _same(one: Mean | None, other: Mean) -> bool:
+    return one is not None and one.mean == other.mean
 
 
 def _beaten(result: Result) -> str:
