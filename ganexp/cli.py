@@ -31,6 +31,7 @@ VERBS = {
     "evaluate": "how good it is: ganexp evaluate run=outputs/<name>/<run> metrics=[fid,precision,recall]",
     "film": "the same latents over the epochs, as a film: ganexp film run=outputs/<name>/<run>",
     "neighbours": "samples beside their nearest training images: ganexp neighbours run=outputs/<name>/<run>",
+    "compare": "runs side by side, with their uncertainty: ganexp compare outputs/<name>",
     "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
     "runs": "what there is: ganexp runs outputs loss=gan sort=fid_cnn",
     "diff": "what tells two runs apart: ganexp diff outputs/<name>/<run> outputs/<name>/<run>",
@@ -67,10 +68,8 @@ def _dispatch(arguments: list[str]) -> None:
         _complete(arguments)
     elif arguments[0] == "data":
         _data(arguments[1:])
-    elif arguments[0] in ("runs", "diff"):
-        from ganexp.commands import runs
-
-        {"runs": runs.runs, "diff": runs.diff}[arguments[0]](arguments[1:])
+    elif arguments[0] in ("runs", "diff", "compare"):
+        _look(arguments[0], arguments[1:])
     elif arguments[0] in VERBS:
         run_verb(arguments[0], arguments[1:], f"ganexp {arguments[0]}")
     else:
@@ -176,6 +175,17 @@ def _data(arguments: list[str]) -> None:
         fail(f"data {action} {arguments[1]}: it takes nothing more")
     else:
         fail(f"data {action}: no such action; {suggest(action, ('info', 'prepare', 'list', 'clear'))}")
+
+
+def _look(verb: str, arguments: list[str]) -> None:
+    """The verbs that only look at runs: they take folders, and settings written key=value."""
+    from ganexp.commands import compare, runs
+
+    actions = {"runs": runs.runs, "diff": runs.diff, "compare": compare.compare_runs}
+    if {"-h", "--help"} & {*arguments}:
+        print({"runs": runs.RUNS, "diff": runs.DIFF, "compare": compare.HELP}[verb])
+    else:
+        actions[verb](arguments)
 
 
 def _guarded(action: Callable[[], None]) -> None:

@@ -41,14 +41,14 @@ def test_cfg_prints_and_runs_nothing(tmp_path: Path) -> None:
 def test_an_unknown_verb(tmp_path: Path) -> None:
     told = command(tmp_path, "trian")
     assert told.returncode == 2
-    verbs = "data, diff, evaluate, film, neighbours, runs, sample, train, verify"
+    verbs = "compare, data, diff, evaluate, film, neighbours, runs, sample, train, verify"
     assert told.stderr == f"ganexp: trian: no such verb; did you mean train? ({verbs})\n"
 
 
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("ganexp ", {"train", "sample", "data"}),
+        ("ganexp ", {"train", "sample", "compare", "data"}),
         ("ganexp tr", {"train", "sample"}),
         ("ganexp train loss=wg", {"loss=wgan", "loss=wgan_gp"}),
         ("ganexp train optim.", {"optim.lr=", "optim.ttur="}),
@@ -75,3 +75,9 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     assert told.returncode == 2
     assert told.stderr.startswith("ganexp: device=cuda") and "device=auto takes what there is" in told.stderr
     assert not list(tmp_path.glob("outputs/*"))
+
+
+@pytest.mark.parametrize("verb", ["runs", "diff", "compare"])
+def test_help_of_verbs_that_look(tmp_path: Path, verb: str) -> None:
+    told = command(tmp_path, verb, "--help")
+    assert told.returncode == 0 and told.stdout.startswith(f"ganexp {verb} ")

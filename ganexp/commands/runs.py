@@ -15,6 +15,18 @@ from ganexp.arguments import Setting, known, parse
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.errors import UserError, suggest
 
+RUNS = """ganexp runs [FOLDER...] [KEY=VALUE ...] [sort=KEY] [columns=KEY,KEY]
+
+Lists the runs in the folders (by default outputs), newest first.
+
+  KEY=VALUE   only those where it holds; also !=, <, <=, > and >= (quote these: 'fid_cnn<20')
+  sort=KEY    smallest first, or, with sort=-KEY, largest first
+  KEY         a setting (optim.lr), a choice (loss), a score (fid_cnn), status, age, images, seconds, run"""
+
+DIFF = """ganexp diff RUN RUN
+
+What tells two runs apart: settings, versions, device, data, last scores. What is the same is left out."""
+
 _COLUMNS = ("status", "age", "images", "data", "loss", "arch", "seed", "score", "run")
 _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,

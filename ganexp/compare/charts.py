@@ -1,0 +1,114 @@
+"""Curves as SVG: colours from the page's style, so that they are right by day and by night."""
+
+from collections.abc import Sequence
+
+from ganexp.compare.curves import Axis, Curve, axis
+from ganexp.compare.markup import Markup, joined, tag
+from ganexp.compare.words import number
+
+_WIDTH, _HEIGHT = 440, 290
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 34, 46  # margins
+_COLOURS = 8
+_DASHES = (None, "7 4", "2 3", "10 3 2 3")
+
+
+def swatch(rank: int) -> Markup:
+    """A group's piece of line."""
+    line = tag("line", x1=0, x2=26, y1=6, y2=6, stroke_dasharray=_dash(rank), class_=f"curve {_stroke(rank)}")
+    return tag("svg", line, class_="key", viewBox="0 0 26 12", aria_hidden="true")
+
+
+def legend(curves: Sequence[tuple[int, str]]) -> Markup:
+    """Which line is which group's, by rank."""
+    return tag("ul", *(tag("li", swatch(rank), label) for rank, label in curves), class_="legend")
+
+
+def chart(title: str, curves: Sequence[Curve], *, logarithmic: bool) -> Markup:
+    """Curves over images seen; ``logarithmic`` where they span a decade."""
+    points = [point for curve in curves for point in curve.points]
+    values = [value for point in points for value in (point.low, point.high)]
+    x = axis([0.0, *(float(point.images) for point in points)], may_be_logarithmic=False)
+    y = axis(values, may_be_logarithmic=logarithmic)
+    note = f"{title} (logarithmic)" if y.logarithmic else title
+    drawn = [_drawn(curve, x, y) for curve in reversed(curves)]  # the best on top
+    return tag(
+        "svg",
+        tag("text", note, x=_LEFT, y=18, class_="title"),
+        *_marks(x, y),
+        *(band for band, _ in drawn),
+        *(line for _, line in drawn),
+        viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
+        role="img",
+        aria_label=f"{note} over real images seen, {len(curves)} groups",
+    )
+
+
+def _drawn(curve: Curve, x: Axis, y: Axis) -> tuple[Markup, Markup]:
+    """The band over the seeds, and the mean with a dot for each evaluation, which tells its numbers."""
+    upper = [(_across(x, point.images), _down(y, point.high)) for point in curve.points]
+    lower = [(_across(x, point.images), _down(y, point.low)) for point in curve.points]
+    middle = [(_across(x, point.images), _down(y, point.mean)) for point in curve.points]
+    band = tag("polygon", points=_path(upper + lower[::-1]), class_=f"band f{curve.rank % _COLOURS}")
+    line = tag(
+        "polyline",
+        points=_path(middle),
+        stroke_dasharray=_dash(curve.rank),
+        class_=f"curve {_stroke(curve.rank)}",
+    )
+    radius = 2.5 if len(curve.points) < 30 else 1.5
+    dots = [
+        tag(
+            "circle",
+            tag("title", f"{curve.label}: {number(point.mean)} at {point.images:,} images (n={point.n})"),
+            cx=f"{across:.1f}",
+            cy=f"{down:.1f}",
+            r=radius,
+            class_=f"f{curve.rank % _COLOURS}",
+        )
+        for point, (across, down) in zip(curve.points, middle, strict=True)
+    ]
+    return band if any(point.n > 1 for point in curve.points) else Markup(""), joined(line, *dots)
+
+
+def _marks(x: Axis, y: Axis) -> list[Markup]:
+    """Rules and numbers of both axes, and what the horizontal one is."""
+    right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+    found = []
+    for tick in y.ticks:
+        down = f"{_down(y, tick):.1f}"
+        found.append(tag("line", x1=_LEFT, x2=right, y1=down, y2=down, class_="rule"))
+        found.append(tag("text", _short(tick), x=_LEFT - 8, y=down, dy="0.35em", text_anchor="end"))
+    for tick in x.ticks:
+        across = f"{_across(x, tick):.1f}"
+        found.append(tag("line", x1=across, x2=across, y1=bottom, y2=bottom + 4, class_="rule"))
+        found.append(tag("text", _short(tick), x=across, y=bottom + 19, text_anchor="middle"))
+    middle = (_LEFT + right) / 2
+    return [*found, tag("text", "real images seen", x=middle, y=_HEIGHT - 8, text_anchor="middle")]
+
+
+def _short(value: float) -> str:
+    """``250k``, ``1.2M``, ``0.05``."""
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= limit:
+            return f"{value / limit:.4g}{letter}"
+    return f"{value:.4g}"
+
+
+def _across(x: Axis, images: float) -> float:
+    return _LEFT + x.share(images) * (_WIDTH - _LEFT - _RIGHT)
+
+
+def _down(y: Axis, value: float) -> float:
+    return _HEIGHT - _BOTTOM - y.share(value) * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{across:.1f},{down:.1f}" for across, down in points)
+
+
+def _stroke(rank: int) -> str:
+    return f"c{rank % _COLOURS}"
+
+
+def _dash(rank: int) -> str | None:
+    return _DASHES[rank // _COLOURS % len(_DASHES)]

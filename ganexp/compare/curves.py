@@ -1,0 +1,86 @@
+"""A group's score over images seen: the mean of its runs, and the band from the lowest to the highest."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ganexp.compare.groups import Group
+from ganexp.compare.measures import series
+
+
+class Point(NamedTuple):
+    """After ``images``: the mean, the extremes, and of how many runs."""
+
+    images: int
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+class Curve(NamedTuple):
+    """A group's points; ``rank`` is that of the group, from 0."""
+
+    rank: int
+    label: str
+    points: list[Point]
+
+
+class Axis(NamedTuple):
+    """From ``low`` to ``high``, with marks; logarithmic if it spans more than a decade of positive values."""
+
+    low: float
+    high: float
+    ticks: list[float]
+    logarithmic: bool
+
+    def share(self, value: float) -> float:
+        """Where a value lies, from 0 to 1."""
+        low, high, at = (math.log10(x) if self.logarithmic else x for x in (self.low, self.high, value))
+        return (at - low) / (high - low)
+
+
+def curve(rank: int, group: Group, name: str) -> Curve:
+    """What the group's runs scored wherever at least half of those that were scored have a value.
+
+    Beyond that a single run's curve would look like the group's.
+    """
+    values: dict[int, list[float]] = defaultdict(list)
+    taken = [found for run in group.runs if (found := series(run, name))]
+    for found in taken:
+        for images, value in found:
+            values[images].append(value)
+    enough = [images for images in sorted(values) if 2 * len(values[images]) >= len(taken)] or sorted(values)
+    points = [
+        Point(images, sum(at) / len(at), min(at), max(at), len(at))
+        for images in enough
+        if (at := values[images])
+    ]
+    return Curve(rank, group.label, points)
+
+
+def axis(values: Sequence[float], *, may_be_logarithmic: bool) -> Axis:
+    """One that holds all the values, with about five marks at round numbers."""
+    low, high = min(values), max(values)
+    if may_be_logarithmic and low > 0 and high > 10 * low:
+        return Axis(low * 0.9, high * 1.1, _round_logarithms(low, high), True)
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    low, high = (0.0 if low >= 0 > low - room else low - room), high + room
+    step = _round_step((high - low) / 5)
+    first = math.ceil(low / step)
+    return Axis(low, high, [n * step for n in range(first, math.floor(high / step) + 1)], False)
+
+
+def _round_step(rough: float) -> float:
+    """The next of 1, 2, 2.5 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next((factor * power for factor in (1, 2, 2.5, 5) if factor * power >= rough), 10 * power)
+
+
+def _round_logarithms(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten between them; the powers alone where those are many."""
+    factors = (1, 2, 5) if high < 1000 * low else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [factor * 10.0**power for power in powers for factor in factors]
+    return [tick for tick in ticks if low * 0.9 <= tick <= high * 1.1]

@@ -1,0 +1,97 @@
+"""Sample grids of several runs after as many images, small enough to lie in one page."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image, features
+
+from ganexp.archive import Record
+from ganexp.compare.groups import Group, seed_of
+
+_SIDE = 360  # pixels
+_QUALITY = 70
+_MOST_PIXELS = 40_000_000  # a grid of a stranger's that is larger is not opened
+
+
+class Grid(NamedTuple):
+    """A picture as a data URI, after ``images`` real images."""
+
+    label: str
+    seed: str
+    images: int
+    uri: str
+
+
+class Gallery(NamedTuple):
+    """One grid of each group, those of the other seeds, and how many were left out for their size."""
+
+    firsts: list[Grid]
+    others: list[Grid]
+    left_out: int
+
+
+def gallery(groups: Sequence[Group], budget: int) -> Gallery:
+    """Grids at the most images that every group has seen; ``budget`` is their size in bytes.
+
+    Of each group the run that has come furthest leads; the others follow as far as there is room.
+    """
+    furthest = {group.label: max(group.runs, key=_last_images) for group in groups}
+    counts = [count for run in furthest.values() if (count := _last_images(run))]
+    if not counts:
+        return Gallery([], [], 0)
+    wanted = [(group.label, run) for group in groups for run in group.runs]
+    wanted.sort(key=lambda pair: pair[1] is not furthest[pair[0]])  # one of each group, then the others
+    found: dict[bool, list[Grid]] = {True: [], False: []}
+    left_out = 0
+    for label, run in wanted:
+        if budget <= 0:
+            left_out += bool(_files(run))
+            continue
+        grid = _grid(label, run, min(counts))
+        if grid is not None:
+            found[run is furthest[label]].append(grid)
+            budget -= len(grid.uri)
+    return Gallery(found[True], found[False], left_out)
+
+
+def _last_images(run: Record) -> int:
+    return max(_files(run), default=0)
+
+
+def _files(run: Record) -> dict[int, Path]:
+    """The grids that are there, by images seen; none through links, which may lead out of the run."""
+    folder = run.folder / "samples"
+    if folder.is_symlink():
+        return {}
+    named = {
+        row["images"]: folder / f"epoch_{row['epoch']:04d}.png"
+        for row in run.rows
+        if isinstance(row.get("epoch"), int)
+    }
+    return {images: file for images, file in named.items() if file.is_file() and not file.is_symlink()}
+
+
+def _grid(label: str, run: Record, most: int) -> Grid | None:
+    """The last one not beyond ``most`` images; None if there is none or it cannot be read."""
+    files = _files(run)
+    images = max((count for count in files if count <= most), default=None)
+    uri = None if images is None else _uri(files[images])
+    return None if images is None or uri is None else Grid(label, seed_of(run), images, uri)
+
+
+def _uri(file: Path) -> str | None:
+    kind = "WEBP" if features.check("webp") else "JPEG"
+    packed = io.BytesIO()
+    try:
+        with Image.open(file, formats=["PNG"]) as picture:
+            if picture.width * picture.height > _MOST_PIXELS:
+                return None
+            small = picture.convert("RGB")
+        small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+        small.save(packed, kind, quality=_QUALITY)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None  # damaged, or no picture
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(packed.getvalue()).decode()}"

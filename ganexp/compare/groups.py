@@ -1,0 +1,214 @@
+"""Which runs are replicates of one another, and what tells the groups of them apart.
+
+Runs whose configurations differ in nothing but the seed form a group; how long a run goes and how it is watched
+(``RESUMABLE``) and where the data lie make none. Groups compare where the data are the same: a score on other
+data is another score.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ganexp.archive import Record
+from ganexp.config.resolvers import RESUMABLE
+
+_PLACES = ("root",)
+"""Last parts of keys that say where something lies."""
+
+_LONGEST = 48  # characters of a value in a label
+
+
+@dataclass(frozen=True)
+class Group:
+    """Replicates: runs of one configuration, in the order of their seeds."""
+
+    label: str
+    runs: list[Record]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Groups on the same data, which compare; ``name`` tells the data."""
+
+    name: str
+    groups: list[Group]
+
+    @property
+    def runs(self) -> list[Record]:
+        """Every run, group by group."""
+        return [run for group in self.groups for run in group.runs]
+
+
+def contests(records: Sequence[Record]) -> list[Contest]:
+    """Every run that has a configuration, once: by data, then by what else differs."""
+    datasets = _data_of(records)
+    by_data = _gathered((datasets[index], record) for index, record in enumerate(records) if record.config)
+    facts = [({"data": runs[0].choices.get("data", "?")}, _data_settings(runs[0])) for runs in by_data]
+    found = []
+    for name, runs in zip(_labels(facts), by_data, strict=True):
+        members = _gathered((_identity(run), run) for run in runs)
+        labels = _labels([(_choices(each[0]), _settings(each[0])) for each in members])
+        groups = [Group(label, sorted(each, key=_by_seed)) for label, each in zip(labels, members, strict=True)]
+        found.append(Contest(name, groups))
+    return sorted(found, key=lambda contest: contest.name)
+
+
+def differing(records: Iterable[Record]) -> list[str]:
+    """The settings that are not the same in all of the runs, seed and places left out."""
+    return _differing([_settings(record) for record in records])
+
+
+def seed_of(record: Record) -> str:
+    """The seed as the configuration writes it."""
+    return str(record.config["seed"]) if "seed" in record.config else "?"
+
+
+def written(value: Any) -> str:
+    """A setting in one line, as on the command line."""
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, float):
+        text = f"{value:g}"
+    else:
+        text = json.dumps(value, default=str).replace('"', "").replace(", ", ",")
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _gathered(pairs: Iterable[tuple[Hashable, Record]]) -> list[list[Record]]:
+    found: dict[Hashable, list[Record]] = {}
+    for key, record in pairs:
+        found.setdefault(key, []).append(record)
+    return list(found.values())
+
+
+def _by_seed(record: Record) -> tuple[int, str]:
+    seed = seed_of(record)
+    return len(seed), seed
+
+
+def _is_place(key: str) -> bool:
+    return key.rsplit(".", 1)[-1] in _PLACES
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    """What says which run it is, its seed apart."""
+    return {
+        key: value
+        for key, value in record.config.items()
+        if key.split(".")[0] not in ("seed", *RESUMABLE) and not _is_place(key)
+    }
+
+
+def _identity(record: Record) -> str:
+    return json.dumps(_settings(record), sort_keys=True, default=str)
+
+
+def _data_settings(record: Record) -> dict[str, Any]:
+    found = {key: value for key, value in record.config.items() if key.startswith("data.")}
+    return found | {"data.fingerprint": _fingerprint(record)[:8]}
+
+
+def _fingerprint(record: Record) -> str:
+    return str(record.receipt.get("data", {}).get("fingerprint", ""))
+
+
+def _data_of(records: Sequence[Record]) -> list[str]:
+    """What each run's data are known by: the fingerprint, of a run that never read them that of its like."""
+    likes = [
+        json.dumps(
+            {key: value for key, value in _settings(record).items() if key.startswith("data.")}, default=str
+        )
+        for record in records
+    ]
+    known = {
+        like: print_ for like, record in zip(likes, records, strict=True) if (print_ := _fingerprint(record))
+    }
+    return [_fingerprint(record) or known.get(like, like) for like, record in zip(likes, records, strict=True)]
+
+
+def _choices(record: Record) -> dict[str, str]:
+    """The groups' choices. One that is a list is not in the receipt: ``[r1,r2]``, from the settings' names."""
+    found = {key: value for key, value in record.choices.items() if key not in RESUMABLE}
+    if found and "penalties" not in found:
+        names = {key.split(".")[1] for key in record.config if key.startswith("penalties.")}
+        found["penalties"] = f"[{','.join(sorted(names))}]" if names else "None"
+    return found
+
+
+Facts = tuple[dict[str, str], dict[str, Any]]
+"""Choices and settings."""
+
+
+def _labels(facts: Sequence[Facts]) -> list[str]:
+    """For each what tells it from the others: choices that differ, then as few settings as will do."""
+    choices = [chosen for chosen, _ in facts]
+    usual = next(([key] for key in ("loss", "data") if all(key in chosen for chosen in choices)), [])
+    keys = _telling(choices) or usual
+    labels = [_label(chosen, keys) for chosen in choices]
+    for text, count in Counter(labels).items():
+        if count > 1:
+            alike = [index for index, label in enumerate(labels) if label == text]
+            for index, more in zip(alike, _distinctions([facts[index][1] for index in alike]), strict=True):
+                labels[index] = f"{text} {more}".strip()
+    return _numbered(labels)
+
+
+def _telling(choices: Sequence[dict[str, str]]) -> list[str]:
+    """The choices that differ, but not an optimiser that each loss brings with it: that says nothing new.
+
+    What one of them has and another has not, as penalties, someone asked for.
+    """
+    kept: list[str] = []
+    for key in _differing(choices):
+        before, after = (
+            {tuple(chosen.get(k) for k in keys) for chosen in choices} for keys in (kept, [*kept, key])
+        )
+        asked = any(chosen.get(key, "None") == "None" for chosen in choices)
+        kept += [key] if asked or len(after) > len(before) else []
+    return kept
+
+
+def _label(chosen: dict[str, str], keys: Sequence[str]) -> str:
+    """``loss=rpgan penalties=[r1,r2]``; a choice of nothing is left out unless nothing else is said."""
+    said = [f"{key}={chosen[key]}" for key in keys if chosen.get(key, "None") != "None"]
+    return " ".join(said or [f"{key}=null" for key in keys[:1]])
+
+
+def _distinctions(settings: Sequence[dict[str, Any]]) -> list[str]:
+    """As few settings as tell them apart, found greedily; of equals, the one that comes first."""
+    keys = sorted(_differing(settings), key=lambda key: key.endswith("_target_"))
+    rows: list[tuple[str, ...]] = [()] * len(settings)
+    while keys and len(set(rows)) < len(rows):
+        columns = {key: [_setting(each, key) for each in settings] for key in keys}
+        grown = {key: [(*row, cell) for row, cell in zip(rows, columns[key], strict=True)] for key in columns}
+        best = max(keys, key=lambda key: len(set(grown[key])))
+        if len(set(grown[best])) == len(set(rows)):
+            break
+        rows = grown[best]
+        keys.remove(best)
+    return [" ".join(row) for row in rows]
+
+
+def _setting(settings: dict[str, Any], key: str) -> str:
+    return f"{key}={written(settings[key])}" if key in settings else f"{key}=-"
+
+
+def _differing(tables: Sequence[dict[str, Any]]) -> list[str]:
+    """Keys whose values are not the same everywhere, in the order in which they come."""
+    keys = dict.fromkeys(key for table in tables for key in table)
+    missing = object()
+    return [
+        key for key in keys if any(table.get(key, missing) != tables[0].get(key, missing) for table in tables)
+    ]
+
+
+def _numbered(labels: Sequence[str]) -> list[str]:
+    """Those that nothing readable tells apart are counted."""
+    seen: Counter[str] = Counter()
+    found = []
+    for label in labels:
+        seen[label] += 1
+        found.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
+    return found

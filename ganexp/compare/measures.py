@@ -1,0 +1,93 @@
+"""What a run scored: at its best and at its end; and which direction is better."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from ganexp.archive import Record
+
+Better = Literal["lower", "higher", "unknown"]
+
+BETTER: dict[str, Better] = {
+    "fid": "lower",
+    "kid": "lower",
+    "intra_fid": "lower",
+    "swd": "lower",
+    "reverse_kl": "lower",
+    "precision": "higher",
+    "recall": "higher",
+    "density": "higher",
+    "coverage": "higher",
+    "cnn_score": "higher",
+    "inception_score": "higher",
+    "accuracy": "higher",
+    "cas": "higher",
+    "modes": "higher",
+    "high_quality": "higher",
+    "images_per_second": "higher",
+}
+"""By a score's name without what says whose features it is of: ``fid`` stands for ``fid_cnn`` too."""
+
+DIVERSITY, SPEED = "diversity", "images_per_second"
+EXTRA = (DIVERSITY, SPEED)
+"""Measured of every run, with scores or without. A diversity of 1 is that of real samples: no direction."""
+
+_KEYS = {DIVERSITY: "sentinel/diversity", SPEED: "speed/images_per_second"}
+
+
+class Measured(NamedTuple):
+    """A run's best value, and its last; None where there is none, or where it was infinite."""
+
+    best: float | None
+    final: float | None
+
+
+def better(name: str) -> Better:
+    """Which direction is better, as far as the name is known."""
+    if name.endswith("_std"):
+        return "lower"  # how unsure the estimate beside it is
+    stems = [stem for stem in BETTER if name == stem or name.startswith(f"{stem}_")]
+    return BETTER[max(stems, key=len)] if stems else "unknown"
+
+
+def scores_of(records: Iterable[Record]) -> list[str]:
+    """The names of all scores, in the order in which they were written."""
+    keys = (key for record in records for row in record.rows for key in row)
+    return list(dict.fromkeys(key.removeprefix("score/") for key in keys if key.startswith("score/")))
+
+
+def series(record: Record, name: str) -> list[tuple[int, float]]:
+    """A score, diversity or speed over images seen, where it is a finite number."""
+    found = record.series(_KEYS.get(name, f"score/{name}"))
+    return [(images, value) for images, value in found if math.isfinite(value)]
+
+
+def measured(record: Record, name: str) -> Measured:
+    """A run's best and final value, as far as it has come."""
+    values = [value for _, value in series(record, name)]
+    direction = better(name)
+    best = (min(values) if direction == "lower" else max(values)) if values else None
+    return Measured(None if direction == "unknown" or name in EXTRA else best, _final(record, name, values))
+
+
+def has_scores(record: Record) -> bool:
+    """Whether any score was ever taken."""
+    return any(key.startswith("score/") for row in record.rows for key in row)
+
+
+def ordered(values: Sequence[tuple[str, float]], direction: Better) -> list[str]:
+    """Names by their values, the best first; by name where no direction is known."""
+    if direction == "unknown":
+        return sorted(name for name, _ in values)
+    return [name for name, _ in sorted(values, key=lambda pair: pair[1], reverse=direction == "higher")]
+
+
+def _final(record: Record, name: str, values: Sequence[float]) -> float | None:
+    """Of the last epoch that was scored: an infinite one there is none, and no earlier one stands for it."""
+    if name == SPEED:
+        whole = record.receipt.get("images_per_second")
+        if isinstance(whole, int | float) and math.isfinite(whole):
+            return float(whole)
+    key = _KEYS.get(name, f"score/{name}")
+    last = next((row[key] for row in reversed(record.rows) if key in row), None)
+    return values[-1] if values and isinstance(last, int | float) and math.isfinite(last) else None

@@ -1,0 +1,179 @@
+"""What a comparison found, as numbers: the scores of groups over their seeds, and how groups differ."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+from ganexp.archive import Record
+from ganexp.compare.groups import Contest, Group, seed_of
+from ganexp.compare.measures import DIVERSITY, EXTRA, Better, Measured, better, measured, ordered, scores_of
+from ganexp.compare.statistics import ALPHA, Difference, Mean, difference, holm, least_p, mean_of
+from ganexp.errors import UserError, suggest
+
+By = Literal["best", "final"]
+
+_ALARMS = {"collapsed": "collapsed", "vanished": "critic won", "nonfinite": "not finite"}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A score over a group's runs, as far as they have it; None where no run does."""
+
+    best: Mean | None
+    final: Mean | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A group and how it did."""
+
+    group: Group
+    scores: dict[str, Summary]
+
+    @property
+    def label(self) -> str:
+        return self.group.label
+
+    @property
+    def fates(self) -> dict[str, int]:
+        """How many runs ended how, the most frequent first."""
+        return dict(Counter(fate(run) for run in self.group.runs).most_common())
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a run might still change these numbers."""
+        return any(run.status != "finished" for run in self.group.runs)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two groups in the main score; ``corrected`` is Holm's p."""
+
+    one: str
+    other: str
+    difference: Difference
+    corrected: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contest by its main score, the best group first."""
+
+    contest: Contest
+    metric: str
+    by: By
+    names: list[str]
+    standings: list[Standing]
+    pairs: list[Pair]
+
+    @property
+    def better(self) -> Better:
+        return better(self.metric)
+
+    def main(self, standing: Standing) -> Mean | None:
+        """What a group is ranked by."""
+        summary = standing.scores[self.metric]
+        return summary.best if self.by == "best" else summary.final
+
+
+def compare(contest: Contest, wanted: str | None, by: By) -> Result:
+    """Ranks a contest's groups by the score ``wanted``, or by the first that all of them have."""
+    names = [*scores_of(contest.runs), *EXTRA]
+    taken = {
+        group.label: {name: [measured(run, name) for run in group.runs] for name in names}
+        for group in contest.groups
+    }
+    metric = wanted or _common(names, list(taken.values()))
+    if metric not in names:
+        names.insert(0, metric)
+        for of_group in taken.values():
+            of_group[metric] = []
+    if better(metric) == "unknown" or metric in EXTRA:
+        by = "final"  # nobody knows what the best would be
+    standings = [
+        Standing(group, {name: _summary(taken[group.label][name]) for name in names})
+        for group in contest.groups
+    ]
+    result = Result(contest, metric, by, names, standings, [])
+    values = [(standing.label, mean.mean) for standing in standings if (mean := result.main(standing))]
+    ranks = ordered(values, better(metric))
+    standings.sort(key=lambda standing: ranks.index(standing.label) if standing.label in ranks else len(ranks))
+    result.pairs.extend(_pairs([standing.group for standing in standings], metric, by))
+    return result
+
+
+def checked_metric(wanted: str | None, records: Sequence[Record]) -> str | None:
+    """The score's name as metrics.jsonl has it after ``score/``. Raises UserError where no run has it."""
+    if wanted is None:
+        return None
+    name = wanted.removeprefix("score/").removeprefix("sentinel/").removeprefix("speed/")
+    known = [*scores_of(records), *EXTRA]
+    if name not in known:
+        raise UserError(f"metric={wanted}: no run has such a score; {suggest(name, known)}")
+    return name
+
+
+def fate(run: Record) -> str:
+    """How a run ended: ``finished``, ``interrupted``, ``finished but collapsed`` ..."""
+    kinds = " and ".join(_ALARMS[kind] for kind in dict.fromkeys(kinds_of(run)) if kind in _ALARMS)
+    if not kinds:
+        return run.status
+    return f"finished but {kinds}" if run.status == "finished" else f"{run.status} and {kinds}"
+
+
+def alarms_of(run: Record) -> list[dict[str, object]]:
+    """The alarms of a receipt that are ones, whoever wrote it."""
+    return [alarm for alarm in run.receipt.get("alarms", []) if isinstance(alarm, dict)]
+
+
+def kinds_of(run: Record) -> list[str]:
+    """The kinds of a run's alarms, in their order."""
+    return [str(alarm.get("kind", "")) for alarm in alarms_of(run)]
+
+
+def _common(names: Sequence[str], groups: Sequence[dict[str, list[Measured]]]) -> str:
+    """The first score that all groups have, else the first that one has, else the diversity."""
+    scores = [name for name in names if name not in EXTRA]
+    having = {name: sum(any(run != (None, None) for run in of[name]) for of in groups) for name in scores}
+    everywhere = [name for name in scores if having[name] == len(groups)]
+    somewhere = [name for name in scores if having[name]]
+    return [*everywhere, *somewhere, DIVERSITY][0]
+
+
+def _summary(runs: Sequence[Measured]) -> Summary:
+    best = [run.best for run in runs if run.best is not None]
+    final = [run.final for run in runs if run.final is not None]
+    return Summary(mean_of(best) if best else None, mean_of(final) if final else None)
+
+
+def _pairs(groups: Sequence[Group], metric: str, by: By) -> list[Pair]:
+    """Every two groups of two values or more, in the order of their rank."""
+    values = {group.label: _by_seed(group, metric, by) for group in groups}
+    sizable = [label for label, found in values.items() if len(found) > 1]
+    compared = [(one, other) for one, other in combinations(sizable, 2)]
+    found = [_difference(values[one], values[other], len(compared)) for one, other in compared]
+    corrected = holm([each.p for each in found])
+    return [Pair(*names, each, p) for names, each, p in zip(compared, found, corrected, strict=True)]
+
+
+def _by_seed(group: Group, metric: str, by: By) -> list[tuple[str, float]]:
+    taken = [(seed_of(run), measured(run, metric)) for run in group.runs]
+    found = [(seed, run.best if by == "best" else run.final) for seed, run in taken]
+    return [(seed, value) for seed, value in found if value is not None]
+
+
+def _difference(
+    one: Sequence[tuple[str, float]], other: Sequence[tuple[str, float]], comparisons: int
+) -> Difference:
+    """In pairs where both have the same seeds, and so many that p can get below 0.05 after correction.
+
+    Five pairs give p = 0.0625 at best, where 5 against 5 independent runs give 0.008. The choice goes by their
+    number alone, never by the values, so that it makes no p too small.
+    """
+    x, y = dict(one), dict(other)
+    same = x.keys() == y.keys() and len(x) == len(one) and len(y) == len(other)
+    if same and least_p(len(x), None) * comparisons < ALPHA:
+        return difference([x[seed] for seed in x], [y[seed] for seed in x], paired=True)
+    return difference([value for _, value in one], [value for _, value in other], paired=False)

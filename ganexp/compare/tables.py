@@ -1,0 +1,111 @@
+"""A comparison as tables, for any kind of report."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ganexp.compare.groups import differing, seed_of, written
+from ganexp.compare.measures import EXTRA, better, measured
+from ganexp.compare.results import Result, alarms_of, fate
+from ganexp.compare.statistics import Mean
+from ganexp.compare.words import NONE, counts, estimate, number
+
+_ARROWS = {"lower": " \N{DOWNWARDS ARROW}", "higher": " \N{UPWARDS ARROW}", "unknown": ""}
+
+
+class Cell(NamedTuple):
+    """What is read, and what is sorted by where that is a number."""
+
+    text: str
+    value: float | None = None
+
+
+class Table(NamedTuple):
+    """Rows under headings. ``groups``: each row is a group, in the order of rank."""
+
+    title: str
+    headings: list[str]
+    rows: list[list[Cell]]
+    groups: bool = False
+
+
+def scores(result: Result) -> Table:
+    """A row per group: how its runs ended, and every score at its best and at its end."""
+    headings, rows = ["group", "n", "runs"], []
+    for name in result.names:
+        arrow = _ARROWS[better(name)]
+        has_best = name not in EXTRA and better(name) != "unknown"
+        headings += [f"best {name}{arrow}"] if has_best else []
+        headings += [f"final {name}{arrow}" if name not in EXTRA else f"{name}{arrow}"]
+    for standing in result.standings:
+        total = len(standing.group.runs)
+        row = [Cell(standing.label), Cell(str(total), total), Cell(counts(standing).partition(": ")[2])]
+        for name in result.names:
+            summary = standing.scores[name]
+            if name not in EXTRA and better(name) != "unknown":
+                row.append(_estimated(summary.best, total, standing.unfinished))
+            row.append(_estimated(summary.final, total, standing.unfinished))
+        rows.append(row)
+    return Table("Scores", headings, rows, groups=True)
+
+
+def pairs(result: Result) -> Table:
+    """A row per two groups: how much they differ in the main score."""
+    headings = ["group", "less group", f"difference in {result.metric}", "test", "p", "p corrected"]
+    rows = []
+    for pair in result.pairs:
+        found = pair.difference
+        kind = "paired" if found.paired else "independent"
+        rows.append(
+            [
+                Cell(pair.one),
+                Cell(pair.other),
+                Cell(estimate(Mean(found.mean, found.low, found.high, 0)), found.mean),
+                Cell(f"{kind}, p \N{GREATER-THAN OR EQUAL TO} {found.least:.2g}"),
+                Cell(f"{found.p:.2g}", found.p),
+                Cell(f"{pair.corrected:.2g}", pair.corrected),
+            ]
+        )
+    return Table(f"Differences in {result.metric}", headings, rows)
+
+
+def settings(result: Result) -> Table:
+    """A row per setting that is not the same in all groups."""
+    firsts = [standing.group.runs[0].config for standing in result.standings]
+    rows = [
+        [Cell(key), *(Cell(written(config[key]) if key in config else NONE) for config in firsts)]
+        for key in differing(result.contest.runs)
+    ]
+    return Table("Settings that differ", ["setting", *(each.label for each in result.standings)], rows)
+
+
+def runs(result: Result) -> Table:
+    """A row per run."""
+    rows = []
+    for standing in result.standings:
+        for run in standing.group.runs:
+            seed, taken = seed_of(run), measured(run, result.metric)
+            rows.append(
+                [
+                    Cell(standing.label),
+                    Cell(seed, float(seed) if seed.isdecimal() else None),
+                    Cell(fate(run)),
+                    Cell(f"{run.images:,}", run.images),
+                    *(Cell(NONE if value is None else number(value), value) for value in taken),
+                    Cell(str(run.folder)),
+                    Cell("; ".join(str(alarm.get("line", "")) for alarm in alarms_of(run))),
+                ]
+            )
+    scored = [f"best {result.metric}", f"final {result.metric}"]
+    return Table("Runs", ["group", "seed", "status", "images", *scored, "folder", "alarms"], rows)
+
+
+def all_of(result: Result) -> Sequence[Table]:
+    """Every table that has a row."""
+    found = (scores(result), pairs(result), settings(result), runs(result))
+    return [table for table in found if table.rows]
+
+
+def _estimated(mean: Mean | None, total: int, unfinished: bool) -> Cell:
+    """A star marks what may still change."""
+    star = "*" if unfinished and mean is not None else ""
+    return Cell(estimate(mean, total) + star, None if mean is None else mean.mean)
