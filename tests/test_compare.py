@@ -440,7 +440,7 @@ def test_a_mistake_is_one_line(
 def test_it_answers_without_torch(tmp_path: Path) -> None:
     Planted({"fid": [1]}).write(tmp_path / "run")
     assert command(tmp_path, "compare", "--help").returncode == 0
-    program = "import sys; from ganexp import cli; cli._look("compare", ['run']); print('torch' in sys.modules)"
+    program = "import sys; from ganexp import cli; cli._look('compare', ['run']); print('torch' in sys.modules)"
     told = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
