@@ -56,12 +56,12 @@ class Claim:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process is at work in a run folder now."""
+    """Whether a process is at work in a run folder now; where nobody may look, as in another's, it may be."""
     lock = FileLock(folder / ".lock")
     if not Path(lock.lock_file).exists():
         return False
     try:
         with lock.acquire(timeout=0):
             return False
-    except Timeout:
+    except (Timeout, OSError):
         return True

@@ -90,9 +90,13 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
         sys.path.append(str(_PLUGINS))
     import hydra
 
+    from ganexp.config.members import for_each
     from ganexp.config.resolvers import register
     from ganexp.sweep import UNDER_WAY
 
+    if {"-m", "--multirun"} & {*sys.argv}:
+        groups = frozenset(path.name for path in conf_folder().iterdir() if path.is_dir()) - {"hydra"}
+        sys.argv[1:] = [for_each(argument, groups) for argument in sys.argv[1:]]
     register()
     task = functools.partial(_run_task, verb)
     task.__module__ = __name__  # Hydra asks where a task comes from

@@ -15,6 +15,8 @@ import pytest
 from conftest import ENVIRONMENT, TINY, asked_to_stop, composed, verb
 from filelock import FileLock
 
+from ganexp.archive import Record
+from ganexp.config.members import for_each
 from ganexp.receipt import status_of
 from ganexp.same import differences
 from ganexp.signals import Stopped
@@ -214,3 +216,32 @@ def test_a_schedulers_warning_is_handed_on_once_the_run_is_saved(
     assert saved == [("interrupted", 40 * 64)]
     whole = train(*TINY, "epochs=3", name="whole")
     assert list(differences(whole, train(*TINY, "epochs=3"))) == []
+
+
+def test_settings_that_only_the_members_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default data would choose another architecture, and have no count."""
+    settings = ["data.count=500", "arch.generator.widths=[8,8]", "evaluate.every=null", "epochs=1"]
+    verb(monkeypatch, tmp_path, "train", "-m", "data=ring,grid", *settings, "name=s")
+    found = runs(tmp_path / "outputs/s")
+    assert len(found) == 2 and all("count-500" in run.name for run in found)
+    for run in found:
+        config = Record(run).config
+        assert config["data.count"] == 500 and config["arch.generator.widths"] == [8, 8]
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("arch.generator.widths=[8,8]", "arch.generator.widths=choice([8,8])"),
+        ("data.root='a b, c'", "data.root=choice('a b, c')"),
+        ("optim.lr=1e-3,1e-4", "optim.lr=1e-3,1e-4"),
+        ("optim.lr=range(1,3)", "optim.lr=range(1,3)"),
+        ("evaluate.every=5", "evaluate.every=5"),
+        ("loss=gan", "loss=gan"),
+        ("+loss.more=1", "+loss.more=1"),
+        ("hydra.launcher.slots=2", "hydra.launcher.slots=2"),
+        ("data.root=[", "data.root=["),
+    ],
+)
+def test_what_is_said_to_each_member(said: str, meant: str) -> None:
+    assert for_each(said, frozenset({"arch", "data", "optim", "loss"})) == meant
