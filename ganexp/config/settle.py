@@ -1,9 +1,9 @@
 """From what was composed to what is run: checked, resolved, with absolute paths; or read from a folder."""
 
-import importlib.util
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 def settle_tune(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a search; what it searches is checked before it starts. Raises UserError."""
-    if importlib.util.find_spec("optuna") is None:
+    if find_spec("optuna") is None:
         raise UserError("ganexp tune needs Optuna: pip install 'ganexp[tune]'")
     return check(cfg, TuneSettings)
 

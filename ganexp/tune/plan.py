@@ -7,6 +7,7 @@ from pathlib import Path
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 
+from ganexp.config.messages import explain
 from ganexp.config.resolvers import overrides_name
 from ganexp.config.settle import settle_train
 from ganexp.errors import UserError
@@ -41,9 +42,15 @@ class Plan:
         return Job([*config_flags(), *overrides], self.folder / overrides_name(overrides))
 
     def composed(self, settings: Sequence[str]) -> DictConfig:
-        """The trial's configuration, checked as every run's. Raises UserError and what Hydra raises."""
+        """The trial's configuration, checked as every run's. Raises UserError."""
         overrides = self.overrides(settings)
-        return settle_train(compose("train", overrides=overrides), overrides)
+        try:
+            return settle_train(compose("train", overrides=overrides), overrides)
+        except Exception as error:
+            line, _ = explain(error)
+            if line is None:
+                raise
+            raise UserError(line) from error
 
     def identity(self) -> dict[str, object]:
         """What makes it this study, as plain data: where this differs it is another one."""

@@ -30,12 +30,11 @@ def search(cfg: DictConfig) -> None:
     ):
         _Search(study, cfg, requests, bar).run()
         bar.close()
+        study.write_table()
         print(closing(study))
         requests.obey()
-    if not any(trial.state == TrialState.COMPLETE for trial in study.trials()):
-        raise NothingFound(
-            f"{study.plan.folder}: no trial came to its end; their logs are beside their folders"
-        )
+    if all(trial.state == TrialState.FAIL for trial in study.trials()):
+        raise NothingFound(f"{study.plan.folder}: every trial failed; their logs lie beside their folders")
 
 
 class NothingFound(UserError):

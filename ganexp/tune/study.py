@@ -1,13 +1,14 @@
 """The study: what all processes that search together know. It outlives each of them.
 
-``study.journal`` is Optuna's, a line of JSON for each thing that happened. Optuna cannot say whether the process
-that began a trial is still alive (its heartbeats are for databases), so each trial in hand is a lock of the
-operating system's, which ends with its process. A trial that is under way and that nobody holds is taken up
-again: its run goes on from its checkpoint, and it keeps its number.
+``study.journal`` is Optuna's, a line of JSON for each thing that happened. Optuna cannot say whether the
+process that began a trial is still alive (its heartbeats are for databases), so each trial in hand is a lock
+of the operating system's, which ends with its process. A trial that is under way and that nobody holds is
+taken up again: its run goes on from its checkpoint, and it keeps its number.
 """
 
 import json
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,10 +103,8 @@ class Study:
 
     def _own(self, number: int) -> FileLock:
         lock = FileLock(self.plan.folder / ".locks" / f"trial_{number}")
-        try:
+        with suppress(Timeout):
             lock.acquire(timeout=0)
-        except Timeout:
-            pass
         return lock
 
     def _in_hand(self, handle: optuna.Trial, lock: FileLock) -> Trial:
@@ -129,6 +128,11 @@ class Study:
             if reason is not None:
                 trial.handle.set_user_attr("reason", reason)
             self._study.tell(trial.number, value if state == TrialState.COMPLETE else None, state)
+            self._write_table()
+
+    def write_table(self) -> None:
+        """``study.json``: every trial as plain data."""
+        with self._lock:
             self._write_table()
 
     def let_go(self, trial: Trial) -> None:
@@ -174,7 +178,7 @@ class Study:
 
 
 class _Lock(JournalFileOpenLock):
-    """The operating system's, gone with the process that holds it; Optuna's own would stay for half a minute."""
+    """The operating system's, gone with the process that holds it; Optuna's own would stay for 30 seconds."""
 
     def __init__(self, file: Path) -> None:
         self._held = FileLock(file)

@@ -1,0 +1,206 @@
+"""Searches: a space is checked first, trials are plain runs, and the study outlives whatever is killed."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ENVIRONMENT, TINY, verb
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial
+
+from ganexp.archive import Record
+from ganexp.same import differences
+
+RUN = [*TINY[:4], "features=pixels", "metrics=swd", "evaluate.count=100", "device=cpu"]
+"""Every trial's."""
+
+RATES = ["+space.optim.lr={low:1e-4,high:1e-2,log:true}", "pruner=none"]
+
+
+def tune(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "ganexp", "tune", *arguments],
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+def trials(folder: Path, name: str = "s") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "outputs" / name / "study.json").read_text())["trials"]
+    return found
+
+
+def runs(folder: Path, name: str = "s") -> list[Path]:
+    return sorted(file.parent for file in (folder / "outputs" / name).glob("*/run.json"))
+
+
+MISTAKES = {
+    "trials=3": "space is empty: say space=rates",
+    "space=rats": "space=rats: no such choice of space; did you mean rates? (losses, rates)",
+    "space=losses +space.optm.lr={low:1,high:2}": "optm: no such setting",
+    "+space.optim.lrr={low:1,high:2}": "optim.lrr: no such setting; did you mean lr?",
+    "space=rates space.optim.lr.low=1": "space.optim.lr.low=1.0: should be below high=0.002",
+    "space=rates space.optim.lr.low=-1": "space.optim.lr.low=-1.0: should be above 0 with log=true",
+    "space=rates +space.optim.lr.step=1": "space.optim.lr.step=1.0: does not go with log=true",
+    "space=rates space.optim.lr.low=small": "space.optim.lr.low=small: should be a valid number",
+    "space=rates +space.optim.lr.lower=1": "space.optim.lr.lower: no such setting of space.optim.lr",
+    "space=rates space.optim.lr.log=false space.optim.lr.low=-1": "optim.lr=-1: should be greater than 0",
+    "+space.seed={low:1,high:3}": "seed=1.764: should be a valid integer",
+    "+space.seed={low:1.5,high:3,integer:true}": "space.seed.low=1.5: should be a valid integer",
+    "+space.seed={choices:[]}": "space.seed.choices=[]: list should have at least 1 item",
+    "+space.seed={choices:[1,1]}": "space.seed.choices=[1, 1]: one of them is there twice",
+    "+space.seed=3": "should be {low: ..., high: ...} or {choices: [...]}",
+    "+space.loss={choices:[gan,wgna]}": "loss=wgna: no such choice of loss; did you mean wgan?",
+    "space=[rates,losses] +space.optim.eps={choices:[1,-1]}": "optim.eps=-1: should be greater than 0",
+    "space=rates -- optim.lr=1": "optim.lr is in the space",
+    "space=rates -- name=x": "name=x: it cannot stand behind --",
+    "space=rates -- optim.lrr=1": "optim.lrr: no such setting",
+    "space=rates -- evaluate.every=null": "evaluate.every=null gives a search no scores",
+    "space=rates goal=fdi": "goal=fdi: say direction=lower or higher, or did you mean fid?",
+    "space=rates goal=fid direction=up": "direction=up: should be 'lower' or 'higher'",
+    "space=rates trials=0": "trials=0: should be greater than or equal to 1",
+    "space=rates sampler.startup=0": "sampler.startup=0: should be greater than or equal to 1",
+    "space=rates pruner.factor=1": "pruner.factor=1: should be greater than or equal to 2",
+    "space=rates pruner=halvin": "pruner=halvin: no such choice of pruner; did you mean halving?",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_before_anything_starts(
+    mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from ganexp import cli
+
+    with pytest.raises(SystemExit) as ended:
+        cli._guarded(lambda: verb(monkeypatch, tmp_path, "tune", *mistake.split(" ")))
+    told = capfd.readouterr().err.strip().splitlines()
+    assert ended.value.code == 2
+    assert len(told) == 1 and told[0].startswith("ganexp: "), told
+    assert MISTAKES[mistake] in told[0]
+    assert list(tmp_path.iterdir()) == [], "nothing is made"
+
+
+def test_without_optuna(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ganexp.config.settle.find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        verb(monkeypatch, tmp_path, "tune", "space=rates")
+    assert ended.value.code == 2
+    assert capfd.readouterr().err == "ganexp: ganexp tune needs Optuna: pip install 'ganexp[tune]'\n"
+
+
+def test_trials_are_plain_runs_and_the_same_line_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What was run is not run again: not by the same line, not where it is drawn twice, not run by hand."""
+    line = ["+space.seed={choices:[1,2]}", "name=s", "sampler=random", "--", *RUN, "epochs=2"]
+    verb(monkeypatch, tmp_path, "train", *RUN, "epochs=2", "seed=1", "name=s", "evaluate.every=1")
+    (by_hand,) = runs(tmp_path)
+    verb(monkeypatch, tmp_path, "tune", "trials=2", *line)
+    capfd.readouterr()
+    verb(monkeypatch, tmp_path, "tune", "trials=7", *line)
+    told, found = capfd.readouterr().out, trials(tmp_path)
+    assert "7 trials, 2 of them done already" in told and "7 trials: 7 finished" in told
+    assert [trial["number"] for trial in found] == list(range(7)) and len(runs(tmp_path)) == 2
+    assert by_hand in runs(tmp_path)
+    for trial in found:
+        record = Record(tmp_path / "outputs/s" / trial["run"])
+        assert record.status == "finished" and record.receipt["sessions"] == 1
+        assert record.config["seed"] == int(trial["settings"]["seed"])
+        scores = [row["score/swd"] for row in record.rows]
+        assert trial["epochs"] == {"1": scores[0], "2": scores[1]} and trial["value"] == min(scores)
+    best = min(found, key=lambda trial: (trial["value"], trial["number"]))
+    assert f"the best further: ganexp train resume=outputs/s/{best['run']} epochs=4" in told
+    with pytest.raises(SystemExit):
+        verb(monkeypatch, tmp_path, "tune", "trials=7", *line[:-1], "epochs=3")
+    assert "outputs/s holds another study (train differs)" in capfd.readouterr().err
+
+
+class Second(BasePruner):
+    """Gives up what has come to its second epoch, for seeds but one."""
+
+    def prune(self, study: Any, trial: FrozenTrial) -> bool:
+        return trial.last_step is not None and trial.last_step >= 2 and trial.params["seed"] != "1"
+
+
+def test_a_hopeless_run_is_stopped_and_a_failing_one_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ganexp.tune.choices.NopPruner", Second)
+    space = "+space.seed={choices:[1,2]}"
+    with pytest.raises(SystemExit) as ended:  # the data are too small for the network: only a run can know
+        verb(monkeypatch, tmp_path, "tune", space, "trials=1", "name=f", "--", *RUN, "metrics=modes")
+    assert ended.value.code == 1
+    told = capfd.readouterr()
+    assert "failed (metrics=modes counts modes that are known" in told.err and "every trial failed" in told.err
+    (failed,) = trials(tmp_path, "f")
+    assert failed["state"] == "fail" and failed["value"] is None
+    line = ["sampler=random", "trials=4", "name=s", "pruner=none", "goal=swd", "--", *RUN[:-2], "device=cpu"]
+    long = ["evaluate.count=100", "epochs=100000", "max_steps=1200"]
+    verb(monkeypatch, tmp_path, "tune", "+space.seed={choices:[2,3]}", *line, *long)
+    found = trials(tmp_path)
+    assert [trial["state"] for trial in found] == ["pruned"] * 4
+    for run in runs(tmp_path):
+        record = Record(run)
+        assert record.status == "interrupted" and record.receipt["reason"] == "SIGTERM"
+        assert 2 <= len(record.rows) < 1200 * 64 // 1797, "long before its end"
+        assert record.receipt["saved"] > 0, "and it can go on"
+
+
+def test_a_search_that_is_killed_loses_no_trial(tmp_path: Path) -> None:
+    line = [*RATES, "name=s", "sampler=random", "trials=2", "--", *RUN, "epochs=30"]
+    process = tune(tmp_path, *line)
+    until(lambda: len(list(tmp_path.glob("outputs/s/*/checkpoints/last.pt"))) == 1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    (begun,) = runs(tmp_path)
+    out, errors = tune(tmp_path, *line).communicate(timeout=300)
+    assert "2 trials: 2 finished" in out, errors
+    found = trials(tmp_path)
+    assert [trial["number"] for trial in found] == [0, 1] and found[0]["run"] == begun.name
+    assert [len(trial["epochs"]) for trial in found] == [30, 30]
+    assert json.loads((begun / "run.json").read_text())["sessions"] == 2, "it went on where it was"
+    done = tune(tmp_path, *[word.replace("name=s", "name=t").replace("trials=2", "trials=1") for word in line])
+    out, errors = done.communicate(timeout=300)
+    (alone,) = runs(tmp_path, "t")
+    assert list(differences(begun, alone)) == [], "bit for bit"
+
+
+def test_two_processes_share_one_study_and_ctrl_c_stops_one(tmp_path: Path) -> None:
+    line = [*RATES, "name=s", "trials=4", "--", *RUN]
+    first, second = tune(tmp_path, *line, "epochs=20"), tune(tmp_path, *line, "epochs=20")
+    until(lambda: len(list(tmp_path.glob("outputs/s/*/checkpoints/last.pt"))) >= 2)
+    first.send_signal(signal.SIGINT)
+    out, errors = first.communicate(timeout=120)
+    assert first.returncode == 130 and "Traceback" not in errors and "under way" in out
+    out, errors = second.communicate(timeout=300)
+    assert second.returncode == 0 and "4 trials: 4 finished" in out, errors
+    found = trials(tmp_path)
+    assert len({trial["run"] for trial in found}) == len(runs(tmp_path)) == 4
+    assert all(len(trial["epochs"]) == 20 for trial in found), "what the first left, the second finished"
+
+
+def test_half_a_line_in_the_journal_spoils_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = ["+space.seed={choices:[1]}", "name=s", "--", *RUN, "epochs=1"]
+    verb(monkeypatch, tmp_path, "tune", "trials=1", *line)
+    with (tmp_path / "outputs/s/study.journal").open("a") as journal:
+        journal.write('{"op_code":')
+    verb(monkeypatch, tmp_path, "tune", "trials=3", *line)
+    assert [trial["state"] for trial in trials(tmp_path)] == ["complete"] * 3
