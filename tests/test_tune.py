@@ -114,6 +114,8 @@ def test_trials_are_plain_runs_and_the_same_line_goes_on(
     verb(monkeypatch, tmp_path, "train", *RUN, "epochs=2", "seed=1", "name=s", "evaluate.every=1")
     (by_hand,) = runs(tmp_path)
     verb(monkeypatch, tmp_path, "tune", "trials=2", *line)
+    with (tmp_path / "outputs/s/study.journal").open("a") as journal:
+        journal.write('{"op_code":')  # a process died as it wrote
     capfd.readouterr()
     verb(monkeypatch, tmp_path, "tune", "trials=7", *line)
     told, found = capfd.readouterr().out, trials(tmp_path)
@@ -134,10 +136,10 @@ def test_trials_are_plain_runs_and_the_same_line_goes_on(
 
 
 class Second(BasePruner):
-    """Gives up what has come to its second epoch, for seeds but one."""
+    """Gives up whatever has come to its second epoch."""
 
     def prune(self, study: Any, trial: FrozenTrial) -> bool:
-        return trial.last_step is not None and trial.last_step >= 2 and trial.params["seed"] != "1"
+        return trial.last_step is not None and trial.last_step >= 2
 
 
 def test_a_hopeless_run_is_stopped_and_a_failing_one_counted(
@@ -145,27 +147,27 @@ def test_a_hopeless_run_is_stopped_and_a_failing_one_counted(
 ) -> None:
     monkeypatch.setattr("ganexp.tune.choices.NopPruner", Second)
     space = "+space.seed={choices:[1,2]}"
-    with pytest.raises(SystemExit) as ended:  # the data are too small for the network: only a run can know
+    with pytest.raises(SystemExit) as ended:  # only a run can know what its metrics ask of the data
         verb(monkeypatch, tmp_path, "tune", space, "trials=1", "name=f", "--", *RUN, "metrics=modes")
     assert ended.value.code == 1
     told = capfd.readouterr()
     assert "failed (metrics=modes counts modes that are known" in told.err and "every trial failed" in told.err
     (failed,) = trials(tmp_path, "f")
     assert failed["state"] == "fail" and failed["value"] is None
-    line = ["sampler=random", "trials=4", "name=s", "pruner=none", "goal=swd", "--", *RUN[:-2], "device=cpu"]
-    long = ["evaluate.count=100", "epochs=100000", "max_steps=1200"]
-    verb(monkeypatch, tmp_path, "tune", "+space.seed={choices:[2,3]}", *line, *long)
-    found = trials(tmp_path)
-    assert [trial["state"] for trial in found] == ["pruned"] * 4
-    for run in runs(tmp_path):
-        record = Record(run)
-        assert record.status == "interrupted" and record.receipt["reason"] == "SIGTERM"
-        assert 2 <= len(record.rows) < 1200 * 64 // 1797, "long before its end"
-        assert record.receipt["saved"] > 0, "and it can go on"
+    line = ["trials=3", "name=s", "pruner=none", "goal=swd", "slots=2", "--", *RUN, "epochs=100000"]
+    verb(monkeypatch, tmp_path, "tune", "+space.seed={choices:[2]}", *line)
+    out = capfd.readouterr().out
+    assert "3 trials: 3 pruned" in out and "seed=2: pruned, swd" in out
+    assert [trial["state"] for trial in trials(tmp_path)] == ["pruned"] * 3
+    (run,) = runs(tmp_path)
+    record = Record(run)
+    assert record.status == "interrupted" and record.receipt["reason"] == "SIGTERM"
+    assert len(record.rows) >= 2 and record.receipt["sessions"] == 1
+    assert record.receipt["saved"] > 0, "and it can go on"
 
 
-def test_a_search_that_is_killed_loses_no_trial(tmp_path: Path) -> None:
-    line = [*RATES, "name=s", "sampler=random", "trials=2", "--", *RUN, "epochs=30"]
+def test_a_search_that_is_killed_loses_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = [*RATES, "name=s", "sampler=random", "trials=2", "--", *RUN, "epochs=20"]
     process = tune(tmp_path, *line)
     until(lambda: len(list(tmp_path.glob("outputs/s/*/checkpoints/last.pt"))) == 1)
     process.send_signal(signal.SIGKILL)
@@ -175,32 +177,24 @@ def test_a_search_that_is_killed_loses_no_trial(tmp_path: Path) -> None:
     assert "2 trials: 2 finished" in out, errors
     found = trials(tmp_path)
     assert [trial["number"] for trial in found] == [0, 1] and found[0]["run"] == begun.name
-    assert [len(trial["epochs"]) for trial in found] == [30, 30]
+    assert [len(trial["epochs"]) for trial in found] == [20, 20]
     assert json.loads((begun / "run.json").read_text())["sessions"] == 2, "it went on where it was"
-    done = tune(tmp_path, *[word.replace("name=s", "name=t").replace("trials=2", "trials=1") for word in line])
-    out, errors = done.communicate(timeout=300)
+    drawn = f"optim.lr={found[0]['settings']['optim.lr']}"
+    verb(monkeypatch, tmp_path, "train", *RUN, "epochs=20", "evaluate.every=1", drawn, "name=t")
     (alone,) = runs(tmp_path, "t")
+    assert alone.name == begun.name, "typed by hand, it is the same run"
     assert list(differences(begun, alone)) == [], "bit for bit"
 
 
 def test_two_processes_share_one_study_and_ctrl_c_stops_one(tmp_path: Path) -> None:
-    line = [*RATES, "name=s", "trials=4", "--", *RUN]
+    line = [*RATES, "name=s", "trials=3", "--", *RUN]
     first, second = tune(tmp_path, *line, "epochs=20"), tune(tmp_path, *line, "epochs=20")
     until(lambda: len(list(tmp_path.glob("outputs/s/*/checkpoints/last.pt"))) >= 2)
     first.send_signal(signal.SIGINT)
     out, errors = first.communicate(timeout=120)
     assert first.returncode == 130 and "Traceback" not in errors and "under way" in out
     out, errors = second.communicate(timeout=300)
-    assert second.returncode == 0 and "4 trials: 4 finished" in out, errors
+    assert second.returncode == 0 and "3 trials: 3 finished" in out, errors
     found = trials(tmp_path)
-    assert len({trial["run"] for trial in found}) == len(runs(tmp_path)) == 4
+    assert len({trial["run"] for trial in found}) == len(runs(tmp_path)) == 3
     assert all(len(trial["epochs"]) == 20 for trial in found), "what the first left, the second finished"
-
-
-def test_half_a_line_in_the_journal_spoils_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    line = ["+space.seed={choices:[1]}", "name=s", "--", *RUN, "epochs=1"]
-    verb(monkeypatch, tmp_path, "tune", "trials=1", *line)
-    with (tmp_path / "outputs/s/study.journal").open("a") as journal:
-        journal.write('{"op_code":')
-    verb(monkeypatch, tmp_path, "tune", "trials=3", *line)
-    assert [trial["state"] for trial in trials(tmp_path)] == ["complete"] * 3

@@ -15,12 +15,12 @@ from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from ganexp.build import build
 from ganexp.claim import is_held
 from ganexp.errors import UserError
 from ganexp.files import replacing
@@ -66,7 +66,7 @@ class Study:
         (plan.folder / ".locks").mkdir(parents=True, exist_ok=True)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with self._lock:
-            self._study = _open(plan, build(cfg.pruner))
+            self._study = _open(plan, instantiate(cfg.pruner))
         if self._study.user_attrs[_PLAN] != plan.identity():
             before, now = self._study.user_attrs[_PLAN], plan.identity()
             differs = ", ".join(key for key in now if before.get(key) != now[key])
@@ -87,7 +87,7 @@ class Study:
             # A seed for each trial: processes that share a study do not all draw the same.
             number = len(trials)
             seeded = OmegaConf.merge(self._cfg.sampler, {"seed": self._cfg.sampler.seed + number})
-            self._study.sampler = build(OmegaConf.create(seeded))  # type: ignore[arg-type]
+            self._study.sampler = instantiate(seeded)
             handle = self._study.ask()
             return self._in_hand(handle, self._own(handle.number))
 
