@@ -119,7 +119,7 @@ def test_trials_are_plain_runs_and_the_same_line_goes_on(
     capfd.readouterr()
     verb(monkeypatch, tmp_path, "tune", "trials=7", *line)
     told, found = capfd.readouterr().out, trials(tmp_path)
-    assert "7 trials, 2 of them done already" in told and "7 trials: 7 finished" in told
+    assert "7 trials, 2 of them done already" in told and "trials: 7 finished;" in told
     assert [trial["number"] for trial in found] == list(range(7)) and len(runs(tmp_path)) == 2
     assert by_hand in runs(tmp_path)
     for trial in found:
@@ -157,7 +157,7 @@ def test_a_hopeless_run_is_stopped_and_a_failing_one_counted(
     line = ["trials=3", "name=s", "pruner=none", "goal=swd", "slots=2", "--", *RUN, "epochs=100000"]
     verb(monkeypatch, tmp_path, "tune", "+space.seed={choices:[2]}", *line)
     out = capfd.readouterr().out
-    assert "3 trials: 3 pruned" in out and "seed=2: pruned, swd" in out
+    assert "trials: 3 pruned;" in out and "seed=2: pruned, swd" in out
     assert [trial["state"] for trial in trials(tmp_path)] == ["pruned"] * 3
     (run,) = runs(tmp_path)
     record = Record(run)
@@ -174,7 +174,7 @@ def test_a_search_that_is_killed_loses_no_trial(tmp_path: Path, monkeypatch: pyt
     process.communicate()
     (begun,) = runs(tmp_path)
     out, errors = tune(tmp_path, *line).communicate(timeout=300)
-    assert "2 trials: 2 finished" in out, errors
+    assert "trials: 2 finished;" in out, errors
     found = trials(tmp_path)
     assert [trial["number"] for trial in found] == [0, 1] and found[0]["run"] == begun.name
     assert [len(trial["epochs"]) for trial in found] == [20, 20]
@@ -194,7 +194,7 @@ def test_two_processes_share_one_study_and_ctrl_c_stops_one(tmp_path: Path) -> N
     out, errors = first.communicate(timeout=120)
     assert first.returncode == 130 and "Traceback" not in errors and "under way" in out
     out, errors = second.communicate(timeout=300)
-    assert second.returncode == 0 and "3 trials: 3 finished" in out, errors
+    assert second.returncode == 0 and "trials: 3 finished;" in out, errors
     found = trials(tmp_path)
     assert len({trial["run"] for trial in found}) == len(runs(tmp_path)) == 3
     assert all(len(trial["epochs"]) == 20 for trial in found), "what the first left, the second finished"

@@ -32,7 +32,7 @@ def trial_line(study: Study, trial: FrozenTrial) -> str:
     value, settings = study.value(trial), " ".join(trial.user_attrs["settings"])
     told = f"trial {trial.number}: {settings}: {_ENDS[trial.state]}"
     if value is not None:
-        told += f", {_score(study)} {value:.4g}"
+        told += f", {_score(study, trial)} {value:.4g}"
     if trial.state == TrialState.PRUNED:
         told += f" after {max(trial.intermediate_values)} epochs"
     reason = trial.user_attrs.get("reason")
@@ -52,7 +52,7 @@ def closing(study: Study) -> str:
         lines.append(f"what mattered, of finished trials: {told}")
     counts = {name: sum(trial.state == state for trial in trials) for state, name in _ENDS.items()}
     told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    lines.append(f"{len(trials)} trials: {told or 'none'}; {study.plan.folder}/study.json has all of them")
+    lines.append(f"trials: {told or 'none'}; {study.plan.folder}/study.json has all of them")
     if ranked:
         settings = ranked[0].user_attrs["settings"]
         folder = study.plan.job(settings).folder
@@ -72,13 +72,16 @@ def _ranked(study: Study) -> list[FrozenTrial]:
     return sorted(once.values(), key=lambda trial: (sign * (study.value(trial) or 0.0), trial.number))
 
 
-def _score(study: Study) -> str:
-    return study.plan.goal.name or "score"
+def _score(study: Study, trial: FrozenTrial) -> str:
+    """The score's full name, as the trial's run calls it."""
+    rows = Record(study.plan.job(trial.user_attrs["settings"]).folder).rows
+    named = [score[0] for score in map(study.plan.goal.score, rows) if score is not None]
+    return named[0] if named else "score"
 
 
 def _table(study: Study, trials: list[FrozenTrial]) -> str:
     keys = [setting.split("=", 1)[0] for setting in trials[0].user_attrs["settings"]]
-    rows = [["trial", _score(study), "epochs", *keys]]
+    rows = [["trial", _score(study, trials[0]), "epochs", *keys]]
     for trial in trials:
         values = [setting.split("=", 1)[1] for setting in trial.user_attrs["settings"]]
         rows.append(

@@ -33,7 +33,8 @@ def search(cfg: DictConfig) -> None:
         study.write_table()
         print(closing(study))
         requests.obey()
-    if all(trial.state == TrialState.FAIL for trial in study.trials()):
+    states = {trial.state for trial in study.trials()}
+    if states == {TrialState.FAIL}:
         raise NothingFound(f"{study.plan.folder}: every trial failed; their logs lie beside their folders")
 
 
@@ -84,6 +85,8 @@ class _Search:
         if self._stopping or not (over or self._requests.pending is not None):
             return
         self._stopping = True
+        if over:
+            tqdm.write("the minutes are over: what is under way saves and stops, and the same line goes on")
         for slot, trial in self._running.items():
             if trial.number not in self._pruned:  # a second signal would not let it save
                 self._slots.working[slot].stop()

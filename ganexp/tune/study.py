@@ -10,15 +10,12 @@ import json
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from ganexp.claim import is_held
@@ -27,6 +24,7 @@ from ganexp.files import replacing
 from ganexp.slots import Job
 from ganexp.tune.plan import Plan
 from ganexp.tune.space import draw
+from ganexp.tune.storage import open_study
 
 _SETTINGS = "settings"  # of a trial: its overrides, as plain text
 _PLAN = "plan"
@@ -64,12 +62,14 @@ class Study:
         self._held: dict[int, Trial] = {}
         self._lock = FileLock(plan.folder / ".locks" / "study")
         (plan.folder / ".locks").mkdir(parents=True, exist_ok=True)
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        now = plan.identity()
         with self._lock:
-            self._study = _open(plan, instantiate(cfg.pruner))
-        if self._study.user_attrs[_PLAN] != plan.identity():
-            before, now = self._study.user_attrs[_PLAN], plan.identity()
-            differs = ", ".join(key for key in now if before.get(key) != now[key])
+            self._study = open_study(plan.folder, lower=plan.goal.lower, pruner=instantiate(cfg.pruner))
+            if _PLAN not in self._study.user_attrs:
+                self._study.set_user_attr(_PLAN, now)
+        before = self._study.user_attrs[_PLAN]
+        if before != now:
+            differs = ", ".join(key for key in now if before[key] != now[key])
             raise UserError(f"{plan.folder} holds another study ({differs} differs): choose another name=...")
 
     def take(self) -> Trial | None:
@@ -175,46 +175,3 @@ class Study:
         with replacing(self.plan.folder / "study.json") as beside:
             content = {"name": self.plan.name, **self.plan.identity(), "trials": rows}
             beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-class _Lock(JournalFileOpenLock):
-    """The operating system's, gone with the process that holds it; Optuna's own would stay for 30 seconds."""
-
-    def __init__(self, file: Path) -> None:
-        self._held = FileLock(file)
-
-    def acquire(self) -> bool:
-        self._held.acquire()
-        return True
-
-    def release(self) -> None:
-        self._held.release()
-
-
-def _open(plan: Plan, pruner: optuna.pruners.BasePruner) -> optuna.Study:
-    file, lock = plan.folder / "study.journal", _Lock(plan.folder / ".locks" / "journal")
-    _mend(file, lock)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a journal is experimental, in older versions
-        study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(file), lock_obj=lock)),
-            study_name=plan.name,
-            direction="minimize" if plan.goal.lower else "maximize",
-            pruner=pruner,
-            load_if_exists=True,
-        )
-    if _PLAN not in study.user_attrs:
-        study.set_user_attr(_PLAN, plan.identity())
-    return study
-
-
-def _mend(file: Path, lock: _Lock) -> None:
-    """Half a line, of a process that died while it wrote, would spoil the next one too."""
-    lock.acquire()
-    try:
-        content = file.read_bytes() if file.is_file() else b""
-        if not content.endswith(b"\n") and content:
-            with replacing(file) as beside:
-                beside.write_bytes(content[: content.rfind(b"\n") + 1])
-    finally:
-        lock.release()
