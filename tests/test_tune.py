@@ -10,12 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import ENVIRONMENT, TINY, verb
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import get_class
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial
 
 from ganexp.archive import Record
+from ganexp.cli import conf_folder
+from ganexp.config.resolvers import register
+from ganexp.config.settle import SETTLE
+from ganexp.errors import UserError
 from ganexp.same import differences
+from ganexp.tune.goal import read_goal
+from ganexp.tune.plan import read_plan
+from ganexp.tune.space import draw, read_space
+from ganexp.tune.study import Study
 
 RUN = [*TINY[:4], "features=pixels", "metrics=swd", "evaluate.count=100", "device=cpu"]
 """Every trial's."""
@@ -122,6 +134,7 @@ def test_trials_are_plain_runs_and_the_same_line_goes_on(
     assert "7 trials, 2 of them done already" in told and "trials: 7 finished;" in told
     assert [trial["number"] for trial in found] == list(range(7)) and len(runs(tmp_path)) == 2
     assert by_hand in runs(tmp_path)
+    assert not by_hand.with_name(f"{by_hand.name}.log").exists(), "no process was started for it"
     for trial in found:
         record = Record(tmp_path / "outputs/s" / trial["run"])
         assert record.status == "finished" and record.receipt["sessions"] == 1
@@ -133,6 +146,64 @@ def test_trials_are_plain_runs_and_the_same_line_goes_on(
     with pytest.raises(SystemExit):
         verb(monkeypatch, tmp_path, "tune", "trials=7", *line[:-1], "epochs=3")
     assert "outputs/s holds another study (train differs)" in capfd.readouterr().err
+
+
+def study(name: str, *overrides: str) -> Study:
+    """A study below the current folder, as a process of its own would open it."""
+    register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        cfg = SETTLE["tune"](compose("tune", overrides=["space=rates", f"name={name}", *overrides]), [])
+        return Study(read_plan(cfg), cfg)
+
+
+def test_who_takes_which_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = ["trials=3", "sampler=random"]
+    one, two = study("s", *line), study("s", *line)
+    taken = [one.take(), two.take(), one.take()]
+    assert one.take() is None and two.take() is None, "three in all, not three each"
+    first, second, third = (trial for trial in taken if trial is not None)
+    assert [first.number, second.number, third.number] == [0, 1, 2]
+    assert len({tuple(trial.settings) for trial in (first, second, third)}) == 3
+    one.let_go(first)  # as when its process dies
+    again = two.take()
+    assert again is not None and (again.number, again.settings) == (0, first.settings)
+    assert two.take() is None and one.take() is None
+    alone = study("alone", *line)
+    drawn = [alone.take() for _ in range(3)]
+    assert [trial.settings for trial in drawn if trial] == [first.settings, second.settings, third.settings]
+    with pytest.raises(UserError, match="outputs/s holds another study"):
+        study("s", *line, "goal=kid")
+
+
+@pytest.mark.parametrize("file", sorted((conf_folder() / "space").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_space_is_sound(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = study("s", f"space={file.stem}", "sampler=random", "trials=20")
+    for _ in range(20):
+        trial = found.take()
+        assert trial is not None and len(trial.settings) == len(found.plan.space)
+
+
+def test_numbers_are_short_and_never_beyond_an_end() -> None:
+    from optuna.trial import FixedTrial
+
+    space = read_space({"optim": {"lr": {"low": 1e-4, "high": 0.99999999}, "eps": {"low": 1, "high": 2}}})
+    assert draw(space, FixedTrial({"optim.lr": 0.000123456789, "optim.eps": 2.0})) == [
+        "optim.lr=0.000123457",
+        "optim.eps=2",
+    ]
+    assert space["optim.lr"].draw(FixedTrial({"optim.lr": 0.99999999}), "optim.lr") == "0.99999999"
+    values = read_space({"penalties": {"choices": [None, "r1", ["r1", "r2"], True, 1, 0.5]}})["penalties"]
+    assert values.examples() == ["null", "r1", "[r1,r2]", "true", "1", "0.5"]
+
+
+def test_what_is_known_of_scores_is_what_the_metrics_say() -> None:
+    for file in (conf_folder() / "metrics").glob("*.yaml"):
+        ((name, node),) = yaml.safe_load(file.read_text()).items()
+        metric: Any = get_class(node["_target_"])
+        assert read_goal(None, None, name).lower == metric.lower_is_better
 
 
 class Second(BasePruner):

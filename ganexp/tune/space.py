@@ -19,13 +19,13 @@ from ganexp.config.schema import STRICT
 from ganexp.errors import UserError
 
 if TYPE_CHECKING:
-    from optuna.trial import Trial
+    from optuna.trial import BaseTrial
 
 
 class Values(Protocol):
     """Where one setting's values are drawn from; they are written as an override is typed."""
 
-    def draw(self, trial: "Trial", key: str) -> str:
+    def draw(self, trial: "BaseTrial", key: str) -> str:
         """The trial's value: drawn, or the one that it has already."""
         ...
 
@@ -43,7 +43,7 @@ class Numbers(BaseModel):
     log: bool = False
     step: Positive | None = None
 
-    def draw(self, trial: "Trial", key: str) -> str:
+    def draw(self, trial: "BaseTrial", key: str) -> str:
         return self._text(trial.suggest_float(key, self.low, self.high, log=self.log, step=self.step))
 
     def examples(self) -> list[str]:
@@ -65,7 +65,7 @@ class Integers(BaseModel):
     log: bool = False
     step: Count | None = None
 
-    def draw(self, trial: "Trial", key: str) -> str:
+    def draw(self, trial: "BaseTrial", key: str) -> str:
         return str(trial.suggest_int(key, self.low, self.high, log=self.log, step=self.step or 1))
 
     def examples(self) -> list[str]:
@@ -78,7 +78,7 @@ class Choices(BaseModel):
     model_config = STRICT
     choices: Annotated[list[Any], Field(min_length=1)]
 
-    def draw(self, trial: "Trial", key: str) -> str:
+    def draw(self, trial: "BaseTrial", key: str) -> str:
         return str(trial.suggest_categorical(key, self.examples()))
 
     def examples(self) -> list[str]:
@@ -96,7 +96,7 @@ def read_space(node: Mapping[str, Any]) -> Space:
     return space
 
 
-def draw(space: Space, trial: "Trial") -> list[str]:
+def draw(space: Space, trial: "BaseTrial") -> list[str]:
     """A trial's overrides."""
     return [f"{key}={values.draw(trial, key)}" for key, values in space.items()]
 
