@@ -19,7 +19,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial
 
 from ganexp.archive import Record
-from ganexp.cli import conf_folder
+from ganexp.cli import _arranged, conf_folder
 from ganexp.config.resolvers import register
 from ganexp.config.settle import SETTLE
 from ganexp.errors import UserError
@@ -155,6 +155,15 @@ def study(name: str, *overrides: str) -> Study:
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         cfg = SETTLE["tune"](compose("tune", overrides=["space=rates", f"name={name}", *overrides]), [])
         return Study(read_plan(cfg), cfg)
+
+
+def test_what_stands_behind_the_dashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    *first, train = _arranged("tune", ["space=rates", "--", "data=mnist", "data.root=~/a b", "optim.eps=1e-7"])
+    assert first == ["space=rates"]
+    plan = study("s", train).plan
+    assert plan.fixed[:2] == ("data=mnist", f"data.root='{tmp_path}/a b'")
 
 
 def test_who_takes_which_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
