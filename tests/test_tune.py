@@ -238,6 +238,7 @@ def test_a_hopeless_run_is_stopped_and_a_failing_one_counted(
     verb(monkeypatch, tmp_path, "tune", "+space.seed={choices:[2]}", *line)
     out = capfd.readouterr().out
     assert "trials: 3 pruned;" in out and "seed=2: pruned, swd" in out
+    assert out.count("(the same as trial 0)") == 2, "one folder, one process"
     assert [trial["state"] for trial in trials(tmp_path)] == ["pruned"] * 3
     (run,) = runs(tmp_path)
     record = Record(run)
