@@ -27,6 +27,7 @@ _HOME = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
 
 VERBS = {
     "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
+    "tune": "search for settings: ganexp tune space=rates trials=30 -- data=mnist data.root=<folder>",
     "sample": "images from a trained run: ganexp sample run=outputs/<name>/<run> n=64",
     "evaluate": "how good it is: ganexp evaluate run=outputs/<name>/<run> metrics=[fid,precision,recall]",
     "film": "the same latents over the epochs, as a film: ganexp film run=outputs/<name>/<run>",
@@ -118,7 +119,19 @@ def _arranged(verb: str, arguments: list[str]) -> list[str]:
     if many and any(argument.startswith(("-c", "--cfg")) and argument[2:3] != "o" for argument in arguments):
         fail("--cfg shows one run: leave out -m, or name a single value of each key")
     rest = [argument for argument in arguments if argument not in many]
-    return many + [_HOME.sub(lambda m: f"{m[1]}='{Path(m[2]).expanduser()}'", argument) for argument in rest]
+    rest = [_HOME.sub(lambda m: f"{m[1]}='{Path(m[2]).expanduser()}'", argument) for argument in rest]
+    return many + (_folded(rest) if verb == "tune" else rest)
+
+
+def _folded(arguments: list[str]) -> list[str]:
+    """``tune ... -- data=mnist``: what every run of a search is given becomes its setting ``train``."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    if "--" not in arguments:
+        return arguments
+    cut = arguments.index("--")
+    words = ",".join(QuotedString(word, Quote.double).with_quotes() for word in arguments[cut + 1 :])
+    return [*arguments[:cut], f"train=[{words}]"]
 
 
 def _run_task(verb: str, cfg: "DictConfig") -> None:

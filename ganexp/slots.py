@@ -23,7 +23,7 @@ from ganexp.errors import tell
 from ganexp.lifeline import VARIABLE
 from ganexp.signals import Requests
 
-_GLANCE = 0.5  # seconds between looks at the processes
+GLANCE = 0.5  # seconds between looks at the processes
 _PATIENCE = 60.0  # seconds for a run that an earlier, dying process still holds
 
 
@@ -41,59 +41,111 @@ class Job:
 
 
 @dataclass
-class _Work:
+class Work:
     """A job under way in a slot."""
 
     job: Job
+    slot: int
     process: "subprocess.Popen[bytes]"
 
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Passes a signal on: it saves and ends."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
 
-def run_all(jobs: Sequence[Job], slots: int) -> None:
-    """Runs every job, ``slots`` at a time, and returns when all have ended, however they did.
+    def reason(self) -> str:
+        """Why it failed: the last line that its process printed."""
+        lines = self.job.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return lines[-1].removeprefix("ganexp: ") if lines else f"exit status {self.process.returncode}"
+
+
+class Slots:
+    """Places for so many processes at a time."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.working: dict[int, Work] = {}
+
+    @property
+    def free(self) -> bool:
+        """Whether another job can be started."""
+        return len(self.working) < self.count
+
+    def start(self, job: Job) -> Work:
+        """Runs a job in the first slot that is free."""
+        slot = min(set(range(self.count)) - set(self.working))
+        self.working[slot] = work = Work(job, slot, _start(job, share(slot, self.count)))
+        return work
+
+    def ended(self) -> list[Work]:
+        """Those whose processes have ended since; their slots are free again."""
+        over = [work for work in self.working.values() if work.process.poll() is not None]
+        for work in over:
+            assert work.process.stdin is not None
+            work.process.stdin.close()
+            del self.working[work.slot]
+        return over
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Passes a signal on to all."""
+        for work in self.working.values():
+            work.stop(number)
+
+
+def run_all(jobs: Sequence[Job], count: int) -> None:
+    """Runs every job, ``count`` at a time, and returns when all have ended, however they did.
 
     Raises Stopped, after the runs under way have saved, if a signal came.
     """
-    waiting, working = deque(jobs), dict[int, _Work]()
+    waiting, slots = deque(jobs), Slots(count)
     with Requests() as requests, tqdm(total=len(jobs), unit=" runs", disable=None, leave=False) as bar:
         told = False
         try:
-            while waiting or working:
-                for slot in range(slots):
-                    if slot not in working and waiting and requests.pending is None:
-                        working[slot] = _start(waiting.popleft(), slot, slots)
-                time.sleep(_GLANCE)
-                for slot in [slot for slot, work in working.items() if work.process.poll() is not None]:
-                    _ended(working.pop(slot))
+            while waiting or slots.working:
+                while waiting and slots.free and requests.pending is None:
+                    work = slots.start(waiting.popleft())
+                    where = f"slot {work.slot + 1} of {count}, it prints to {work.job.log}"
+                    tqdm.write(f"{work.job.folder.name}: started in {where}")
+                time.sleep(GLANCE)
+                for work in slots.ended():
+                    _tell_end(work)
                 if requests.pending is not None:
                     waiting.clear()
                     if not told:
-                        _pass_on(working, requests.pending)
+                        slots.stop(requests.pending)
                     told = True
-                _show(bar, len(jobs) - len(waiting) - len(working), working)
+                show(bar, len(jobs) - len(waiting) - len(slots.working), slots)
         except BaseException:
-            _pass_on(working, signal.SIGTERM)  # a second signal: nothing is waited for
+            slots.stop()  # a second signal: nothing is waited for
             raise
         requests.obey()
 
 
-def _start(job: Job, slot: int, slots: int) -> _Work:
+def config_flags() -> list[str]:
+    """What of this command says where configurations are found: it holds for every run."""
+    kept, arguments = [], sys.argv[1:]
+    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        if flag in ("--config-dir", "-cd"):
+            kept += [flag, value]
+        elif flag.startswith(("--config-dir=", "hydra.searchpath=")):
+            kept.append(flag)
+    return kept
+
+
+def _start(job: Job, part: dict[str, str]) -> "subprocess.Popen[bytes]":
     deadline = time.monotonic() + _PATIENCE
     while is_held(job.folder) and time.monotonic() < deadline:
-        time.sleep(_GLANCE)
+        time.sleep(GLANCE)
     job.log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "ganexp", "train", *job.arguments]
-    environment = os.environ | share(slot, slots) | {VARIABLE: "1", "PYTHONUNBUFFERED": "1"}
     with job.log.open("ab") as log:
-        process = subprocess.Popen(
-            command,
+        return subprocess.Popen(
+            [sys.executable, "-m", "ganexp", "train", *job.arguments],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=os.environ | part | {VARIABLE: "1", "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # Ctrl-C reaches it once, through us
         )
-    tqdm.write(f"{job.folder.name}: started in slot {slot + 1} of {slots}, it prints to {job.log}")
-    return _Work(job, process)
 
 
 def share(slot: int, slots: int) -> dict[str, str]:
@@ -114,31 +166,20 @@ def _gpus() -> list[str]:
     return [str(number) for number, _ in enumerate(cards.iterdir())] if cards.is_dir() else []
 
 
-def _pass_on(working: dict[int, _Work], number: int) -> None:
-    for work in working.values():
-        if work.process.poll() is None:
-            work.process.send_signal(number)
-
-
-def _ended(work: _Work) -> None:
-    """Tells how a process ended; the last line that it printed says why, where it failed."""
-    assert work.process.stdin is not None
-    work.process.stdin.close()
+def _tell_end(work: Work) -> None:
     record = Record(work.job.folder)
     if work.process.returncode == 0:
         tqdm.write(f"{work.job.folder.name}: {record.status}, {record.images:,} images")
         return
-    lines = work.job.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    last = lines[-1].removeprefix("ganexp: ") if lines else f"exit status {work.process.returncode}"
     with tqdm.external_write_mode():
-        tell(f"{work.job.folder.name} ended: {last}")
+        tell(f"{work.job.folder.name} ended: {work.reason()}")
 
 
-def _show(bar: "tqdm[Any]", ended: int, working: dict[int, _Work]) -> None:
+def show(bar: "tqdm[Any]", ended: int, slots: Slots) -> None:
     """One display for all: whole runs and the parts of those under way."""
     if bar.disable:
         return
-    parts = [_part(work.job.folder) for work in working.values()]
+    parts = [_part(work.job.folder) for work in slots.working.values()]
     bar.n = round(ended + sum(parts), 2)
     bar.set_postfix_str(", ".join(f"{part:.0%}" for part in parts))
 

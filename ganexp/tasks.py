@@ -48,6 +48,12 @@ def _verify(cfg: DictConfig) -> None:
     verify(cfg)
 
 
+def _tune(cfg: DictConfig) -> None:
+    from ganexp.tune.search import search
+
+    search(cfg)
+
+
 def _data_info(cfg: DictConfig) -> None:
     from ganexp.commands.data import info
 
@@ -67,6 +73,7 @@ TASKS: dict[str, Callable[[DictConfig], None]] = {
     "film": _film,
     "neighbours": _neighbours,
     "verify": _verify,
+    "tune": _tune,
     "data_info": _data_info,
     "data_prepare": _data_prepare,
 }

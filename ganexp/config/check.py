@@ -23,7 +23,7 @@ def check(cfg: DictConfig, model: type[BaseModel]) -> DictConfig:
     Raises UserError, one line that names the key, what it holds and what is allowed.
     """
     plain = _resolve(cfg)
-    _validate(model, plain, "")
+    validate(model, plain, "")
     for key, value in plain.items():
         if isinstance(value, dict):
             _check_node(value, str(key))
@@ -60,10 +60,11 @@ def _check_node(node: Node, path: str) -> None:
     fields: dict[str, Any] = {key: (p.annotation, ... if p.required else None) for key, p in settings.items()}
     model = create_model(node["_target_"], __config__=STRICT, **fields)
     values = {key: value for key, value in node.items() if key not in ("_target_", "_partial_")}
-    _validate(model, values, f"{path}.")
+    validate(model, values, f"{path}.")
 
 
-def _validate(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> None:
+def validate(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> None:
+    """Holds values against a model; ``prefix`` is where they stand. Raises UserError."""
     try:
         model.model_validate(values)
     except ValidationError as error:

@@ -14,6 +14,9 @@ Count = Annotated[int, Ge(1)]
 Whole = Annotated[int, Ge(0)]
 """A whole number from 0."""
 
+Factor = Annotated[int, Ge(2)]
+"""A whole number by which something is divided."""
+
 Positive = Annotated[float, Gt(0)]
 """A number above 0."""
 

@@ -178,3 +178,19 @@ class VerifySettings(BaseModel):
     steps: Count
     against: str | None
     trust: bool
+
+
+class TuneSettings(BaseModel):
+    """The keys of ``conf/tune.yaml``; ``ganexp.tune.space`` reads the space."""
+
+    model_config = STRICT
+    name: Name
+    train: list[str]
+    space: Node
+    sampler: Node
+    pruner: Node
+    goal: str | None
+    direction: Literal["lower", "higher"] | None
+    trials: Count
+    slots: Annotated[int, Field(ge=1, le=1000)]
+    minutes: Annotated[float, Field(gt=0)] | None

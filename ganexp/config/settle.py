@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ganexp.config.schema import (
     NeighboursSettings,
     SampleSettings,
     TrainSettings,
+    TuneSettings,
     VerifySettings,
 )
 from ganexp.errors import UserError
@@ -55,6 +57,13 @@ def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp data info`` and ``prepare``. Raises UserError."""
     used = OmegaConf.masked_copy(cfg, [key for key in ("data", "out") if key in cfg])
     return _absolute(check(used, DataSettings))
+
+
+def settle_tune(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a search; what it searches is checked before it starts. Raises UserError."""
+    if find_spec("optuna") is None:
+        raise UserError("ganexp tune needs Optuna: pip install 'ganexp[tune]'")
+    return check(cfg, TuneSettings)
 
 
 def _settle_reader(
@@ -154,6 +163,7 @@ SETTLE: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "film": partial(_settle_reader, FilmSettings, ["run"]),
     "neighbours": partial(_settle_reader, NeighboursSettings, ["run"]),
     "verify": partial(_settle_reader, VerifySettings, ["run", "against"]),
+    "tune": settle_tune,
     "data_info": settle_data,
     "data_prepare": settle_data,
 }

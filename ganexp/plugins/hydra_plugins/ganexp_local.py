@@ -3,7 +3,6 @@
 Hydra looks for launchers in the namespace package ``hydra_plugins`` alone; ``ganexp.cli`` adds this folder.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +27,7 @@ class Local(Launcher):
         """Runs every member that is not done; how each ended is in its folder. Raises UserError, Stopped."""
         from ganexp.config.settle import SETTLE
         from ganexp.errors import UserError
-        from ganexp.slots import Job, run_all
+        from ganexp.slots import Job, config_flags, run_all
         from ganexp.sweep import is_done
 
         if not isinstance(self._slots, int) or self._slots < 1:
@@ -41,19 +40,8 @@ class Local(Launcher):
                 OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), overrides
             )
             if not is_done(folder, settled):
-                jobs.append(Job([*_flags(), *overrides, f'hydra.run.dir="{folder}"'], folder))
+                jobs.append(Job([*config_flags(), *overrides, f'hydra.run.dir="{folder}"'], folder))
         run_all(jobs, self._slots)
         done = JobReturn(status=JobStatus.COMPLETED)
         done.return_value = None
         return [done] * len(job_overrides)
-
-
-def _flags() -> list[str]:
-    """What says where configurations are found: it holds for every member."""
-    kept, arguments = [], sys.argv[1:]
-    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
-        if flag in ("--config-dir", "-cd"):
-            kept += [flag, value]
-        elif flag.startswith(("--config-dir=", "hydra.searchpath=")):
-            kept.append(flag)
-    return kept

@@ -1,0 +1,57 @@
+"""``study.journal``: Optuna's journal in a file, a line of JSON for each thing that happened.
+
+Of a file Optuna keeps no snapshots, which are all that it would pickle.
+"""
+
+import warnings
+from pathlib import Path
+
+import optuna
+from filelock import FileLock
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+from ganexp.files import replacing
+
+
+def open_study(folder: Path, *, lower: bool, pruner: BasePruner) -> optuna.Study:
+    """The study that ``folder`` holds, made if need be."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what there is to tell is told in our words
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
+    file, lock = folder / "study.journal", _Lock(folder / ".locks" / "journal")
+    _mend(file, lock)
+    return optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(file), lock_obj=lock)),
+        study_name=folder.name,
+        direction="minimize" if lower else "maximize",
+        pruner=pruner,
+        load_if_exists=True,
+    )
+
+
+class _Lock(JournalFileOpenLock):
+    """The operating system's, gone with the process that holds it; Optuna's own would stay for 30 seconds."""
+
+    def __init__(self, file: Path) -> None:
+        self._held = FileLock(file)
+
+    def acquire(self) -> bool:
+        self._held.acquire()
+        return True
+
+    def release(self) -> None:
+        self._held.release()
+
+
+def _mend(file: Path, lock: _Lock) -> None:
+    """Half a line, of a process that died while it wrote, would spoil the next one too."""
+    lock.acquire()
+    try:
+        content = file.read_bytes() if file.is_file() else b""
+        if not content.endswith(b"\n") and content:
+            with replacing(file) as beside:
+                beside.write_bytes(content[: content.rfind(b"\n") + 1])
+    finally:
+        lock.release()
