@@ -149,14 +149,16 @@ def test_a_member_that_fails_beside_others(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_all_and_the_same_line_goes_on(tmp_path: Path, number: int) -> None:
-    process = sweep(tmp_path, *LONG, *LOCAL, "name=s", "epochs=100000")
+    process = sweep(tmp_path, *LONG, *LOCAL, "name=s", "epochs=100000", start_new_session=True)
     folder = tmp_path / "outputs/s"
     until(lambda: len(list(folder.glob("*/checkpoints/last.pt"))) == 2)
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal does on Ctrl-C
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number and "Traceback" not in errors
     assert "2 interrupted" in out and "1 missing" in out
-    at = {run: json.loads((run / "run.json").read_text())["saved"] for run in runs(folder)}
+    receipts = {run: json.loads((run / "run.json").read_text()) for run in runs(folder)}
+    at = {run: receipt["saved"] for run, receipt in receipts.items()}
+    assert all(receipt["saved"] == receipt["images"] for receipt in receipts.values()), "each heard it once"
     assert [status_of(run) for run in at] == ["interrupted"] * 2
     epochs = max(at.values()) // 1797 + 2
     done = sweep(tmp_path, *LONG, *LOCAL, "name=s", f"epochs={epochs}")
