@@ -152,7 +152,9 @@ def test_a_signal_stops_all_and_the_same_line_goes_on(tmp_path: Path, number: in
     process = sweep(tmp_path, *LONG, *LOCAL, "name=s", "epochs=100000", start_new_session=True)
     folder = tmp_path / "outputs/s"
     until(lambda: len(list(folder.glob("*/checkpoints/last.pt"))) == 2)
-    os.killpg(process.pid, number)  # as a terminal does on Ctrl-C
+    members = [json.loads((run / "run.json").read_text())["process"]["pid"] for run in runs(folder)]
+    assert [os.getsid(member) for member in members] == members, "a terminal's Ctrl-C reaches them once"
+    os.killpg(process.pid, number)
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number and "Traceback" not in errors
     assert "2 interrupted" in out and "1 missing" in out
