@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,32 @@ def command(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
         text=True,
         timeout=300,
     )
+
+
+def started(folder: Path, *arguments: str, **more: Any) -> "subprocess.Popen[str]":
+    """The same, without waiting for it; ``more`` is for ``Popen``."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ganexp", *arguments],
+        cwd=folder,
+        env=ENVIRONMENT | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Waits for what a process of its own will do, two minutes at most."""
+    deadline = time.monotonic() + 120
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The runs of a sweep or a study."""
+    return sorted(file.parent for file in folder.glob("*/run.json"))
 
 
 @contextmanager

@@ -4,15 +4,11 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import ENVIRONMENT, TINY, asked_to_stop, composed, verb
+from conftest import TINY, asked_to_stop, composed, runs_in, started, until, verb
 from filelock import FileLock
 
 from ganexp.archive import Record
@@ -25,29 +21,6 @@ from ganexp.sweep import is_done
 
 LOCAL = ["hydra/launcher=local", "hydra.launcher.slots=2"]
 LONG = [*TINY, "device=cpu", "seed=1,2,3"]
-
-
-def sweep(folder: Path, *arguments: str, **more: Any) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "ganexp", "train", "-m", *arguments],
-        cwd=folder,
-        env=ENVIRONMENT | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert condition()
-
-
-def runs(folder: Path) -> list[Path]:
-    return sorted(file.parent for file in folder.glob("*/run.json"))
 
 
 def sessions(run: Path) -> int:
@@ -82,9 +55,9 @@ def test_the_same_line_again_runs_only_what_is_missing(
     verb(monkeypatch, tmp_path, *first, "seed=1,2,3")
     told = capfd.readouterr().out
     assert "3 runs, 2 of them done already" in told and told.count("is done already") == 2
-    assert [sessions(run) for run in runs(tmp_path / "outputs/s")] == [1, 1, 1]
+    assert [sessions(run) for run in runs_in(tmp_path / "outputs/s")] == [1, 1, 1]
     verb(monkeypatch, tmp_path, "train", "-m", *TINY, "epochs=2", "name=s", "seed=1,2,3")
-    assert [sessions(run) for run in runs(tmp_path / "outputs/s")] == [2, 2, 2], "longer runs go on"
+    assert [sessions(run) for run in runs_in(tmp_path / "outputs/s")] == [2, 2, 2], "longer runs go on"
 
 
 def test_what_is_done(train: Callable[..., Path]) -> None:
@@ -108,7 +81,7 @@ def test_two_sweeps_of_one_name_keep_apart(
         verb(monkeypatch, tmp_path, "train", "-m", *TINY, "epochs=1", "seed=1,2", "name=s")
     assert ended.value.code == 2
     assert "outputs/s is being swept by another process" in capfd.readouterr().err
-    assert not runs(tmp_path / "outputs/s")
+    assert not runs_in(tmp_path / "outputs/s")
 
 
 def test_side_by_side_is_the_same_bit_for_bit(
@@ -121,7 +94,7 @@ def test_side_by_side_is_the_same_bit_for_bit(
     verb(monkeypatch, tmp_path, *line, *LOCAL, "name=two")
     told = capfd.readouterr().out
     assert "started in slot 1 of 2" in told and "started in slot 2 of 2" in told and "2 finished" in told
-    for run in runs(tmp_path / "outputs/one"):
+    for run in runs_in(tmp_path / "outputs/one"):
         other = tmp_path / "outputs/two" / run.name
         assert list(differences(run, other)) == []
         assert "finished 3,648 images" in other.with_name(f"{other.name}.log").read_text()
@@ -149,35 +122,35 @@ def test_a_member_that_fails_beside_others(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_all_and_the_same_line_goes_on(tmp_path: Path, number: int) -> None:
-    process = sweep(tmp_path, *LONG, *LOCAL, "name=s", "epochs=100000", start_new_session=True)
+    process = started(tmp_path, "train", "-m", *LONG, *LOCAL, "name=s", "epochs=100000", start_new_session=True)
     folder = tmp_path / "outputs/s"
     until(lambda: len(list(folder.glob("*/checkpoints/last.pt"))) == 2)
-    members = [json.loads((run / "run.json").read_text())["process"]["pid"] for run in runs(folder)]
+    members = [json.loads((run / "run.json").read_text())["process"]["pid"] for run in runs_in(folder)]
     assert [os.getsid(member) for member in members] == members, "a terminal's Ctrl-C reaches them once"
     os.killpg(process.pid, number)
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number and "Traceback" not in errors
     assert "2 interrupted" in out and "1 missing" in out
-    receipts = {run: json.loads((run / "run.json").read_text()) for run in runs(folder)}
+    receipts = {run: json.loads((run / "run.json").read_text()) for run in runs_in(folder)}
     at = {run: receipt["saved"] for run, receipt in receipts.items()}
     assert all(receipt["saved"] == receipt["images"] for receipt in receipts.values()), "each heard it once"
     assert [status_of(run) for run in at] == ["interrupted"] * 2
     epochs = max(at.values()) // 1797 + 2
-    done = sweep(tmp_path, *LONG, *LOCAL, "name=s", f"epochs={epochs}")
+    done = started(tmp_path, "train", "-m", *LONG, *LOCAL, "name=s", f"epochs={epochs}")
     out, errors = done.communicate(timeout=300)
     assert done.returncode == 0 and "3 finished" in out, errors
-    assert [sessions(run) for run in at] == [2, 2] and len(runs(folder)) == 3
+    assert [sessions(run) for run in at] == [2, 2] and len(runs_in(folder)) == 3
 
 
 def test_a_sweep_that_is_killed_takes_its_runs_with_it(tmp_path: Path) -> None:
     """SIGKILL gives it no time to say anything: its runs notice, save and stop."""
-    process = sweep(tmp_path, *LONG, *LOCAL, "name=s", "epochs=100000")
+    process = started(tmp_path, "train", "-m", *LONG, *LOCAL, "name=s", "epochs=100000")
     folder = tmp_path / "outputs/s"
     until(lambda: len(list(folder.glob("*/checkpoints/last.pt"))) == 2)
     process.kill()
     process.communicate()
-    until(lambda: [status_of(run) for run in runs(folder)] == ["interrupted"] * 2)
-    receipts = [json.loads((run / "run.json").read_text()) for run in runs(folder)]
+    until(lambda: [status_of(run) for run in runs_in(folder)] == ["interrupted"] * 2)
+    receipts = [json.loads((run / "run.json").read_text()) for run in runs_in(folder)]
     assert [receipt["reason"] for receipt in receipts] == ["SIGTERM"] * 2
 
 
@@ -208,7 +181,7 @@ def test_a_schedulers_warning_is_handed_on_once_the_run_is_saved(
     saved = []
 
     def scheduler(number: int, frame: object) -> None:
-        (run,) = runs(folder)
+        (run,) = runs_in(folder)
         saved.append((status_of(run), json.loads((run / "run.json").read_text())["saved"]))
 
     before = signal.signal(signal.SIGUSR2, scheduler)
@@ -226,7 +199,7 @@ def test_settings_that_only_the_members_have(tmp_path: Path, monkeypatch: pytest
     """The default data would choose another architecture, and have no count."""
     settings = ["data.count=500", "arch.generator.widths=[8,8]", "evaluate.every=null", "epochs=1"]
     verb(monkeypatch, tmp_path, "train", "-m", "data=ring,grid", *settings, "name=s")
-    found = runs(tmp_path / "outputs/s")
+    found = runs_in(tmp_path / "outputs/s")
     assert len(found) == 2 and all("count-500" in run.name for run in found)
     for run in found:
         config = Record(run).config

@@ -2,16 +2,12 @@
 
 import json
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import ENVIRONMENT, TINY, verb
+from conftest import TINY, runs_in, started, until, verb
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class
@@ -35,31 +31,9 @@ RUN = [*TINY[:4], "features=pixels", "metrics=swd", "evaluate.count=100", "devic
 RATES = ["+space.optim.lr={low:1e-4,high:1e-2,log:true}", "pruner=none"]
 
 
-def tune(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "ganexp", "tune", *arguments],
-        cwd=folder,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert condition()
-
-
 def trials(folder: Path, name: str = "s") -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads((folder / "outputs" / name / "study.json").read_text())["trials"]
     return found
-
-
-def runs(folder: Path, name: str = "s") -> list[Path]:
-    return sorted(file.parent for file in (folder / "outputs" / name).glob("*/run.json"))
 
 
 MISTAKES = {
@@ -124,7 +98,7 @@ def test_trials_are_plain_runs_and_the_same_line_goes_on(
     """What was run is not run again: not by the same line, not where it is drawn twice, not run by hand."""
     line = ["+space.seed={choices:[1,2]}", "name=s", "sampler=random", "--", *RUN, "epochs=2"]
     verb(monkeypatch, tmp_path, "train", *RUN, "epochs=2", "seed=1", "name=s", "evaluate.every=1")
-    (by_hand,) = runs(tmp_path)
+    (by_hand,) = runs_in(tmp_path / "outputs/s")
     verb(monkeypatch, tmp_path, "tune", "trials=2", *line)
     with (tmp_path / "outputs/s/study.journal").open("a") as journal:
         journal.write('{"op_code":')  # a process died as it wrote
@@ -132,8 +106,8 @@ def test_trials_are_plain_runs_and_the_same_line_goes_on(
     verb(monkeypatch, tmp_path, "tune", "trials=7", *line)
     told, found = capfd.readouterr().out, trials(tmp_path)
     assert "7 trials, 2 of them done already" in told and "trials: 7 finished;" in told
-    assert [trial["number"] for trial in found] == list(range(7)) and len(runs(tmp_path)) == 2
-    assert by_hand in runs(tmp_path)
+    assert [trial["number"] for trial in found] == list(range(7)) and len(runs_in(tmp_path / "outputs/s")) == 2
+    assert by_hand in runs_in(tmp_path / "outputs/s")
     assert not by_hand.with_name(f"{by_hand.name}.log").exists(), "no process was started for it"
     for trial in found:
         record = Record(tmp_path / "outputs/s" / trial["run"])
@@ -240,7 +214,7 @@ def test_a_hopeless_run_is_stopped_and_a_failing_one_counted(
     assert "trials: 3 pruned;" in out and "seed=2: pruned, swd" in out
     assert out.count("(the same as trial 0)") == 2, "one folder, one process"
     assert [trial["state"] for trial in trials(tmp_path)] == ["pruned"] * 3
-    (run,) = runs(tmp_path)
+    (run,) = runs_in(tmp_path / "outputs/s")
     record = Record(run)
     assert record.status == "interrupted" and record.receipt["reason"] == "SIGTERM"
     assert len(record.rows) >= 2 and record.receipt["sessions"] == 1
@@ -249,12 +223,12 @@ def test_a_hopeless_run_is_stopped_and_a_failing_one_counted(
 
 def test_a_search_that_is_killed_loses_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = [*RATES, "name=s", "sampler=random", "trials=2", "--", *RUN, "epochs=20"]
-    process = tune(tmp_path, *line)
+    process = started(tmp_path, "tune", *line)
     until(lambda: len(list(tmp_path.glob("outputs/s/*/checkpoints/last.pt"))) == 1)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    (begun,) = runs(tmp_path)
-    out, errors = tune(tmp_path, *line).communicate(timeout=300)
+    (begun,) = runs_in(tmp_path / "outputs/s")
+    out, errors = started(tmp_path, "tune", *line).communicate(timeout=300)
     assert "trials: 2 finished;" in out, errors
     found = trials(tmp_path)
     assert [trial["number"] for trial in found] == [0, 1] and found[0]["run"] == begun.name
@@ -262,14 +236,14 @@ def test_a_search_that_is_killed_loses_no_trial(tmp_path: Path, monkeypatch: pyt
     assert json.loads((begun / "run.json").read_text())["sessions"] == 2, "it went on where it was"
     drawn = f"optim.lr={found[0]['settings']['optim.lr']}"
     verb(monkeypatch, tmp_path, "train", *RUN, "epochs=20", "evaluate.every=1", drawn, "name=t")
-    (alone,) = runs(tmp_path, "t")
+    (alone,) = runs_in(tmp_path / "outputs/t")
     assert alone.name == begun.name, "typed by hand, it is the same run"
     assert list(differences(begun, alone)) == [], "bit for bit"
 
 
 def test_two_processes_share_one_study_and_ctrl_c_stops_one(tmp_path: Path) -> None:
     line = [*RATES, "name=s", "trials=3", "--", *RUN]
-    first, second = tune(tmp_path, *line, "epochs=20"), tune(tmp_path, *line, "epochs=20")
+    first, second = started(tmp_path, "tune", *line, "epochs=20"), started(tmp_path, "tune", *line, "epochs=20")
     until(lambda: len(list(tmp_path.glob("outputs/s/*/checkpoints/last.pt"))) >= 2)
     first.send_signal(signal.SIGINT)
     out, errors = first.communicate(timeout=120)
@@ -277,5 +251,5 @@ def test_two_processes_share_one_study_and_ctrl_c_stops_one(tmp_path: Path) -> N
     out, errors = second.communicate(timeout=300)
     assert second.returncode == 0 and "trials: 3 finished;" in out, errors
     found = trials(tmp_path)
-    assert len({trial["run"] for trial in found}) == len(runs(tmp_path)) == 3
+    assert len({trial["run"] for trial in found}) == len(runs_in(tmp_path / "outputs/s")) == 3
     assert all(len(trial["epochs"]) == 20 for trial in found), "what the first left, the second finished"
