@@ -23,7 +23,7 @@ class Record:
     @cached_property
     def config(self) -> dict[str, Any]:
         """Every setting by its dotted path: ``optim.lr``, ``arch.generator.width``; lists stay whole."""
-        with suppress(OSError, yaml.YAMLError, UnicodeDecodeError):
+        with suppress(OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError):
             content = yaml.load((self.folder / "config.yaml").read_text(encoding="utf-8"), _LOADER)
             return dict(_leaves(content))
         return {}
@@ -43,10 +43,11 @@ class Record:
         """The lines of metrics.jsonl, an epoch each, in the order of ``images``."""
         rows = []
         for line in _lines(self.folder / "metrics.jsonl"):
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 row = json.loads(line)
                 if isinstance(row, dict) and isinstance(row.get("images"), int):
-                    rows.append(row)
+                    rows.append({key: value for key, value in row.items() if not _is_huge(value)})
+        rows = [row for row in rows if "images" in row]
         return sorted(rows, key=lambda row: int(row["images"]))
 
     @property
@@ -96,6 +97,15 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{path}.{key}" if path else str(key))
     elif path:
         yield path, node
+
+
+def _is_huge(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) >= 2**63
+
+
+def readable(text: str) -> str:
+    """What a run folder says, without control characters, which a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _lines(file: Path) -> list[str]:

@@ -53,10 +53,11 @@ class Evaluator:
         """What real samples score against other real ones."""
         return self._scores(self._other)
 
-    def cautions(self) -> list[str]:
-        """A line for each metric that so few samples make doubtful."""
+    def cautions(self, count: int | None = None) -> list[str]:
+        """A line for each metric that so few samples (by default ``self.count``) make doubtful."""
+        count = self.count if count is None else min(count, self.count)
         dimensions, classes = self.real.features.shape[1], self._source.classes
-        found = (metric.caution(self.count, dimensions, classes) for metric in self._metrics.values())
+        found = (metric.caution(count, dimensions, classes) for metric in self._metrics.values())
         return [line for line in found if line is not None]
 
     def inputs(self, game: Game, labels: np.ndarray) -> Inputs:
@@ -85,10 +86,11 @@ class Evaluator:
     def _scores(self, fake: Extracted) -> Scores:
         pair = Pair(self._source, self.real, fake, self.features.suffix, self._device)
         found: Scores = {}
-        for metric in self._metrics.values():
-            taken = metric(pair)
-            found |= taken
-            self.lower_is_better |= dict.fromkeys(taken, metric.lower_is_better)
+        with random_numbers_left_alone(self._device):
+            for metric in self._metrics.values():
+                taken = metric(pair)
+                found |= taken
+                self.lower_is_better |= dict.fromkeys(taken, metric.lower_is_better)
         return found
 
     def _real_halves(self, data: Arrays) -> tuple[Extracted, Extracted]:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ganexp import __version__
 from ganexp.claim import is_held
@@ -29,7 +29,7 @@ class Receipt:
         self.file = file
         self.content: dict[str, Any] = {}
         if file.is_file():  # a resumed run goes on with its own; a damaged one is written anew
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 self.content = _sound(json.loads(file.read_text(encoding="utf-8")))
 
     def begin(self, facts: dict[str, Any], *, resumed: bool) -> None:
@@ -98,6 +98,7 @@ _TYPES: dict[str, type] = {
     "sessions": int,
     "images": int,
     "saved": int,
+    "git": dict,
     "device": str,
     "choices": dict,
     "data": dict,
@@ -111,6 +112,11 @@ def _sound(found: Any) -> dict[str, Any]:
     """What of a receipt can be relied on: whoever edits it, nothing here trips over it."""
     content = found if isinstance(found, dict) else {}
     content = {key: value for key, value in content.items() if isinstance(value, _TYPES.get(key, object))}
+    content = {key: value for key, value in content.items() if not _is_huge(value)}
+    if content.get("status", "running") not in get_args(Status):
+        del content["status"]
+    if "alarms" in content:
+        content["alarms"] = [alarm for alarm in content["alarms"] if isinstance(alarm, dict)]
     if not isinstance(content.get("data", {}).get("fingerprint", ""), str) or not content.get("data", True):
         del content["data"]
     if not all(isinstance(value, str) and value.isprintable() for value in content.get("choices", {}).values()):
@@ -120,6 +126,11 @@ def _sound(found: Any) -> dict[str, Any]:
     ):
         del content["weights"]
     return content
+
+
+def _is_huge(value: Any) -> bool:
+    """A number that no run comes to, and that would not fit where numbers go."""
+    return isinstance(value, int) and abs(value) >= 2**63
 
 
 def status_of(folder: Path) -> Status | None:

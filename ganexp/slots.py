@@ -151,10 +151,10 @@ def _start(job: Job, part: dict[str, str]) -> "subprocess.Popen[bytes]":
 def share(slot: int, slots: int) -> dict[str, str]:
     """The environment that gives a slot its part of the machine; what the user has set stays."""
     gpus = _gpus()
-    if gpus:
-        return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]}
+    own = {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, cores // slots))}
+    threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, cores // slots))}
+    return own | threads
 
 
 def _gpus() -> list[str]:

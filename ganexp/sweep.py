@@ -68,9 +68,12 @@ def is_done(run: Path, cfg: DictConfig) -> bool:
     A run that diverged does so again, unless something was changed.
     """
     status = status_of(run)
-    if status not in ("finished", "diverged") or not (run / "config.yaml").is_file():
+    if status not in ("finished", "diverged") or not (run / "checkpoints" / "last.pt").is_file():
         return False
-    stored = load_config(run / "config.yaml")
+    try:
+        stored = load_config(run / "config.yaml")
+    except UserError:
+        return False  # the run itself tells what is wrong
     kept = set(RESUMABLE) - set(_LENGTH) if status == "finished" else {"name", "resume", "trust", "device"}
     return all(
         OmegaConf.select(stored, str(key)) == OmegaConf.select(cfg, str(key)) for key in {*stored, *cfg} - kept

@@ -16,6 +16,7 @@ from ganexp.evaluation import Evaluator
 from ganexp.lab import assemble
 from ganexp.metrics.frechet import frechet_distance, moments
 from ganexp.metrics.table import score_table
+from ganexp.same import differences
 
 CPU = torch.device("cpu")
 ASKED = ["metrics=[accuracy,intra_fid,cas]", "data.resolution=8", "arch=mlp", "game=cgan"]
@@ -91,6 +92,15 @@ def test_a_conditional_run_is_scored_by_the_verb_and_in_tensorboard(
     (event,) = board.Scalars("evaluate/swd")
     assert event.step == 1856 and event.value == pytest.approx(found["scores"]["swd"])
     assert board.Scalars("d/adversarial"), "what training wrote is still there"
+
+
+def test_scores_that_train_a_network_never_change_a_run(train: Verb) -> None:
+    scored = train(
+        *TINY[:4], "game=cgan", "metrics=[cas]", "features=random", "evaluate.every=1", "epochs=2", name="a"
+    )
+    blind = train(*TINY, "game=cgan", "epochs=2", name="b")
+    unlike = [line for line in differences(scored, blind) if line != "last.pt: /progress/best"]
+    assert len(unlike) == 1 and unlike[0].startswith("metrics.jsonl"), "the scores alone"
 
 
 def test_a_folder_with_the_runs_classes_brings_labels(

@@ -194,7 +194,7 @@ def test_the_verb(train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
     folder = train(*TINY, "epochs=2")
     out, _ = evaluated(monkeypatch, capfd, f"run={folder}", "features=random", "metrics=[fid,swd]", "count=200")
     lines = out.splitlines()
-    assert "last.pt, 3,648 images seen" in lines[0] and "200 samples against as many real" in lines[1]
+    assert "last.pt, 3,648 images seen" in lines[0] and "200 samples against 200 real" in lines[1]
     assert lines[2].split() == ["score", "generated", "real"]
     assert [line.split()[0] for line in lines[3:]] == ["fid_random", "swd"]
     out, _ = evaluated(

@@ -28,6 +28,8 @@ from ganexp.tune.study import Study
 RUN = [*TINY[:4], "features=pixels", "metrics=swd", "evaluate.count=100", "device=cpu"]
 """Every trial's."""
 
+DEEP = "[" * 100_000
+
 RATES = ["+space.optim.lr={low:1e-4,high:1e-2,log:true}", "pruner=none"]
 
 
@@ -253,3 +255,12 @@ def test_two_processes_share_one_study_and_ctrl_c_stops_one(tmp_path: Path) -> N
     found = trials(tmp_path)
     assert len({trial["run"] for trial in found}) == len(runs_in(tmp_path / "outputs/s")) == 3
     assert all(len(trial["epochs"]) == 20 for trial in found), "what the first left, the second finished"
+
+
+@pytest.mark.parametrize("content", ["garbage\n", '{"study": 1}\n', "[1, 2]\n", DEEP + "\n"])
+def test_a_damaged_journal_is_told_in_a_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "outputs/s").mkdir(parents=True)
+    (tmp_path / "outputs/s/study.journal").write_text(content)
+    process = started(tmp_path, "tune", *RATES, "trials=1", "name=s", "--", *RUN)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2 and "study.journal is damaged" in errors and "Traceback" not in errors

@@ -5,11 +5,10 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ganexp.archive import Record, find
+from ganexp.archive import Record, find, readable
 from ganexp.arguments import known, parse
 from ganexp.compare import html, markdown, numbers, words
 from ganexp.compare.groups import contests
-from ganexp.compare.markup import readable
 from ganexp.compare.results import By, Result, checked_metric, compare
 from ganexp.errors import UserError, suggest
 from ganexp.files import replacing

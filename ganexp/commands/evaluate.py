@@ -46,17 +46,21 @@ def evaluate(cfg: DictConfig) -> None:
     }
     evaluator = Evaluator(source, data, OmegaConf.create(wanted), device)
     if cfg.against is None:
+        count = evaluator.count
         inputs = evaluator.inputs(game, data.labels)
         scores = evaluator.of_generator(game.generator.to(device), inputs)
     else:
-        scores = evaluator.of_samples(*_images(cfg.against, source, data.classes, evaluator.count))
+        images, labels = _images(cfg.against, source, data.classes, evaluator.count)
+        count = len(images)
+        scores = evaluator.of_samples(images, labels)
     result = of | {
-        "count": evaluator.count,
+        "count": count,
+        "real_count": evaluator.count,
         "seed": cfg.seed,
         "features": evaluator.features.about,
         "scores": finite(scores),
         "floor": finite(evaluator.floor()),
-        "cautions": evaluator.cautions(),
+        "cautions": evaluator.cautions(count),
     }
     _keep(result, folder)
     if cfg.format == "json":
@@ -65,7 +69,7 @@ def evaluate(cfg: DictConfig) -> None:
     for line in result["cautions"]:
         tell(line)
     print(of.get("against") or f"{folder}, {of['checkpoint']}, {of['images']:,} images seen")
-    print(f"{evaluator.count:,} samples against as many real ones, by {evaluator.features.about}")
+    print(f"{count:,} samples against {evaluator.count:,} real ones, by {evaluator.features.about}")
     print(score_table(result["scores"], result["floor"], run.evaluate.published, of.get("images")))
 
 
@@ -92,8 +96,10 @@ def _images(
         mirror=False,
     )
     data = images.load()
+    if len(data.samples) < 2:
+        raise UserError(f"against={against}: one image has no distribution to compare")
     if len(data.samples) < count:
-        tell(f"{against} holds {len(data.samples):,} images; scores of {count:,} would be more certain")
+        tell(f"{against} holds {len(data.samples):,} images, and the floor is that of {count:,}: lower count")
     picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[:count])
     same = sorted(data.classes) == sorted(classes)
     labels = np.array([classes.index(data.classes[k]) for k in data.labels[picked]]) if same else None

@@ -1,13 +1,12 @@
 """``ganexp film``: a run's grids, which show the same latents at each epoch, as an animation."""
 
-import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 from PIL import Image, ImageDraw, ImageFont
 
+from ganexp.archive import Record
 from ganexp.errors import UserError
 from ganexp.files import replacing
 
@@ -22,7 +21,7 @@ def film(cfg: DictConfig) -> None:
     if len(grids) < 2:
         raise UserError(f"{folder}: a film needs the grids of two epochs, and samples/ has {len(grids)}")
     grids = _spaced(grids, cfg.frames)
-    rows = _rows(folder / "metrics.jsonl")
+    rows = {row["epoch"]: row for row in Record(folder).rows if isinstance(row.get("epoch"), int)}
     frames = [_frame(grid, rows.get(_epoch_of(grid), {}), cfg.width) for grid in grids]
     each = max(20, round(1000 * cfg.seconds / len(frames)))
     out = Path(cfg.out).expanduser() if cfg.out else folder / "samples" / f"film.{cfg.format}"
@@ -51,16 +50,6 @@ def _spaced(grids: list[Path], most: int) -> list[Path]:
 def _epoch_of(grid: Path) -> int:
     digits = grid.stem.partition("_")[2]
     return int(digits) if digits.isdecimal() else 0
-
-
-def _rows(metrics: Path) -> dict[int, dict[str, Any]]:
-    """Each epoch's line of metrics, as far as they can be read."""
-    rows: dict[int, dict[str, Any]] = {}
-    for line in metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []:
-        with suppress(ValueError, KeyError, TypeError):
-            row = json.loads(line)
-            rows[int(row["epoch"])] = row
-    return rows
 
 
 def _frame(grid: Path, row: dict[str, Any], width: int) -> Image.Image:

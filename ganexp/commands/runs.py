@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ganexp.archive import Record, find
+from ganexp.archive import Record, find, readable
 from ganexp.arguments import Setting, known, parse
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.errors import UserError, suggest
@@ -195,6 +195,7 @@ def _number(text: str) -> float | None:
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    rows = [[readable(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
     for row in (columns, *rows):
         print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

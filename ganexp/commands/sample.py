@@ -38,6 +38,8 @@ def sample(cfg: DictConfig) -> None:
     inputs = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "sample")))
     samples = generate(game.generator.to(device), inputs, cfg.batch_size, device)
     name = f"sample_{cfg.n}_seed_{cfg.seed}" + ("" if cfg.label is None else f"_label_{cfg.label}")
+    name += "_classes" if cfg.format == "classes" else ""
+    name += "" if cfg.checkpoint == "last" else f"_{found.file.stem}"
     out = Path(cfg.out).expanduser() if cfg.out else folder / "samples" / name
     try:
         if cfg.format == "classes":

@@ -4,9 +4,8 @@ import re
 from collections.abc import Sequence
 
 from ganexp import __version__
-from ganexp.archive import Record
+from ganexp.archive import Record, readable
 from ganexp.compare import tables, words
-from ganexp.compare.markup import readable
 from ganexp.compare.results import Result
 from ganexp.compare.tables import Table
 

@@ -5,6 +5,8 @@ import hashlib
 import html
 from pathlib import Path
 
+from ganexp.archive import readable
+
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 """Whatever a stranger's run folder might get past us: no browser runs it, and nothing is fetched."""
 
@@ -37,11 +39,6 @@ def joined(*children: str) -> Markup:
 def escaped(text: str) -> str:
     """As HTML shows it, without what cannot be shown."""
     return html.escape(readable(text))
-
-
-def readable(text: str) -> str:
-    """Without control characters, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def document(title: str, *body: str) -> str:

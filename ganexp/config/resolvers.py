@@ -75,12 +75,21 @@ def overrides_name(overrides: Sequence[str]) -> str:
     named = []
     for key, value in pairs:
         leaf = key.rsplit(".", 1)[-1]
-        named.append(f"{leaf if leaves[leaf] == 1 else key}-{value.strip('./[]{}')}")
+        value = _EXPONENT.sub(_plain_exponent, value.strip("./[]{}"))
+        named.append(f"{leaf if leaves[leaf] == 1 else key}-{value}")
     text = "+".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-") for part in sorted(named)) or "default"
     if len(text) > _LONGEST:
         digest = hashlib.sha256("+".join(map("=".join, sorted(pairs))).encode()).hexdigest()[:8]
         text = f"{text[: _LONGEST - 9]}-{digest}"
     return text
+
+
+_EXPONENT = re.compile(r"(?<=\d)[eE]([+-]?)0*(\d+)")
+
+
+def _plain_exponent(found: re.Match[str]) -> str:
+    """1e-05 is 1e-5, and 1e+30 is 1e30, and not what ``-`` in place of ``+`` would make of it."""
+    return f"e{found[1].strip('+')}{found[2]}"
 
 
 def _timestamp() -> str:

@@ -64,7 +64,8 @@ def _labels(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     """Of the real samples and of the generated ones. Raises UserError where nobody asked for labels."""
     if pair.real.labels is None or pair.fake.labels is None:
         raise UserError(
-            "metrics=accuracy, intra_fid and cas are of samples that were asked for by a label: game=cgan"
+            "metrics=accuracy, intra_fid and cas need labels: those that a generator was asked for (game=cgan) "
+            "or a folder with the run's own classes"
         )
     return pair.real.labels, pair.fake.labels
 

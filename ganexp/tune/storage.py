@@ -13,6 +13,7 @@ from optuna.pruners import BasePruner
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
+from ganexp.errors import UserError
 from ganexp.files import replacing
 
 
@@ -22,13 +23,22 @@ def open_study(folder: Path, *, lower: bool, pruner: BasePruner) -> optuna.Study
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     file, lock = folder / "study.journal", _Lock(folder / ".locks" / "journal")
     _mend(file, lock)
-    return optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(file), lock_obj=lock)),
-        study_name=folder.name,
-        direction="minimize" if lower else "maximize",
-        pruner=pruner,
-        load_if_exists=True,
-    )
+    try:
+        return optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(file), lock_obj=lock)),
+            study_name=folder.name,
+            direction="minimize" if lower else "maximize",
+            pruner=pruner,
+            load_if_exists=True,
+        )
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):  # as it reads what is written there
+        raise UserError(f"{file} is damaged: take its last whole lines, or another name=...") from None
 
 
 class _Lock(JournalFileOpenLock):
