@@ -19,7 +19,7 @@ from ganexp.errors import fail, suggest, tell
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-_PLUGINS = Path(__file__).resolve().parent / "plugins"
+PLUGINS = Path(__file__).resolve().parent / "plugins"
 """Holds our part of the namespace package in which Hydra looks for launchers."""
 
 _HOME = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
@@ -87,8 +87,8 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
     """Hands a verb and its overrides to Hydra. Raises whatever composing or running it raises."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that one place can word the error
     sys.argv = [program, *_arranged(verb, arguments)]
-    if str(_PLUGINS) not in sys.path:
-        sys.path.append(str(_PLUGINS))
+    if str(PLUGINS) not in sys.path:
+        sys.path.append(str(PLUGINS))
     import hydra
 
     from ganexp.config.members import for_each

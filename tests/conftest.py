@@ -17,10 +17,11 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from ganexp import train as training
-from ganexp.cli import conf_folder, run_verb
+from ganexp.cli import PLUGINS, conf_folder, run_verb
 from ganexp.config.resolvers import register
 from ganexp.config.settle import settle_train
 
+sys.path.append(str(PLUGINS))  # Hydra looks for launchers once, at whichever test composes first
 torch.set_num_threads(1)  # tiny networks, on machines that do other things too
 
 TINY = [
