@@ -124,7 +124,7 @@ def run_all(jobs: Sequence[Job], count: int) -> None:
 def config_flags() -> list[str]:
     """What of this command says where configurations are found: it holds for every run."""
     kept, arguments = [], sys.argv[1:]
-    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for flag, value in zip(arguments, [*arguments, ""][1:], strict=True):
         if flag in ("--config-dir", "-cd"):
             kept += [flag, value]
         elif flag.startswith(("--config-dir=", "hydra.searchpath=")):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ganexp.config.members import for_each
 from ganexp.receipt import status_of
 from ganexp.same import differences
 from ganexp.signals import Stopped
-from ganexp.slots import share
+from ganexp.slots import config_flags, share
 from ganexp.sweep import is_done
 
 LOCAL = ["hydra/launcher=local", "hydra.launcher.slots=2"]
@@ -222,3 +223,15 @@ def test_settings_that_only_the_members_have(tmp_path: Path, monkeypatch: pytest
 )
 def test_what_is_said_to_each_member(said: str, meant: str) -> None:
     assert for_each(said, frozenset({"arch", "data", "optim", "loss"})) == meant
+
+
+def test_where_configurations_are_found_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for said, meant in {
+        "": [],
+        "-m seed=1,2": [],
+        "--config-dir mine seed=1": ["--config-dir", "mine"],
+        "-m -cd mine": ["-cd", "mine"],
+        "--config-dir=mine hydra.searchpath=[file://x]": ["--config-dir=mine", "hydra.searchpath=[file://x]"],
+    }.items():
+        monkeypatch.setattr(sys, "argv", ["ganexp", *said.split()])
+        assert config_flags() == meant
