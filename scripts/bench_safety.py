@@ -41,7 +41,7 @@ VARIANTS = {
 def without(saving: bool, sentinel: bool) -> Iterator[None]:
     """Takes out of the training what is not to be measured."""
 
-    def unsaved(vault: Vault, content: dict[str, Any], epoch: int | None) -> None:
+    def unsaved(vault: Vault, content: dict[str, Any], epoch: int | None, *, best: bool = False) -> None:
         vault.saved = content["progress"]["images"]
 
     with ExitStack() as patches:

@@ -1,0 +1,36 @@
+"""The scripts run as they are; what they measure is not tested."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ENVIRONMENT, TINY
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "told"),
+    [
+        ("bench_safety.py", ["--rounds", "1", "--epochs", "1", "--", *TINY], "both"),
+        (
+            "bench_evaluation.py",
+            ["--rounds", "1", "--epochs", "1", "--", *TINY[:4], "features=random"],
+            "without",
+        ),
+        ("bench_data.py", ["--help"], "--celeba"),
+        ("torture.py", ["--help"], "--rounds"),
+    ],
+)
+def test_a_script_runs(tmp_path: Path, script: str, arguments: list[str], told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / script, *arguments],
+        cwd=tmp_path,
+        env=ENVIRONMENT | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0 and told in done.stdout, done.stderr
