@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from ganexp.errors import UserError
-from ganexp.receipt import Receipt, status_of
+from ganexp.receipt import Receipt, is_huge, status_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Record:
             with suppress(ValueError, RecursionError):
                 row = json.loads(line)
                 if isinstance(row, dict) and isinstance(row.get("images"), int):
-                    rows.append({key: value for key, value in row.items() if not _is_huge(value)})
+                    rows.append({key: value for key, value in row.items() if not is_huge(value)})
         rows = [row for row in rows if "images" in row]
         return sorted(rows, key=lambda row: int(row["images"]))
 
@@ -59,6 +59,18 @@ class Record:
     def images(self) -> int:
         """How many real images it has seen, as far as is known."""
         return max(int(self.receipt.get("images", 0)), int(self.rows[-1]["images"]) if self.rows else 0)
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The last value of each score, by its name alone."""
+        names = dict.fromkeys(name for row in self.rows for name in row if name.startswith("score/"))
+        series = {name: self.series(name) for name in names}
+        return {name.removeprefix("score/"): values[-1][1] for name, values in series.items() if values}
+
+    @property
+    def score(self) -> str | None:
+        """The first score, in words: ``fid_cnn 12.34``."""
+        return next((f"{name} {value:.4g}" for name, value in self.scores.items()), None)
 
     def series(self, name: str) -> list[tuple[int, float]]:
         """A metric over ``images``, where it is a finite number."""
@@ -97,15 +109,6 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{path}.{key}" if path else str(key))
     elif path:
         yield path, node
-
-
-def _is_huge(value: Any) -> bool:
-    return isinstance(value, int) and abs(value) >= 2**63
-
-
-def readable(text: str) -> str:
-    """What a run folder says, without control characters, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _lines(file: Path) -> list[str]:

@@ -21,11 +21,7 @@ class Claim:
         self._file = folder / "config.yaml"
         self._cfg = cfg
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / ".lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(f"{folder} is being worked on by another process") from None
+        self._lock = locked(folder / ".lock", f"{folder} is being worked on by another process")
         try:
             self._compare(folder)
         except BaseException:
@@ -53,6 +49,16 @@ class Claim:
         for key in sorted({*self._cfg, *stored} - set(RESUMABLE)):
             if OmegaConf.select(stored, key) != OmegaConf.select(self._cfg, key):
                 raise UserError(f"{folder} holds another run ({key} differs): choose another name=...")
+
+
+def locked(file: Path, busy: str) -> FileLock:
+    """A lock that ends with this process. Raises UserError, with the line ``busy``, if another one has it."""
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(busy) from None
+    return lock
 
 
 def is_held(folder: Path) -> bool:

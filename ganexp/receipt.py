@@ -112,7 +112,7 @@ def _sound(found: Any) -> dict[str, Any]:
     """What of a receipt can be relied on: whoever edits it, nothing here trips over it."""
     content = found if isinstance(found, dict) else {}
     content = {key: value for key, value in content.items() if isinstance(value, _TYPES.get(key, object))}
-    content = {key: value for key, value in content.items() if not _is_huge(value)}
+    content = {key: value for key, value in content.items() if not is_huge(value)}
     if content.get("status", "running") not in get_args(Status):
         del content["status"]
     if "alarms" in content:
@@ -128,7 +128,7 @@ def _sound(found: Any) -> dict[str, Any]:
     return content
 
 
-def _is_huge(value: Any) -> bool:
+def is_huge(value: Any) -> bool:
     """A number that no run comes to, and that would not fit where numbers go."""
     return isinstance(value, int) and abs(value) >= 2**63
 

@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from ganexp.archive import Record
+from ganexp.claim import locked
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.config.settle import load_config
 from ganexp.errors import UserError
 from ganexp.receipt import status_of
+from ganexp.text import aligned
 
 _LENGTH = ("epochs", "max_steps")
 
@@ -28,11 +29,8 @@ class Sweep:
         self.runs = [run for run, _ in runs]
         self._done = sum(is_done(run, cfg) for run, cfg in runs)
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / ".sweep.lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(f"{folder} is being swept by another process: choose another name=...") from None
+        busy = f"{folder} is being swept by another process: choose another name=..."
+        self._lock = locked(folder / ".sweep.lock", busy)
 
     def introduction(self) -> str:
         """One line: how many runs, how many are done already, how to go on."""
@@ -91,23 +89,11 @@ def table(records: Sequence[Record]) -> str:
                 _status(record),
                 f"{record.images:,}",
                 f"{seconds:,.0f}" if isinstance(seconds, int | float) else "-",
-                _last_score(record),
+                record.score or "-",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        f"{name:{widths[0]}}  {status:{widths[1]}}  {images:>{widths[2]}}  {seconds:>{widths[3]}}  {score}"
-        for name, status, images, seconds, score in rows
-    )
+    return aligned(rows, right=(2, 3))
 
 
 def _status(record: Record) -> str:
     return record.status if record.folder.is_dir() else "missing"
-
-
-def _last_score(record: Record) -> str:
-    for row in reversed(record.rows):
-        for name, value in row.items():
-            if name.startswith("score/") and isinstance(value, int | float):
-                return f"{name.removeprefix('score/')} {value:.4g}"
-    return "-"

@@ -5,13 +5,14 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ganexp.archive import Record, find, readable
+from ganexp.archive import Record, find
 from ganexp.arguments import known, parse
 from ganexp.compare import html, markdown, numbers, words
 from ganexp.compare.groups import contests
 from ganexp.compare.results import By, Result, checked_metric, compare
 from ganexp.errors import UserError, suggest
 from ganexp.files import replacing
+from ganexp.text import readable
 
 _Report = Callable[[Sequence[Result], Sequence[Record]], str]
 _REPORTS: dict[str, _Report] = {"html": html.page, "md": markdown.text, "json": numbers.text}

@@ -10,10 +10,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ganexp.archive import Record, find, readable
+from ganexp.archive import Record, find
 from ganexp.arguments import Setting, known, parse
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.errors import UserError, suggest
+from ganexp.text import aligned
 
 RUNS = """ganexp runs [FOLDER...] [KEY=VALUE ...] [sort=KEY] [columns=KEY,KEY]
 
@@ -53,7 +54,7 @@ def runs(arguments: Sequence[str]) -> None:
             raise UserError(f"{key}: no run has it; {suggest(key, _near(key, keys))}")
     shown = [found for _, found in records if all(_holds(found, setting) for setting in filters)]
     shown.sort(key=lambda found: _rank(found, order), reverse=order.startswith("-"))
-    _print_table(columns, [[_text(key, found) for key in columns] for found in shown])
+    print(aligned([columns, *([_text(key, found) for key in columns] for found in shown)]))
     print(f"{len(shown)} runs" + (f" of {len(records)}" if filters else ""))
 
 
@@ -72,7 +73,7 @@ def diff(arguments: Sequence[str]) -> None:
     print(f"A: {paths[0]}\nB: {paths[1]}")
     for title, rows in sections:
         print()
-        _print_table([title, "A", "B"], rows)
+        print(aligned([[title, "A", "B"], *rows]))
     if not sections:
         print("nothing differs: settings, versions, data, device and last scores are the same")
 
@@ -80,29 +81,21 @@ def diff(arguments: Sequence[str]) -> None:
 def facts(record: Record) -> dict[str, Any]:
     """Everything that a run can be shown, sorted and filtered by."""
     last = record.rows[-1] if record.rows else {}
-    scores = _scores(record)
     began = record.receipt.get("start")
     return (
         last
         | record.config
         | record.choices
-        | scores
+        | record.scores
         | {
             "run": str(record.folder),
             "status": record.status,
             "age": _age(began) if isinstance(began, str) else None,
             "images": record.images,
             "seconds": record.receipt.get("seconds"),
-            "score": next((f"{name} {value:.4g}" for name, value in scores.items()), None),
+            "score": record.score,
         }
     )
-
-
-def _scores(record: Record) -> dict[str, float]:
-    """The last value of each score, by its name alone."""
-    names = dict.fromkeys(name for row in record.rows for name in row if name.startswith("score/"))
-    series = {name: record.series(name) for name in names}
-    return {name.removeprefix("score/"): values[-1][1] for name, values in series.items() if values}
 
 
 def _differences(one: Record, two: Record) -> Iterator[tuple[str, list[list[str]]]]:
@@ -134,7 +127,7 @@ def _made_by(record: Record) -> dict[str, Any]:
 
 def _outcome(record: Record) -> dict[str, Any]:
     alarms = ", ".join(str(alarm.get("kind")) for alarm in record.receipt.get("alarms", []))
-    return {"status": record.status, "images": record.images, "alarms": alarms} | _scores(record)
+    return {"status": record.status, "images": record.images, "alarms": alarms} | record.scores
 
 
 def _holds(found: dict[str, Any], setting: Setting) -> bool:
@@ -192,10 +185,3 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    rows = [[readable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[index]) for row in (columns, *rows)) for index in range(len(columns))]
-    for row in (columns, *rows):
-        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -10,10 +10,10 @@ from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ganexp.config.resolvers import RESUMABLE, overrides_name
-from ganexp.config.settle import SETTLE
+from ganexp.config.settle import settle
 from ganexp.errors import UserError, fail
 from ganexp.sweep import UNDER_WAY, Sweep
 
@@ -26,7 +26,7 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """A single run: its configuration is composed already."""
-        self._attempt(lambda: _check_one(config, kwargs["config_name"], list(config.hydra.overrides.task)))
+        self._attempt(lambda: settle(kwargs["config_name"], config, list(config.hydra.overrides.task)))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """A sweep: composes each member as Hydra's own sweeper will."""
@@ -45,11 +45,6 @@ class CheckFirst(Callback):
             fail(line, status)
 
 
-def _check_one(config: DictConfig, verb: str, overrides: list[str]) -> DictConfig:
-    settings = [str(key) for key in config if key != "hydra"]
-    return SETTLE[verb](OmegaConf.masked_copy(config, settings), overrides)
-
-
 def _check_all(config: DictConfig, verb: str) -> None:
     folder = Path(config.hydra.sweep.dir)
     if config.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
@@ -66,7 +61,7 @@ def _check_all(config: DictConfig, verb: str) -> None:
     for member in members:
         if any(override.startswith("resume=") for override in member):
             raise UserError("resume and -m do not go together: the sweep's own command goes on where it was")
-        settled = _check_one(compose(config_name=verb, overrides=member), verb, member)
+        settled = settle(verb, compose(config_name=verb, overrides=member), member)
         runs.append((folder / overrides_name(member), settled))
     sweep = Sweep(folder, runs)
     print(sweep.introduction())

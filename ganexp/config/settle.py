@@ -156,6 +156,12 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     return check(stored, TrainSettings)
 
 
+def settle(verb: str, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a verb, of which Hydra's own node is no part. Raises UserError."""
+    settings = [str(key) for key in composed if key != "hydra"]
+    return SETTLE[verb](OmegaConf.masked_copy(composed, settings), overrides)
+
+
 SETTLE: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "train": settle_train,
     "sample": partial(_settle_reader, SampleSettings, ["run"]),

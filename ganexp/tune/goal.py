@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganexp.archive import Record
+from ganexp.compare.measures import BETTER, SPEED
 from ganexp.errors import UserError, suggest
 
-_LOWER = ("fid", "kid", "intra_fid", "swd", "reverse_kl")
-_HIGHER = (
-    *("precision", "recall", "density", "coverage", "is", "inception_score", "cnn_score"),
-    *("modes", "high_quality", "accuracy", "cas"),
-)
-_BETTER = dict.fromkeys(_LOWER, "lower") | dict.fromkeys(_HIGHER, "higher")
-"""Of scores without their suffix. The metrics know it too, but not without torch."""
+_BETTER = {name: way for name, way in BETTER.items() if name != SPEED} | {"is": "higher"}
+"""Of scores without their suffix, and of the metric that they are called by: ``is`` is ``cnn_score``."""
 
 _SUFFIX = "(_cnn|_random|_pixels)?"
 """Whose features a score came about by."""

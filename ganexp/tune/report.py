@@ -5,6 +5,7 @@ import shlex
 from optuna.trial import FrozenTrial, TrialState
 
 from ganexp.archive import Record
+from ganexp.text import aligned
 from ganexp.tune.study import Study
 
 _ENDS = {
@@ -87,7 +88,4 @@ def _table(study: Study, trials: list[FrozenTrial]) -> str:
         rows.append(
             [str(trial.number), f"{study.value(trial):.4g}", str(max(trial.intermediate_values)), *values]
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return aligned(rows)

@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 
 class Local(Launcher):
@@ -25,7 +25,7 @@ class Local(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs every member that is not done; how each ended is in its folder. Raises UserError, Stopped."""
-        from ganexp.config.settle import SETTLE
+        from ganexp.config.settle import settle
         from ganexp.errors import UserError
         from ganexp.slots import Job, config_flags, run_all
         from ganexp.sweep import is_done
@@ -36,10 +36,7 @@ class Local(Launcher):
         for overrides in map(list, job_overrides):
             cfg = self._loader.load_sweep_config(self._config, overrides)
             folder = Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
-            settled = SETTLE["train"](
-                OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), overrides
-            )
-            if not is_done(folder, settled):
+            if not is_done(folder, settle("train", cfg, overrides)):
                 jobs.append(Job([*config_flags(), *overrides, f'hydra.run.dir="{folder}"'], folder))
         run_all(jobs, self._slots)
         done = JobReturn(status=JobStatus.COMPLETED)
