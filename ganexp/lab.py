@@ -13,6 +13,7 @@ from ganexp.data.batches import Deck, seed_for
 from ganexp.data.download import FETCHING
 from ganexp.data.source import Source
 from ganexp.data.store import Store, store
+from ganexp.device import Hardware
 from ganexp.ema import EMA
 from ganexp.evaluation import Judge
 from ganexp.games.game import Inputs
@@ -36,11 +37,13 @@ class Lab(NamedTuple):
     preview: Inputs
     columns: int
     judge: Judge
+    hardware: Hardware
 
 
 def assemble(cfg: DictConfig) -> Lab:
     """Networks, data and optimisers of a checked configuration. Raises UserError where they do not fit."""
-    device: torch.device = build(cfg.device)
+    hardware: Hardware = build(cfg.device)
+    device = hardware.device
     source: Source = build(cfg.data)
     seed_everything(cfg.seed)
     game = build_game(cfg).to(device).to(memory_format=torch.channels_last)
@@ -59,12 +62,13 @@ def assemble(cfg: DictConfig) -> Lab:
         data=data,
         samples=samples,
         deck=deck,
-        state=State(game, ema, optimisers, Progress(), Meter(), sentinel, device),
+        state=State(game, ema, optimisers, hardware.precision, Progress(), Meter(), sentinel, device),
         rates=Rates(optimisers, build(cfg.schedule)),
         steps=steps if cfg.max_steps is None else min(steps, cfg.max_steps),
         preview=preview,
         columns=columns,
         judge=Judge(source, data, game, cfg, device),
+        hardware=hardware,
     )
 
 

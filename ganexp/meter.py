@@ -12,31 +12,39 @@ class Meter:
     def __init__(self) -> None:
         self.images = 0
         self.seconds = 0.0
+        self._names: dict[str, list[str]] = {}  # by prefix, in the order of the sums
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
     def add(self, prefix: str, scalars: dict[str, Tensor]) -> None:
-        """Adds detached scalars under ``prefix/name``."""
-        for name, scalar in scalars.items():
-            key = f"{prefix}/{name}"
-            self._sums[key] = self._sums[key] + scalar if key in self._sums else scalar.float()
-            self._counts[key] = self._counts.get(key, 0) + 1
+        """Adds detached scalars under ``prefix/name``; for one prefix they are always the same."""
+        row = torch.stack([scalar.float() for scalar in scalars.values()])
+        if prefix in self._sums:
+            self._sums[prefix] += row
+        else:
+            self._names[prefix], self._sums[prefix] = list(scalars), row
+        self._counts[prefix] = self._counts.get(prefix, 0) + 1
 
     def means(self) -> dict[str, float]:
         """The mean of every scalar so far; empty if there is none."""
         if not self._sums:
             return {}
-        totals = torch.stack(list(self._sums.values())).tolist()
-        return {key: total / self._counts[key] for key, total in zip(self._sums, totals, strict=True)}
+        keys = [(prefix, name) for prefix, names in self._names.items() for name in names]
+        totals = torch.cat(list(self._sums.values())).tolist()
+        return {
+            f"{prefix}/{name}": total / self._counts[prefix]
+            for (prefix, name), total in zip(keys, totals, strict=True)
+        }
 
     def clear(self) -> None:
         """Begins anew."""
-        self._sums, self._counts = {}, {}
+        self._names, self._sums, self._counts = {}, {}, {}
         self.images, self.seconds = 0, 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint in mid-epoch."""
         return {
+            "names": {prefix: list(names) for prefix, names in self._names.items()},
             "sums": dict(self._sums),
             "counts": dict(self._counts),
             "images": self.images,
@@ -45,6 +53,7 @@ class Meter:
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Goes on with sums from a checkpoint."""
-        self._sums = {key: value.to(device) for key, value in state["sums"].items()}
+        self._names = {prefix: list(names) for prefix, names in state["names"].items()}
+        self._sums = {prefix: row.to(device, copy=True) for prefix, row in state["sums"].items()}
         self._counts = dict(state["counts"])
         self.images, self.seconds = state["images"], state["seconds"]

@@ -6,7 +6,7 @@ sample, over everything but the batch, and in float32 also under autocast. Since
 has to be its own, the critic must not mix samples: no batch norm.
 
 ``every`` makes a penalty lazy (Karras et al. 2020, appendix B): it is computed in one of so many turns and
-weighted up by as much; in the others it is zero.
+weighted up by as much; in the others it is zero. The game tells it when a turn has ``passed``.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, NonNegative
+from ganexp.precision import at_least_float32
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -34,12 +35,20 @@ class Penalty(nn.Module):
         raise NotImplementedError
 
     def forward(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        idle = self.turn % self.every != 0
-        self.turn += 1
-        if idle:
+        if self.idle:
             return real.new_zeros(())
         with torch.autocast(real.device.type, enabled=False):
-            return self.weight * self.every * self.term(critic, real.float(), fake.float())
+            term = self.term(critic, at_least_float32(real), at_least_float32(fake))
+        return self.weight * self.every * term
+
+    @property
+    def idle(self) -> bool:
+        """Whether it rests in this turn."""
+        return self.turn % self.every != 0
+
+    def passed(self) -> None:
+        """The critic's turn is over."""
+        self.turn += 1
 
     def get_extra_state(self) -> dict[str, Any]:
         """The turn: a resumed run must be lazy in the same steps."""

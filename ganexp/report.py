@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganexp import __version__
 from ganexp.config.resolvers import RESUMABLE
-from ganexp.device import device_name
 from ganexp.lab import Lab
 from ganexp.nets.layers import count_weights
 from ganexp.state import Progress
@@ -25,7 +24,7 @@ def facts(cfg: DictConfig, lab: Lab, choices: Mapping[str, str]) -> dict[str, An
         "choices": dict(choices),
         "steps": lab.steps,
         "seed": cfg.seed,
-        "device": device_name(lab.state.device),
+        "device": str(lab.hardware),
         "data": {
             "fingerprint": data.fingerprint,
             "count": len(data.samples),
@@ -38,7 +37,8 @@ def facts(cfg: DictConfig, lab: Lab, choices: Mapping[str, str]) -> dict[str, An
 def config_hash(cfg: DictConfig) -> str:
     """SHA-256 of every setting that says which run it is; not of how long, where or how it is watched."""
     settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in RESUMABLE])
-    return hashlib.sha256(json.dumps(OmegaConf.to_container(settings), sort_keys=True).encode()).hexdigest()
+    plain = [OmegaConf.to_container(settings), cfg.device.precision]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def introduction(choices: Mapping[str, str], lab: Lab) -> str:
@@ -50,7 +50,7 @@ def introduction(choices: Mapping[str, str], lab: Lab) -> str:
     begun = f", from image {images:,}" if images else ""
     return (
         f"ganexp {__version__}: {len(samples):,} samples of {shape} {lab.samples.place}, weights {weights}, "
-        f"loss {choices['loss']}, on {device_name(state.device)}{begun}"
+        f"loss {choices['loss']}, on {lab.hardware}{begun}"
     )
 
 

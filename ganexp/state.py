@@ -16,6 +16,7 @@ from ganexp.ema import EMA
 from ganexp.errors import UserError, first_line
 from ganexp.games.game import Game
 from ganexp.meter import Meter
+from ganexp.precision import Precision
 from ganexp.sentinel import Sentinel
 
 
@@ -39,6 +40,7 @@ class State(NamedTuple):
     game: Game
     ema: EMA
     optimisers: dict[str, torch.optim.Optimizer]
+    precision: Precision
     progress: Progress
     meter: Meter
     sentinel: Sentinel
@@ -70,6 +72,7 @@ class State(NamedTuple):
                 "game": self.game.state_dict(),
                 "ema": self.ema.module.state_dict(),
                 "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+                "precision": self.precision.state_dict(),
                 "meter": self.meter.state_dict(),
                 "random": _random_state(self.device),
             }
@@ -83,6 +86,7 @@ class State(NamedTuple):
             self.ema.module.load_state_dict(content["ema"])
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(content["optimisers"][name])
+            self.precision.load_state_dict(content["precision"])
             self.meter.load_state_dict(content["meter"], self.device)
             self.sentinel.load_state_dict(content["sentinel"])
             for key, value in content["progress"].items():

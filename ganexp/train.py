@@ -12,6 +12,7 @@ from ganexp.data.batches import Batch
 from ganexp.errors import Diverged
 from ganexp.games.game import Game
 from ganexp.lab import Lab, assemble
+from ganexp.precision import Precision
 from ganexp.report import closing, epoch_line, facts, finished_already, introduction
 from ganexp.run import MARKS, Run
 from ganexp.sampling import generate
@@ -87,18 +88,22 @@ def _epoch(lab: Lab, cfg: DictConfig, run: Run) -> None:
 
 def one_step(lab: Lab, batch: Batch, rate: float) -> None:
     """Each player whose turn it is moves; the averaged generator follows. ``rate`` scales every rate."""
-    game, ema, optimisers, progress, meter, *_ = lab.state
+    game, ema, optimisers, precision, progress, meter, *_ = lab.state
     lab.rates.set(progress.step / lab.steps, rate)
     for name, every in game.turns:
         if (progress.step + 1) % every == 0:  # WGAN: d each step, g every fifth
-            meter.add(name, move(game, name, optimisers[name], batch))
+            meter.add(name, move(game, name, optimisers[name], batch, precision))
+            game.passed(name)
     progress.step += 1
     progress.images += len(batch.x)
     meter.images += len(batch.x)
-    ema.update(game.generator, progress.images, len(batch.x))
+    if progress.step % game.pace == 0:
+        ema.update(game.generator, progress.images, game.pace * len(batch.x))
 
 
-def move(game: Game, name: str, optimiser: torch.optim.Optimizer, batch: Batch) -> dict[str, Tensor]:
+def move(
+    game: Game, name: str, optimiser: torch.optim.Optimizer, batch: Batch, precision: Precision
+) -> dict[str, Tensor]:
     """One player's turn: the others stand still, its terms add up, it takes one step.
 
     Returns scalars to look at, on the device: the terms, the gradient's norm and what the game saw.
@@ -106,11 +111,13 @@ def move(game: Game, name: str, optimiser: torch.optim.Optimizer, batch: Batch) 
     for other, player in game.players.items():
         player.net.requires_grad_(other == name)
     player = game.players[name]
-    terms, seen = player.turn(batch)
     optimiser.zero_grad(set_to_none=True)
-    torch.stack(list(terms.values())).sum().backward()
+    with precision.autocast():
+        terms, seen = player.turn(batch)
+    precision.backward(torch.stack(list(terms.values())).sum())
+    precision.unscale(optimiser)
     gradients = [parameter.grad for parameter in player.net.parameters() if parameter.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
-    optimiser.step()
+    precision.step(optimiser)
     game.constrain(name)
     return {key: term.detach() for key, term in terms.items()} | seen | {"gradient_norm": norm}

@@ -23,6 +23,7 @@ from torchvision import datasets, transforms
 from ganexp.build import build, build_game
 from ganexp.data.batches import Batch, Deck
 from ganexp.data.store import store
+from ganexp.precision import Precision
 from ganexp.train import move
 
 BATCH = 64
@@ -68,11 +69,12 @@ def step_seconds(overrides: list[str]) -> float:
     game = build_game(cfg).to(memory_format=torch.channels_last)
     optim = build(cfg.optim)
     optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
+    precision = Precision("fp32", torch.device("cpu"))
     batch, times = next(ours(overrides)), []
     for _ in range(8):
         began = time.perf_counter()
         for name in game.players:
-            move(game, name, optimisers[name], batch)
+            move(game, name, optimisers[name], batch, precision)
         times.append(time.perf_counter() - began)
     return statistics.median(times)
 

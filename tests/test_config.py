@@ -155,7 +155,13 @@ def test_signatures_are_read_without_importing() -> None:
     assert settings is not None
     assert set(settings) == {"shape", "bounded", "latent", "classes", "widths", "norm", "dropout"}
     inherited = settings_of("ganexp.games.cgan.CGAN")
-    assert inherited is not None and set(inherited) == {"n_critic", "n_generator", "noise", "clip"}
+    assert inherited is not None and set(inherited) == {
+        "n_critic",
+        "n_generator",
+        "noise",
+        "reuse_fake",
+        "clip",
+    }
     fields = settings_of("ganexp.data.mnist.FashionMNIST")
     assert fields is not None and {"root", "split", "resolution", "shape"} <= set(fields)
     for wrong in ("ganexp.losses.Nothing", "ganexp.nothing.X", "nopackage.X"):

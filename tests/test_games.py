@@ -16,11 +16,13 @@ from ganexp.games.game import Game
 from ganexp.games.gan import GAN
 from ganexp.games.pacgan import pack
 from ganexp.penalties import Critic, Penalty
+from ganexp.precision import Precision
 from ganexp.train import move
 
 LOSSES = sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml"))
 GAMES = sorted(path.stem for path in Path(conf_folder(), "game").glob("*.yaml"))
 PENALTIES = sorted(path.stem for path in Path(conf_folder(), "penalties").glob("*.yaml"))
+FP32 = Precision("fp32", torch.device("cpu"))
 SMALL = ["arch=mlp", "data.resolution=8", "arch.generator.widths=[12]", "arch.discriminator.widths=[12]"]
 
 
@@ -44,7 +46,7 @@ def test_two_steps_of_everything(game: str, loss: str) -> None:
     for _ in range(2):
         for name in played.players:
             before = {other: weights(player.net) for other, player in played.players.items()}
-            seen = move(played, name, optimisers[name], batch)
+            seen = move(played, name, optimisers[name], batch, FP32)
             assert all(torch.isfinite(value) for value in seen.values())
             assert not any(value.requires_grad for value in seen.values())
             for other, player in played.players.items():
@@ -55,29 +57,29 @@ def test_two_steps_of_everything(game: str, loss: str) -> None:
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_every_penalty_joins_every_loss(loss: str, penalty: str) -> None:
     game, optimisers, batch = parts(f"loss={loss}", f"penalties={penalty}")
-    seen = move(game, "d", optimisers["d"], batch)
+    seen = move(game, "d", optimisers["d"], batch, FP32)
     assert penalty in seen and torch.isfinite(seen[penalty])
 
 
 def test_the_generator_learns_from_the_discriminators_judgement() -> None:
     """A step of the generator alone makes its fakes look more real."""
     game, optimisers, batch = parts("optim.lr=1e-3")
-    first = move(game, "g", optimisers["g"], batch)["D_G_z"]
+    first = move(game, "g", optimisers["g"], batch, FP32)["D_G_z"]
     for _ in range(100):
-        last = move(game, "g", optimisers["g"], batch)["D_G_z"]
+        last = move(game, "g", optimisers["g"], batch, FP32)["D_G_z"]
     assert last > first + 0.05
 
 
 def test_the_discriminator_learns_to_tell_real_from_fake() -> None:
     game, optimisers, batch = parts("optim.lr=1e-3")
     for _ in range(200):
-        seen = move(game, "d", optimisers["d"], batch)
+        seen = move(game, "d", optimisers["d"], batch, FP32)
     assert seen["D_x"] > 0.7 and seen["D_G_z"] < 0.3
 
 
 def test_wgan_clips_the_critic_and_only_the_critic() -> None:
     game, optimisers, batch = parts("loss=wgan")
-    move(game, "d", optimisers["d"], batch)
+    move(game, "d", optimisers["d"], batch, FP32)
     assert weights(game.players["d"].net).abs().max() <= 0.01
     assert weights(game.players["g"].net).abs().max() > 0.01
 
@@ -113,7 +115,7 @@ def test_a_penalty_is_handed_the_real_batch_first() -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     game, optimisers, batch = parts()
     cast(GAN, game).penalties["recording"] = Recording(weight=1.0, every=1)
-    move(game, "d", optimisers["d"], batch)
+    move(game, "d", optimisers["d"], batch, FP32)
     ((real, fake),) = seen
     assert torch.equal(real, batch.x) and not torch.equal(fake, batch.x) and not fake.requires_grad
 
@@ -177,7 +179,7 @@ def test_a_packed_discriminator_judges_packs_and_its_penalties_too() -> None:
     seen: list[tuple[torch.Size, ...]] = []
     game, optimisers, batch = parts("game=pacgan", "game.packing=3", "batch_size=6")
     cast(GAN, game).penalties["recording"] = Recording(weight=1.0, every=1)
-    move(game, "d", optimisers["d"], batch)
+    move(game, "d", optimisers["d"], batch, FP32)
     assert seen == [((2, 3, 8, 8), (2, 3, 8, 8), (2,))]
     assert game.generator(torch.randn(4, 100)).shape == (4, 1, 8, 8)
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from ganexp.errors import UserError
 from ganexp.nets import dcgan, maxout, mlp
-from ganexp.nets.layers import count_weights
+from ganexp.nets.layers import LeakyReLU, count_weights
 
 RESOLUTIONS = (16, 28, 32, 64, 128, 256)
 
@@ -39,7 +39,7 @@ def test_dcgan_follows_the_paper() -> None:
     """Section 3 and 4: no norm on the critic's input layer, weights of deviation 0.02."""
     generator, critic = conv_pair([3, 64, 64])
     first = [type(layer) for layer in critic.layers[:2]]  # type: ignore[index]
-    assert first == [nn.Conv2d, nn.LeakyReLU]
+    assert first == [nn.Conv2d, LeakyReLU]
     weights = torch.cat(
         [p.flatten() for m in generator.modules() if isinstance(m, nn.ConvTranspose2d) for p in [m.weight]]
     )

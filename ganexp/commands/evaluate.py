@@ -29,7 +29,7 @@ def evaluate(cfg: DictConfig) -> None:
     """Prints what ``conf/evaluate.yaml`` describes and adds it to evaluations.jsonl. Raises UserError."""
     folder = Path(cfg.run).expanduser()
     run = read_run(cfg.run, trust=cfg.trust)
-    device = build(cfg.device)
+    device = build(cfg.device).device
     source: Source = build(run.data)
     data = load(source, own=cfg.trust)
     if cfg.against is None:

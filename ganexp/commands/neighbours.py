@@ -39,7 +39,7 @@ def neighbours(cfg: DictConfig) -> None:
     source: Source = build(run.data)
     if not isinstance(source, Images):
         raise UserError("neighbours are looked at as images, and this run makes points")
-    device = build(cfg.device)
+    device = build(cfg.device).device
     data = load(source, own=cfg.trust)
     if len(data.samples) <= cfg.k:
         raise UserError(f"k={cfg.k}: there are {len(data.samples)} training images")

@@ -12,7 +12,7 @@ from typing import Any
 
 from ganexp.archive import Record, find
 from ganexp.arguments import Setting, known, parse
-from ganexp.config.resolvers import RESUMABLE
+from ganexp.config.resolvers import is_identity
 from ganexp.errors import UserError, suggest
 from ganexp.text import aligned
 
@@ -114,7 +114,7 @@ def _differences(one: Record, two: Record) -> Iterator[tuple[str, list[list[str]
             if here.get(key) != there.get(key)
         ]
         if title == "settings":
-            unlike.sort(key=lambda row: row[0].split(".")[0] in RESUMABLE)  # which run it is comes first
+            unlike.sort(key=lambda row: not is_identity(row[0]))  # which run it is comes first
         if unlike:
             yield title, unlike
 

@@ -26,7 +26,7 @@ def sample(cfg: DictConfig) -> None:
     """Writes what ``conf/sample.yaml`` describes and says where. Raises UserError."""
     folder = Path(cfg.run).expanduser()
     run = read_run(cfg.run, trust=cfg.trust)
-    device = build(cfg.device)
+    device = build(cfg.device).device
     source: Source = build(run.data)
     game = build_game(run)
     labels, columns = game.grid_labels(cfg.n)

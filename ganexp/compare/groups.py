@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganexp.archive import Record
-from ganexp.config.resolvers import RESUMABLE
+from ganexp.config.resolvers import RESUMABLE, is_identity
 
 _PLACES = ("root",)
 """Last parts of keys that say where something lies."""
@@ -97,7 +97,7 @@ def _settings(record: Record) -> dict[str, Any]:
     return {
         key: value
         for key, value in record.config.items()
-        if key.split(".")[0] not in ("seed", *RESUMABLE) and not _is_place(key)
+        if is_identity(key) and key != "seed" and not _is_place(key)
     }
 
 

@@ -44,6 +44,9 @@ ImageNorm = Literal["batch", "layer", "instance", "none"]
 FlatNorm = Literal["batch", "layer", "none"]
 """What normalises feature vectors."""
 
+Numbers = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+"""What products are computed in; see ``ganexp.precision``."""
+
 Noise = Literal["normal", "uniform"]
 """What latents are drawn from."""
 

@@ -39,6 +39,12 @@ RESUMABLE = (
 )
 """Keys that say how long or where a run goes, and how it is kept and watched, not which run it is."""
 
+
+def is_identity(key: str) -> bool:
+    """Whether a setting says which run it is; of the device, only in what precision it computes."""
+    return key == "device.precision" or key.split(".")[0] not in RESUMABLE
+
+
 _LONGEST = 120  # characters of a folder's name; the usual limit of a file system is 255 bytes
 
 
@@ -63,13 +69,13 @@ def overrides_name(overrides: Sequence[str]) -> str:
     """The overrides as a folder name that TensorBoard's list and a shell can both live with.
 
     Sorted ``key-value`` pairs joined by ``+``; a key is cut to its leaf where that is clear; everything
-    but letters, digits, ``.``, ``_`` and ``-`` becomes ``-``. What ``RESUMABLE`` names is left out, so
+    but letters, digits, ``.``, ``_`` and ``-`` becomes ``-``. What is no ``is_identity`` is left out, so
     that the same command run for longer finds the same folder.
     """
     pairs = []
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if key.split(".")[0] not in RESUMABLE:
+        if is_identity(key):
             pairs.append((key, value))
     leaves = Counter(key.rsplit(".", 1)[-1] for key, _ in pairs)
     named = []

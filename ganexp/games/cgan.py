@@ -15,6 +15,7 @@ from ganexp.errors import UserError
 from ganexp.games.game import Inputs
 from ganexp.games.gan import GAN
 from ganexp.penalties import Critic
+from ganexp.precision import at_least_float32
 
 _MOST_ROWS = 20
 
@@ -23,6 +24,7 @@ class CGAN(GAN):
     """``generator(z, y)`` against ``discriminator(x, y)``."""
 
     def check(self) -> None:
+        super().check()
         for name, player in self.players.items():
             if not getattr(player.net, "classes", 1):
                 raise UserError(f"game=cgan: player {name} takes no labels: leave arch's classes as they are")
@@ -32,7 +34,7 @@ class CGAN(GAN):
         return samples
 
     def critic(self, batch: Batch) -> Critic:
-        return lambda samples: self.discriminator(samples, batch.y)
+        return lambda samples: at_least_float32(self.discriminator(samples, batch.y))
 
     def inputs(self, labels: Sequence[int], rng: torch.Generator) -> Inputs:
         (z,) = super().inputs(labels, rng)

@@ -4,7 +4,7 @@ A game is a module, so that its networks and the memory of its penalties are sav
 ``players`` say who plays, its ``turns`` when, and ``inputs`` what the generator is fed for looking.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -40,6 +40,11 @@ class Game(nn.Module):
     turns: tuple[tuple[str, int], ...]
     """Who moves in a step, in this order, and once in how many steps; a player may move twice."""
 
+    @property
+    def pace(self) -> int:
+        """Once in how many steps the generator moves."""
+        return dict(self.turns)["g"]
+
     generator: nn.Module
     """The network that is averaged, shown, sampled and scored."""
 
@@ -67,3 +72,10 @@ class Game(nn.Module):
 
     def constrain(self, player: str) -> None:
         """Called after a player's step: what the algorithm imposes on its weights."""
+
+    def passed(self, player: str) -> None:
+        """Called when a player's turn is over: what is counted, and is in no tensor."""
+
+    def phase(self, player: str) -> Hashable:
+        """What of a player's next turn depends on such counts: turns of one phase take the same course."""
+        return None

@@ -6,10 +6,13 @@
 
 WGAN (Arjovsky et al. 2017, Algorithm 1) is the same with five steps of the critic for one of the
 generator and, after each of them, w <- clip(w, -c, c).
+
+The paper draws new noise for the generator. ``reuse_fake`` gives it the fakes that the discriminator has just
+been shown, as most programs do: one pass of the generator less.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +25,7 @@ from ganexp.games.game import Game, Inputs, Player, Turn
 from ganexp.losses import Loss
 from ganexp.nets.layers import LatentNet
 from ganexp.penalties import Critic, Penalty
+from ganexp.precision import at_least_float32
 
 
 def _uniform(count: int, latent: int, **where: Any) -> Tensor:
@@ -46,6 +50,7 @@ class GAN(Game):
         n_critic: Count,
         n_generator: Count,
         noise: Noise,
+        reuse_fake: bool,
         clip: Positive | None,
     ) -> None:
         super().__init__()
@@ -53,7 +58,10 @@ class GAN(Game):
         self.discriminator = discriminator
         self.loss = loss
         self.penalties = nn.ModuleDict(penalties)
+        self._counting = list(penalties.values())
         self.clip = clip
+        self.reuse_fake = reuse_fake
+        self._fake: Tensor | None = None
         self.players = {
             "d": Player(discriminator, self.discriminator_turn),
             "g": Player(generator, self.generator_turn),
@@ -62,10 +70,8 @@ class GAN(Game):
         self.noise = NOISES[noise]
 
     def discriminator_turn(self, batch: Batch) -> Turn:
-        """Real against fake; the fake is made without a graph, for the generator stands still."""
-        with torch.no_grad():
-            fake = self.fake(batch)
-        real, critic = self.real(batch), self.critic(batch)
+        """Real against fake; no gradient reaches the generator, which stands still."""
+        real, fake, critic = self.real(batch), self._fake_for_critic(batch), self.critic(batch)
         real_logits, fake_logits = critic(real), critic(fake)
         terms = {"adversarial": self.loss.d(real=real_logits, fake=fake_logits)}
         for name, penalty in self.penalties.items():
@@ -77,15 +83,41 @@ class GAN(Game):
         return Turn(terms, seen)
 
     def generator_turn(self, batch: Batch) -> Turn:
-        """New fakes; gradients flow through the discriminator, which stands still."""
+        """New fakes, or the critic's; gradients flow through the discriminator, which stands still."""
         critic = self.critic(batch)
-        fake_logits = critic(self.fake(batch))
+        fake = self.fake(batch) if self._fake is None else self._fake
+        self._fake = None  # its graph serves once
+        fake_logits = critic(fake)
         real_logits = None
         if self.loss.needs_real:
             with torch.no_grad():
                 real_logits = critic(self.real(batch))
         terms = {"adversarial": self.loss.g(real=real_logits, fake=fake_logits)}
         return Turn(terms, {"D_G_z": self.loss.output(fake_logits.detach()).mean()})
+
+    def _fake_for_critic(self, batch: Batch) -> Tensor:
+        """Fakes without a graph, which costs less; with one if the generator's turn is to reuse them."""
+        if not self.reuse_fake:
+            with torch.no_grad():
+                return self.fake(batch)
+        self.generator.requires_grad_(True)
+        self._fake = self.fake(batch)
+        return self._fake.detach()
+
+    def check(self) -> None:
+        if self.reuse_fake and self.pace > 1:
+            raise UserError(f"game.reuse_fake=true asks for game.n_critic=1, and it is {self.pace}")
+
+    def passed(self, player: str) -> None:
+        if player == "d":
+            for penalty in self._counting:
+                penalty.passed()
+
+    def phase(self, player: str) -> Hashable:
+        """Which penalties rest; the generator's turn depends on it where it takes up the critic's fakes."""
+        if player == "g" and not self.reuse_fake:
+            return None
+        return tuple(penalty.idle for penalty in self._counting)
 
     def real(self, batch: Batch) -> Tensor:
         """The batch's samples, as the discriminator is shown them."""
@@ -97,8 +129,8 @@ class GAN(Game):
         return samples
 
     def critic(self, batch: Batch) -> Critic:
-        """The discriminator as a function of samples alone."""
-        return self.discriminator
+        """The discriminator as a function of samples alone, whose logits are float32 at least."""
+        return lambda samples: at_least_float32(self.discriminator(samples))
 
     def latents(self, batch: Batch) -> Tensor:
         """z [N, latent], a sample each."""

@@ -28,10 +28,13 @@ class PacGAN(GAN):
         n_critic: Count,
         n_generator: Count,
         noise: Noise,
+        reuse_fake: bool,
         clip: Positive | None,
         packing: Count,
     ) -> None:
-        super().__init__(generator, discriminator, loss, penalties, n_critic, n_generator, noise, clip)
+        super().__init__(
+            generator, discriminator, loss, penalties, n_critic, n_generator, noise, reuse_fake, clip
+        )
         self.packing = packing
 
     def real(self, batch: Batch) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Whole
 from ganexp.errors import UserError
-from ganexp.nets.layers import IMAGE_NORMS, LatentNet, one_hot
+from ganexp.nets.layers import IMAGE_NORMS, LatentNet, LeakyReLU, one_hot
 
 _BASES = {28: 7} | {2**power: 4 for power in range(4, 9)}
 
@@ -93,7 +93,7 @@ class Discriminator(nn.Module):
             layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=first or norm != "batch"))
             if not first:
                 layers.append(IMAGE_NORMS[norm](outputs))
-            layers.append(nn.LeakyReLU(0.2))
+            layers.append(LeakyReLU(0.2))
             if dropout:
                 layers.append(nn.Dropout2d(dropout))
             inputs = outputs

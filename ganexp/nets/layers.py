@@ -1,6 +1,7 @@
 """What several architectures are made of."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,35 @@ FLAT_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda units: nn.Identity(),
 }
 """Norms of feature vectors [N, C]."""
+
+
+class LeakyReLU(nn.Module):
+    """x where it is positive, ``slope`` times x elsewhere: torch's, but cheaper where gradients are penalised.
+
+    Its second derivative is zero. Torch computes that zero, and carries it back through all layers below.
+    """
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = _LeakyReLU.apply(x, self.slope)
+        return result
+
+
+class _LeakyReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        return functional.leaky_relu(x, slope)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        passed: Tensor = torch.ops.aten.leaky_relu_backward(gradients[0], x.detach(), ctx.slope, False)
+        return passed, None
 
 
 class LatentNet(nn.Module):

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, FlatNorm, Fraction, Shape, Whole, Widths
-from ganexp.nets.layers import FLAT_NORMS, LatentNet, one_hot
+from ganexp.nets.layers import FLAT_NORMS, LatentNet, LeakyReLU, one_hot
 
 
 def _hidden(inputs: int, widths: list[int], norm: FlatNorm, dropout: float) -> nn.Sequential:
     """Linear, norm, LeakyReLU and dropout for each width."""
     layers: list[nn.Module] = []
     for width in widths:
-        layers += [nn.Linear(inputs, width), FLAT_NORMS[norm](width), nn.LeakyReLU(0.2)]
+        layers += [nn.Linear(inputs, width), FLAT_NORMS[norm](width), LeakyReLU(0.2)]
         if dropout:
             layers.append(nn.Dropout(dropout))
         inputs = width

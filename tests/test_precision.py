@@ -1,0 +1,104 @@
+"""Mixed precision: networks in 16 bits, losses and penalties in 32, scores and samples as ever."""
+
+import json
+
+import pytest
+import torch
+from conftest import TINY, Verb, composed
+from torch import Tensor, nn
+
+from ganexp.build import build, build_game
+from ganexp.checkpoint import digest, read
+from ganexp.data.batches import Batch
+from ganexp.errors import UserError
+from ganexp.precision import Precision, at_least_float32
+from ganexp.train import move
+
+CPU = torch.device("cpu")
+SMALL = ["arch=mlp", "data.resolution=8", "arch.generator.widths=[12]", "arch.discriminator.widths=[12]"]
+
+
+def kinds(net: nn.Module, seen: list[torch.dtype]) -> None:
+    """Notes in what each linear layer of a network computes."""
+    for layer in net.modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_hook(lambda _, __, out: seen.append(out.dtype))
+
+
+def played(name: str, *overrides: str) -> tuple[dict[str, Tensor], list[torch.dtype]]:
+    cfg = composed(*SMALL, *overrides)
+    torch.manual_seed(0)
+    game, seen = build_game(cfg), list[torch.dtype]()
+    kinds(game.players["d"].net, seen)
+    optimiser = build(cfg.optim)(game.players["d"].net.parameters(), "d")
+    batch = Batch(torch.rand(6, 1, 8, 8) * 2 - 1, torch.arange(6))
+    precision = Precision(name, CPU)  # type: ignore[arg-type]
+    for _ in range(2):
+        terms = move(game, "d", optimiser, batch, precision)
+    assert all(parameter.dtype == torch.float32 for parameter in game.parameters())
+    return terms, seen
+
+
+@pytest.mark.parametrize(("name", "kind"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_networks_compute_in_16_bits_and_losses_in_32(name: str, kind: torch.dtype) -> None:
+    terms, seen = played(name)
+    assert set(seen) == {kind}
+    assert {value.dtype for value in terms.values()} == {torch.float32}
+    exact, _ = played("fp32")
+    assert terms["adversarial"].item() == pytest.approx(exact["adversarial"].item(), rel=0.01)
+    assert terms["adversarial"].item() != exact["adversarial"].item()
+
+
+@pytest.mark.parametrize("penalty", ["gradient", "r1", "r2", "dragan"])
+def test_penalties_stay_in_float32(penalty: str) -> None:
+    terms, seen = played("bf16", f"penalties={penalty}")
+    assert seen.count(torch.float32) == 2 * 2  # two linear layers, two turns
+    assert set(seen) == {torch.float32, torch.bfloat16}
+    assert terms[penalty].dtype == torch.float32
+
+
+def test_fp16_lowers_its_scale_where_a_gradient_is_too_large() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    optimiser = torch.optim.SGD(layer.parameters(), lr=1.0)
+    precision = Precision("fp16", CPU)
+    before = layer.weight.item()
+    precision.backward(layer(torch.full((1, 1), 1e36)).sum())
+    precision.unscale(optimiser)
+    precision.step(optimiser)
+    assert layer.weight.item() == before
+    assert precision.state_dict()["scale"] == 2.0**15
+    other = Precision("fp16", CPU)
+    other.load_state_dict(precision.state_dict())
+    assert other.state_dict() == precision.state_dict()
+    assert Precision("fp32", CPU).state_dict() == {}
+
+
+def test_what_the_processor_cannot_do_is_told() -> None:
+    assert Precision("auto", CPU).name == "fp32"
+    with pytest.raises(UserError, match=r"device.precision=tf32: only NVIDIA's GPUs .* say bf16"):
+        Precision("tf32", CPU)
+
+
+def test_wider_numbers_stay_what_they_are() -> None:
+    found = [at_least_float32(torch.zeros(1, dtype=kind)).dtype for kind in (torch.float16, torch.bfloat16)]
+    assert found == [torch.float32] * 2
+    assert at_least_float32(torch.zeros(1, dtype=torch.float64)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("name", ["bf16", "fp16"])
+def test_a_run_in_another_precision_is_another_run(train: Verb, name: str) -> None:
+    folder = train(*TINY, f"device.precision={name}", "device=cpu")
+    assert f"precision-{name}" in folder.name
+    receipt = json.loads((folder / "run.json").read_text())
+    assert receipt["status"] == "finished" and receipt["device"].endswith(f", {name})")
+
+
+def test_a_killed_run_in_fp16_goes_on_with_its_scale(train: Verb) -> None:
+    """How long its scale has held is part of what training changes."""
+    arguments = [*TINY, "device=cpu", "device.precision=fp16", "game.n_critic=2"]
+    whole = train(*arguments, name="whole")
+    first = train(*arguments, "max_steps=20", name="cut")
+    cut = train(f"resume={first}", "max_steps=null", name="cut")
+    found = [read(folder / "checkpoints" / "last.pt") for folder in (whole, cut)]
+    assert found[0]["precision"] == found[1]["precision"] and found[0]["precision"]["_growth_tracker"] > 20
+    assert digest(found[0]["game"]) == digest(found[1]["game"])
