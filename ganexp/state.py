@@ -28,6 +28,8 @@ class Progress:
     images: int = 0
     seconds: float = 0.0
     """Spent training, without what is done at an epoch's end."""
+    averaged: int = 0
+    """When the averaged generator last took in the weights, in images."""
     rollbacks: int = 0
     """How often the sentinel has gone back to an earlier checkpoint."""
     best: float | None = None

@@ -97,8 +97,7 @@ def one_step(lab: Lab, batch: Batch, rate: float) -> None:
     progress.step += 1
     progress.images += len(batch.x)
     meter.images += len(batch.x)
-    if progress.step % game.pace == 0:
-        ema.update(game.generator, progress.images, game.pace * len(batch.x))
+    progress.averaged = ema.update(game.generator, progress.images, progress.averaged)
 
 
 def move(
