@@ -16,8 +16,8 @@ class EMA:
     start is forgotten early. Buffers (batch norm's statistics) are averaged like the weights they belong
     to. A half-life of 0 copies.
 
-    It takes in the weights 16 times in a half-life at the most, which cannot be seen in the average: to read and
-    write all of them after every small step would cost a small network a tenth of its time.
+    It takes in the weights 16 times in a half-life at the most, which cannot be seen in the average: to read
+    and write all of them after every small step would cost a small network a tenth of its time.
     """
 
     def __init__(self, generator: nn.Module, halflife: int, rampup: float) -> None:
