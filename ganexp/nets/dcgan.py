@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Whole
 from ganexp.errors import UserError
 from ganexp.nets.convolutions import FromPoint, ToGrey, ToPoint
-from ganexp.nets.layers import IMAGE_NORMS, LatentNet, LeakyReLU, one_hot
+from ganexp.nets.layers import IMAGE_NORMS, CriticNet, LatentNet, LeakyReLU, one_hot
 
 _BASES = {28: 7} | {2**power: 4 for power in range(4, 9)}
 
@@ -77,7 +77,7 @@ class Generator(LatentNet):
         return images
 
 
-class Discriminator(nn.Module):
+class Discriminator(CriticNet):
     """Images [N, C, H, W] and, if ``classes``, labels [N] to logits [N]. A label is a map of its own."""
 
     def __init__(
@@ -92,6 +92,7 @@ class Discriminator(nn.Module):
         super().__init__()
         base, channels = _channels(shape, width, max_width)
         self.classes = classes
+        self.one_by_one = norm != "batch"
         layers: list[nn.Module] = []
         inputs = shape[0] + classes
         for level, outputs in enumerate(channels):

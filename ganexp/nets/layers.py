@@ -64,6 +64,13 @@ class LatentNet(nn.Module):
     """How many labels it can be asked for; 0 if none."""
 
 
+class CriticNet(nn.Module):
+    """A discriminator that says how it judges: the base of every architecture's ``Discriminator``."""
+
+    one_by_one: bool
+    """Whether a sample's logit is its own, whatever else is in the batch: then batches may be joined."""
+
+
 def one_hot(y: Tensor | None, classes: int) -> Tensor:
     """Labels [N] as vectors [N, classes] of 0 and 1. Raises UserError if there are no labels."""
     if y is None:
