@@ -136,7 +136,7 @@ class GAN(Game):
         return samples
 
     def critic(self, batch: Batch) -> Critic:
-        """The discriminator as a function of one or several batches of samples, to logits of float32 at least."""
+        """The discriminator as a function of one or several batches, to logits of float32 at least."""
         return lambda samples: at_least_float32(self.discriminator(samples))
 
     def latents(self, batch: Batch) -> Tensor:
