@@ -1,6 +1,6 @@
 """How fast ganexp trains, beside a textbook's loop, the bare step of the same mathematics, and the peak.
 
-    python scripts/bench.py --rounds 7 --seconds 5 --json speed.json
+    python scripts/bench.py --rounds 7 --seconds 15 --json speed.json
     python scripts/bench.py --only mlp_28 wgan_gp_mlp_28 --precision fp32 bf16 --mnist <folder>
     python scripts/bench.py --memory 8
 
@@ -105,7 +105,7 @@ def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of the bare step, per contender and round")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of the bare step, per contender and round")
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--precision", nargs="+", choices=["fp32", "tf32", "bf16", "fp16"], default=["fp32"])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")

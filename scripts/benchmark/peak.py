@@ -32,7 +32,8 @@ def operations(work: Callable[[], object]) -> int:
     """Floating-point operations of convolutions and matrix products, backward passes included."""
     with _Counter() as counter:
         work()
-    return counter.total
+    total: int = counter.total
+    return total
 
 
 def peak(kind: str, precision: str, device: torch.device, seconds: float) -> float:
