@@ -3,9 +3,9 @@
     python scripts/profile_run.py --steps 200 -- data=digits loss=wgan_gp device=cpu
     python scripts/profile_run.py --trace trace.json -- data=digits     # for chrome://tracing or Perfetto
 
-What follows ``--`` are overrides of ``ganexp train``. The run goes through its own loop twice: once with nothing
-but a clock around each part, once under torch's profiler, which slows what it watches. A part's time is without
-that of the parts within it. The first steps, in which kernels are chosen, are not counted.
+What follows ``--`` are overrides of ``ganexp train``. The run goes through its own loop twice: once with
+nothing but a clock around each part, once under torch's profiler, which slows what it watches. A part's time is
+without that of the parts within it. The first steps, in which kernels are chosen, are not counted.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from torch.profiler import record_function
 from ganexp import train as training
 from ganexp.data.batches import Batch, Deck
 from ganexp.ema import EMA
-from ganexp.lab import Lab
+from ganexp.lab import Lab, assemble
 from ganexp.meter import Meter
 from ganexp.optim import Rates
 from ganexp.penalties import Penalty
@@ -100,22 +100,38 @@ class Clock:
         return call
 
 
-@contextmanager
-def watched(clock: Clock) -> Iterator[None]:
-    """Puts the clock around every part of training."""
-    real_assemble, real_step, real_move, real_epoch = (
-        training.assemble,
-        training.one_step,
-        training.move,
-        Deck.epoch,
-    )
+def _assembled(clock: Clock, real: Callable[..., Lab]) -> Callable[..., Lab]:
+    """Assembles a run whose players' own turns are parts."""
 
     def assemble(cfg: Any) -> Lab:
-        lab = real_assemble(cfg)
+        lab = real(cfg)
         players = lab.state.game.players
         for name, player in players.items():
             players[name] = player._replace(turn=clock.around(player.turn, "forward"))
         return lab
+
+    return assemble
+
+
+def _dealt(clock: Clock, real: Callable[..., Iterator[Batch]]) -> Callable[..., Iterator[Batch]]:
+    """Deals batches, each as a part."""
+
+    def epoch(deck: Deck, images: int) -> Iterator[Batch]:
+        batches = real(deck, images)
+        while True:
+            with clock.part("data"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    return epoch
+
+
+@contextmanager
+def watched(clock: Clock) -> Iterator[None]:
+    """Puts the clock around every part of training."""
+    real_step, real_move = training.one_step, training.move
 
     def one_step(lab: Lab, *rest: Any) -> None:
         real_step(lab, *rest)
@@ -126,22 +142,13 @@ def watched(clock: Clock) -> Iterator[None]:
         with clock.part(f"turn of {name}"):
             return real_move(game, name, *rest)
 
-    def epoch(deck: Deck, images: int) -> Iterator[Batch]:
-        batches = real_epoch(deck, images)
-        while True:
-            with clock.part("data"):
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch
-
     with ExitStack() as patches:
         for owner, name, part in _PARTS:
             patches.enter_context(patch.object(owner, name, clock.around(getattr(owner, name), part)))
-        patches.enter_context(patch.object(training, "assemble", assemble))
+        patches.enter_context(patch.object(training, "assemble", _assembled(clock, assemble)))
         patches.enter_context(patch.object(training, "one_step", one_step))
         patches.enter_context(patch.object(training, "move", move))
-        patches.enter_context(patch.object(Deck, "epoch", epoch))
+        patches.enter_context(patch.object(Deck, "epoch", _dealt(clock, Deck.epoch)))
         for quiet in ("say", "note", "bar"):
             patches.enter_context(patch(f"ganexp.journal.Journal.{quiet}"))
         yield
