@@ -4,6 +4,7 @@ An optimiser here is its settings; called with a player's parameters it makes to
 function of the share of the run that is done, so it has no state to lose.
 """
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,31 @@ class Schedule(Protocol):
     def __call__(self, done: float) -> float: ...
 
 
+class _Plain(torch.optim.Optimizer):
+    """Torch's optimisers without what torch.compile would need: its import takes as long as torch's own.
+
+    Torch wraps each of these methods to tell the compiler to keep out, and the first call of a wrapper imports
+    it. Only networks are ever compiled here.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class _Adam(_Plain, torch.optim.Adam):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+class _RMSprop(_Plain, torch.optim.RMSprop):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.RMSprop.step))
+
+
+class _SGD(_Plain, torch.optim.SGD):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Adam:
     """Kingma & Ba 2015."""
@@ -38,7 +64,7 @@ class Adam:
     ttur: Positive
 
     def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
+        return _Adam(
             parameters,
             lr=_rate(self.lr, self.ttur, player),
             betas=(self.betas[0], self.betas[1]),
@@ -60,7 +86,7 @@ class RMSprop:
     ttur: Positive
 
     def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(
+        return _RMSprop(
             parameters,
             lr=_rate(self.lr, self.ttur, player),
             alpha=self.alpha,
@@ -80,7 +106,7 @@ class SGD:
     ttur: Positive
 
     def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
+        return _SGD(
             parameters,
             lr=_rate(self.lr, self.ttur, player),
             momentum=self.momentum,
