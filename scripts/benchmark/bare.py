@@ -26,6 +26,7 @@ class Bare:
     ) -> None:
         self.g, self.d = pair
         self.real, self.autocast = real, precision.autocast
+        self.made = real  # what the critic was shown last
         self.d_weights, capturable = list(self.d.parameters()), real.is_cuda
         self.g_optimiser, self.d_optimiser = (
             torch.optim.Adam(net.parameters(), lr=lr, betas=betas, fused=True, capturable=capturable)
@@ -36,20 +37,26 @@ class Bare:
         samples: Tensor = self.g(torch.randn(BATCH, self.g.latent, device=self.real.device))
         return samples
 
+    def judged(self, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of real and fake, in one pass where that is the same."""
+        if not self.d.one_by_one:
+            return self.d(self.real), self.d(fake)
+        real_logits, fake_logits = self.d(torch.cat([self.real, fake.to(self.real.dtype)])).chunk(2)
+        return real_logits, fake_logits
+
     def freeze(self, frozen: bool) -> None:
         for weight in self.d_weights:
             weight.requires_grad_(not frozen)
 
 
 def gan(bare: Bare) -> Turns:
-    """The non-saturating game."""
+    """The non-saturating game, each batch of fakes for both players, as in the textbook's loop."""
 
     def critic() -> None:
         bare.freeze(False)
         with bare.autocast():
-            with torch.no_grad():
-                fake = bare.fake()
-            real_logits, fake_logits = bare.d(bare.real), bare.d(fake)
+            bare.made = bare.fake()
+            real_logits, fake_logits = bare.judged(bare.made.detach())
         bare.d_optimiser.zero_grad()
         loss = (
             functional.softplus(-real_logits.float()).mean() + functional.softplus(fake_logits.float()).mean()
@@ -61,7 +68,7 @@ def gan(bare: Bare) -> Turns:
         bare.freeze(True)
         bare.g_optimiser.zero_grad()
         with bare.autocast():
-            logits = bare.d(bare.fake())
+            logits = bare.d(bare.made)
         torch.autograd.backward(functional.softplus(-logits.float()).mean())
         bare.g_optimiser.step()
 
@@ -76,7 +83,8 @@ def wgan_gp(bare: Bare) -> Turns:
         with bare.autocast():
             with torch.no_grad():
                 fake = bare.fake()
-            loss = bare.d(fake).float().mean() - bare.d(bare.real).float().mean()
+            real_logits, fake_logits = bare.judged(fake)
+            loss = fake_logits.float().mean() - real_logits.float().mean()
         between = torch.lerp(fake.float(), bare.real, torch.rand(BATCH, 1, 1, 1, device=fake.device))
         between.requires_grad_(True)
         (gradient,) = torch.autograd.grad(bare.d(between).sum(), between, create_graph=True)

@@ -127,8 +127,6 @@ def contenders(name: str, place: Place, count: int, workers: int) -> dict[str, C
     cuda = device.type == "cuda"
     warm = (20 if cuda else 1) * WORKLOADS[name].turns
     ways = {"ganexp": list[str]()}
-    if WORKLOADS[name].turns == 1:
-        ways["ganexp, fakes reused"] = ["game.reuse_fake=true"]  # as the textbook does
     if cuda:
         ways["ganexp, no graphs"] = ["device.graphs=false"]
         ways["ganexp, compiled"] = ["device.graphs=false", "device.compile=true"]

@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmark.workloads import BATCH
-from ganexp.nets.layers import LatentNet, LeakyReLU
+from ganexp.nets.convolutions import FromPoint, ToGrey, ToPoint
+from ganexp.nets.layers import CriticNet, LatentNet, LeakyReLU
 
 Step = Callable[[Tensor], None]
 """One step on a batch of real images."""
@@ -23,15 +24,19 @@ class Pair(NamedTuple):
     """A generator and its critic."""
 
     g: LatentNet
-    d: nn.Module
+    d: CriticNet
 
     def usual(self) -> "Pair":
-        """With torch's own LeakyReLU."""
+        """With torch's own layers."""
         for net in self:
             for module in list(net.modules()):
                 for name, child in module.named_children():
                     if isinstance(child, LeakyReLU):
                         setattr(module, name, nn.LeakyReLU(child.slope))
+                    elif isinstance(child, FromPoint | ToGrey):
+                        child.__class__ = nn.ConvTranspose2d  # the same weights
+                    elif isinstance(child, ToPoint):
+                        child.__class__ = nn.Conv2d
         return self
 
 

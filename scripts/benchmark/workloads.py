@@ -7,6 +7,7 @@ from ganexp.config.ranges import Numbers
 
 BATCH = 64
 
+_ONCE = "game.reuse_fake=true"  # as the textbook does
 _WIDTHS = ["arch.generator.widths=[128,256,512,1024]", "arch.discriminator.widths=[512,256]"]
 
 
@@ -27,9 +28,9 @@ class Workload(NamedTuple):
 
 
 WORKLOADS = {
-    "mlp_28": Workload((1, 28, 28), ["arch=mlp", *_WIDTHS], "mnist"),
-    "dcgan_32": Workload((1, 32, 32), ["arch=dcgan"], "mnist"),
-    "dcgan_64": Workload((3, 64, 64), ["arch=dcgan"], "celeba"),
+    "mlp_28": Workload((1, 28, 28), ["arch=mlp", *_WIDTHS, _ONCE], "mnist"),
+    "dcgan_32": Workload((1, 32, 32), ["arch=dcgan", _ONCE], "mnist"),
+    "dcgan_64": Workload((3, 64, 64), ["arch=dcgan", _ONCE], "celeba"),
     "wgan_gp_mlp_28": Workload((1, 28, 28), ["arch=mlp", *_WIDTHS, "loss=wgan_gp"], "mnist", 5),
     "wgan_gp_dcgan_32": Workload((3, 32, 32), ["arch=dcgan", "loss=wgan_gp"], "cifar10", 5),
 }
