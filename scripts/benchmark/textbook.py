@@ -34,9 +34,9 @@ class Pair(NamedTuple):
                     if isinstance(child, LeakyReLU):
                         setattr(module, name, nn.LeakyReLU(child.slope))
                     elif isinstance(child, FromPoint | ToGrey):
-                        child.__class__ = nn.ConvTranspose2d  # the same weights
+                        object.__setattr__(child, "__class__", nn.ConvTranspose2d)  # the same weights
                     elif isinstance(child, ToPoint):
-                        child.__class__ = nn.Conv2d
+                        object.__setattr__(child, "__class__", nn.Conv2d)
         return self
 
 
