@@ -30,7 +30,7 @@ class Hardware(NamedTuple):
             told = torch.cuda.get_device_name(self.device)
         else:
             told = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
-        how = [] if self.precision.name == "fp32" else [self.precision.name]
+        how: list[str] = [] if self.precision.name == "fp32" else [self.precision.name]
         how += ["compiled"] * self.compile + ["graphs"] * (self.graphs and not self.precision.waits)
         return f"{self.device} ({', '.join([told, *how])})"
 

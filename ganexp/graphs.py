@@ -134,7 +134,7 @@ class Captured:
     def _capture(self, key: Hashable, moves: Moves, movers: tuple[str, ...], batch: Batch) -> None:
         form = _form(batch)
         if form not in self._inputs:
-            self._inputs[form] = Batch(*[torch.empty_like(part) for part in batch])
+            self._inputs[form] = Batch(*[part.clone() for part in batch])
         static = self._inputs[form]
         try:
             replay, seen = self._recorder.record(lambda: moves(static))

@@ -27,7 +27,7 @@ class _Notes(TorchDispatchMode):
     """Notes every operation; where one waits for the device, it says so, or fails if it is ``strict``."""
 
     def __init__(self, strict: bool) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.strict = strict
         self.waits: list[str] = []
         self.operations: list[Operation] = []

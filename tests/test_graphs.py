@@ -1,13 +1,13 @@
-"""Captured steps come to the same as steps: shown on a CPU, where ``emulated.py`` stands in for CUDA's graphs."""
+"""Captured steps come to the same as steps: on a CPU, where ``emulated.py`` stands in for CUDA's graphs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
-from conftest import TINY, Verb, composed
+from conftest import TINY, Verb, asked_to_stop, composed
 from emulated import EmulatedRecorder
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from ganexp.graphs import WARM_UP, Captured
 from ganexp.lab import Lab, assemble
 from ganexp.losses import NonSaturating
 from ganexp.nets.layers import one_hot
+from ganexp.signals import Stopped
 from ganexp.train import one_step
 
 STEPS = 16
@@ -36,14 +37,20 @@ def rmsprop_on_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda *_: ["cpu"])
 
 
-def laboratory(*overrides: str) -> Lab:
-    return assemble(composed(*TINY, "batch_size=8", *CHANGING, *overrides))
+class Pair(NamedTuple):
+    """The same laboratory twice: one runs its steps as they are, one captures them."""
+
+    plain: Lab
+    made: Lab
+    recorder: EmulatedRecorder
 
 
-def captured(*overrides: str, deaf: bool = False) -> tuple[Lab, EmulatedRecorder]:
-    made = laboratory(*overrides)
+def pair(*overrides: str, base: Sequence[str] = TINY, deaf: bool = False) -> Pair:
+    cfg = composed(*base, "batch_size=8", *CHANGING, *overrides)
+    plain, made = assemble(cfg), assemble(cfg)
     recorder = EmulatedRecorder(made.state, deaf=deaf)
-    return made._replace(perform=Captured(recorder, made.state.game, made.state.optimisers, made.notes)), recorder
+    perform = Captured(recorder, made.state.game, made.state.optimisers, made.notes)
+    return Pair(plain, made._replace(perform=perform), recorder)
 
 
 def batches(made: Lab) -> Iterator[Batch]:
@@ -55,6 +62,8 @@ def batches(made: Lab) -> Iterator[Batch]:
 
 def trained(made: Lab, steps: int = STEPS) -> dict[str, str]:
     """What there is after so many steps, hashed part by part."""
+    if made.state.progress.step == 0:
+        torch.manual_seed(0)
     for batch in batches(made):
         one_step(made, batch, 1.0)
         if made.state.progress.step == steps:
@@ -62,24 +71,21 @@ def trained(made: Lab, steps: int = STEPS) -> dict[str, str]:
     return {name: digest(part) for name, part in made.state.snapshot().items()} | {"lr": str(made.rates.now())}
 
 
-def recurs(made: Lab, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The same optimisers, told that they will be captured, which they never are."""
-    with monkeypatch.context() as patch:
-        patch.setattr(graphs, "WARM_UP", STEPS + 1)
-        return trained(made)
+def never_captured(plain: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """The same, with optimisers that are told of a capture which does not come: RMSprop then rounds otherwise."""
+    monkeypatch.setattr(graphs, "WARM_UP", STEPS + 1)
+    state = plain.state
+    return plain._replace(perform=Captured(EmulatedRecorder(state), state.game, state.optimisers, plain.notes))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("game", GAMES)
 def test_every_loss_in_every_game(game: str, loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = [f"game={game}", f"loss={loss}"]
-    made, recorder = captured(*arguments)
+    plain, made, recorder = pair(f"game={game}", f"loss={loss}")
     found = trained(made)
     assert recorder.recorded >= 1 and recorder.played >= STEPS - 2 * WARM_UP - 2
-    if made.state.optimisers["d"].param_groups[0].get("fused"):
-        assert found == trained(laboratory(*arguments))
-    else:
-        assert found == recurs(captured(*arguments)[0], monkeypatch), "torch rounds otherwise for a capture"
+    fused = made.state.optimisers["d"].param_groups[0].get("fused")
+    assert found == trained(plain if fused else never_captured(plain, monkeypatch))
 
 
 CASES = {
@@ -100,43 +106,34 @@ CASES = {
 }
 
 
-def case(name: str) -> list[str]:
-    return CASES[name]
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_what_else_a_step_may_hold(name: str) -> None:
-    own = case(name)
-    kept = [] if any(choice.startswith("arch=") for choice in own) else own
-    if not kept:  # an architecture of its own, which knows none of TINY's settings
-        own = [*own, "evaluate.every=null", "batch_size=8", *CHANGING]
-        plain, made = assemble(composed(*own)), assemble(composed(*own))
-        recorder = EmulatedRecorder(made.state)
-        perform = Captured(recorder, made.state.game, made.state.optimisers, made.notes)
-        made = made._replace(perform=perform)
-    else:
-        plain, (made, recorder) = laboratory(*own), captured(*own)
+    own_arch = CASES[name][0].startswith("arch=")
+    plain, made, recorder = pair(*CASES[name], base=["evaluate.every=null"] if own_arch else TINY)
     assert trained(made) == trained(plain)
     assert recorder.recorded >= 1 and recorder.played >= 3
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_rmsprop(momentum: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ["optim=rmsprop", f"optim.momentum={momentum}", "optim.weight_decay=0.01"]
-    made, recorder = captured(*arguments)
-    assert trained(made) == recurs(captured(*arguments)[0], monkeypatch)
+    plain, made, recorder = pair("optim=rmsprop", f"optim.momentum={momentum}", "optim.weight_decay=0.01")
+    found = trained(made)
     assert recorder.played == STEPS - WARM_UP
-    plain = laboratory(*arguments)
-    trained(plain)
+    assert found == trained(never_captured(plain, monkeypatch))
+
+
+def test_rmsprop_that_can_be_captured_is_rmsprop() -> None:
+    plain, made, _ = pair("optim=rmsprop", "optim.momentum=0.5")
+    trained(made), trained(plain)
     for ours, theirs in zip(made.state.game.parameters(), plain.state.game.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_a_step_that_rests_and_one_that_does_not_are_two_graphs() -> None:
-    made, recorder = captured("penalties=r1", "penalties.r1.every=3", "game.n_critic=2")
+    _, made, recorder = pair("penalties=r1", "penalties.r1.every=3", "game.n_critic=2")
     trained(made)
-    assert recorder.recorded == 2, "of four kinds, those that came more than three times"
-    assert recorder.played == STEPS - 2 * WARM_UP - 3 - 2
+    assert recorder.recorded == 2, "those that rest came five times, the two others three times"
+    assert recorder.played == 2 * (5 - WARM_UP)
     assert recorder.restarts == 2, "only what optimisers load makes them begin anew"
 
 
@@ -154,10 +151,10 @@ class Looking(NonSaturating):
 def test_what_cannot_be_captured_runs_as_it_is(
     deaf: bool, critics: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is heard in the last step before the capture; where it is not, the capture fails and leaves no trace."""
+    """It is heard in the last step before the capture; if not, the capture fails and leaves no trace."""
     monkeypatch.setattr("ganexp.losses.NonSaturating", Looking)
     arguments = [f"game.n_critic={critics}", "arch.discriminator.dropout=0.5"]
-    plain, (made, recorder) = laboratory(*arguments), captured(*arguments, deaf=deaf)
+    plain, made, recorder = pair(*arguments, deaf=deaf)
     said: list[str] = []
     made.notes.to(said.append)
     assert trained(made) == trained(plain)
@@ -165,34 +162,33 @@ def test_what_cannot_be_captured_runs_as_it_is(
     assert line.startswith("device.graphs=true, but kernels are launched one by one: a step of d, g ")
     assert ("cannot be captured (operation not permitted" if deaf else "waits for the device (") in line
     assert recorder.recorded == critics - 1, "a step of the critic alone can be captured"
-    assert recorder.played == (critics - 1) * (2 if deaf else STEPS // 2 - WARM_UP)
+    assert recorder.played == (critics - 1) * (1 if deaf else STEPS // 2 - WARM_UP)
 
 
 def test_going_back_to_a_snapshot_forgets_the_graphs() -> None:
     """What an optimiser has loaded is other memory than its graphs know."""
-    arguments = ["penalties=r1", "penalties.r1.every=2"]
-    (made, recorder), (whole, _) = captured(*arguments), captured(*arguments)
+    plain, made, recorder = pair("penalties=r1", "penalties.r1.every=2")
     trained(made, 9)
     snapshot = made.state.snapshot()
-    once = trained(made, STEPS)
+    once = trained(made)
     made.state.restore(snapshot)
-    assert trained(made) == once == trained(whole) == trained(laboratory(*arguments))
-    assert recorder.recorded == 4
+    assert trained(made) == once == trained(plain)
+    assert recorder.recorded == 4 and recorder.restarts == 4, "two kinds, twice; two optimisers, twice"
 
 
 @pytest.mark.parametrize("optim", ["adam", "sgd", "rmsprop"])
 def test_what_is_saved_knows_nothing_of_graphs(optim: str) -> None:
-    (made, _), plain = captured(f"optim={optim}"), laboratory(f"optim={optim}")
+    plain, made, _ = pair(f"optim={optim}")
     trained(made), trained(plain)
     ours, theirs = made.state.snapshot(), plain.state.snapshot()
     for name in ("d", "g"):
         assert ours["optimisers"][name]["param_groups"] == theirs["optimisers"][name]["param_groups"]
-    for found, other in ((ours, laboratory(f"optim={optim}")), (theirs, captured(f"optim={optim}")[0])):
-        other.state.restore(found)
-        assert digest(other.state.snapshot()["optimisers"]) == digest(found["optimisers"])
-        assert other.state.progress.step == STEPS
-        other.state.progress.step, other.state.progress.images = 0, 0
-        trained(other, 2 * WARM_UP)
+    for state, found in ((plain.state, ours), (made.state, theirs)):
+        state.restore(found)
+        assert digest(state.snapshot()["optimisers"]) == digest(found["optimisers"])
+    for one in (plain, made):
+        one.state.progress.step = 0
+        trained(one, 2 * WARM_UP)
 
 
 def test_a_killed_run_with_graphs_goes_on_bit_for_bit(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,8 +201,10 @@ def test_a_killed_run_with_graphs_goes_on_bit_for_bit(train: Verb, monkeypatch: 
     monkeypatch.setattr(lab, "_performer", performer)
     arguments = [*TINY, "penalties=r1", "penalties.r1.every=2", "schedule=cosine", "epochs=2"]
     whole = train(*arguments, name="whole")
-    first = train(*arguments, "max_steps=20", name="cut")
-    cut = train(f"resume={first}", "max_steps=null", name="cut")
+    with asked_to_stop(after=20), pytest.raises(Stopped):
+        train(*arguments, name="cut")
+    (first,) = Path("outputs/cut").glob("*/")
+    cut = train(f"resume={first}", name="cut")
     found = [read(folder / "checkpoints" / "last.pt") for folder in (whole, cut)]
     for part in ("game", "ema", "optimisers", "random", "meter"):
         assert digest(found[0][part]) == digest(found[1][part]), part
@@ -214,7 +212,7 @@ def test_a_killed_run_with_graphs_goes_on_bit_for_bit(train: Verb, monkeypatch: 
 
 def test_labels_become_vectors_without_waiting() -> None:
     y = torch.tensor([2, 0, 1])
-    recorder = EmulatedRecorder(laboratory().state)
+    recorder = EmulatedRecorder(assemble(composed(*TINY)).state)
     with recorder.aside() as waits:
         found = one_hot(y, 4)
     assert not waits and torch.equal(found, torch.eye(4)[y])
@@ -229,7 +227,7 @@ def test_a_device_says_how_it_runs_steps() -> None:
 
 
 def test_fp16_is_not_captured_and_says_so() -> None:
-    made = laboratory("device=cpu", "device.precision=fp16")
+    made = assemble(composed(*TINY, "device=cpu", "device.precision=fp16"))
     said: list[str] = []
     hardware = made.hardware._replace(graphs=True)
     notes = made.notes
