@@ -25,13 +25,14 @@ class Hardware(NamedTuple):
     """Whether turns are captured as CUDA graphs."""
 
     def __str__(self) -> str:
-        """In words: ``cuda:0 (NVIDIA H100, tf32)``."""
+        """In words: ``cuda:0 (NVIDIA H100, tf32, graphs)``."""
         if self.device.type == "cuda":
             told = torch.cuda.get_device_name(self.device)
         else:
             told = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
-        exact = "" if self.precision.name == "fp32" else f", {self.precision.name}"
-        return f"{self.device} ({told}{exact})"
+        how: list[str] = [] if self.precision.name == "fp32" else [self.precision.name]
+        how += ["compiled"] * self.compile + ["graphs"] * (self.graphs and not self.precision.waits)
+        return f"{self.device} ({', '.join([told, *how])})"
 
 
 def auto(precision: Numbers, threads: Count | None, compile: bool, graphs: bool) -> Hardware:
@@ -54,7 +55,8 @@ def cuda(index: Whole, precision: Numbers, compile: bool, graphs: bool) -> Hardw
     if index >= count:
         what = f"this machine has {count} CUDA device(s)" if count else "this machine has no CUDA device"
         raise UserError(f"device=cuda device.index={index}: {what}; device=auto takes what there is")
-    torch.backends.cudnn.deterministic = True  # a resumed run ends in the same weights, bit for bit
+    torch.backends.cudnn.deterministic = True  # a resumed run ends in the same weights, bit for bit: for the
+    torch.backends.cudnn.benchmark = False  # same reason no kernel is chosen by how fast it was this time
     device = torch.device("cuda", index)
     return Hardware(device, Precision(precision, device), compile, graphs)
 

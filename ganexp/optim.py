@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from ganexp.config.ranges import Betas, Fraction, NonNegative, Positive, Share
@@ -155,15 +156,20 @@ class Rates:
     def __init__(self, optimisers: Mapping[str, torch.optim.Optimizer], schedule: Schedule) -> None:
         self._optimisers = optimisers
         self._schedule = schedule
-        self._initial = {name: optimiser.param_groups[0]["lr"] for name, optimiser in optimisers.items()}
+        self._initial = {name: float(o.param_groups[0]["lr"]) for name, o in optimisers.items()}
+        self._now = dict(self._initial)
 
     def set(self, done: float, scale: float = 1.0) -> None:
         """For the step that comes when the share ``done`` of the run lies behind."""
         factor = self._schedule(done) * scale
         for name, optimiser in self._optimisers.items():
+            self._now[name] = self._initial[name] * factor
             for group in optimiser.param_groups:
-                group["lr"] = self._initial[name] * factor
+                if isinstance(group["lr"], Tensor):  # a CUDA graph reads it where it lies
+                    group["lr"].fill_(self._now[name])
+                else:
+                    group["lr"] = self._now[name]
 
     def now(self) -> dict[str, float]:
         """Each player's rate, as scalars to write."""
-        return {f"{name}/lr": float(o.param_groups[0]["lr"]) for name, o in self._optimisers.items()}
+        return {f"{name}/lr": rate for name, rate in self._now.items()}

@@ -79,6 +79,8 @@ class State(NamedTuple):
                 "random": _random_state(self.device),
             }
         )
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()  # once, for all the copies under way
         return content | {"progress": dict(vars(self.progress)), "sentinel": self.sentinel.state_dict()}
 
     def restore(self, content: dict[str, Any]) -> None:
@@ -118,7 +120,14 @@ def _copied(node: Any) -> Any:
         return {key: _copied(value) for key, value in node.items()}
     if isinstance(node, list | tuple):
         return [_copied(value) for value in node]
-    return node.detach().to("cpu", copy=True) if isinstance(node, Tensor) else node
+    return _on_the_host(node.detach()) if isinstance(node, Tensor) else node
+
+
+def _on_the_host(tensor: Tensor) -> Tensor:
+    """A copy; one from a GPU has only been asked for."""
+    if tensor.device.type != "cuda":
+        return tensor.to("cpu", copy=True)
+    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:

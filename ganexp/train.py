@@ -11,6 +11,7 @@ from torch import Tensor
 from ganexp.data.batches import Batch
 from ganexp.errors import Diverged
 from ganexp.games.game import Game
+from ganexp.graphs import Seen
 from ganexp.lab import Lab, assemble
 from ganexp.precision import Precision
 from ganexp.report import closing, epoch_line, facts, finished_already, introduction
@@ -34,6 +35,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
             return
         run.begin(state, facts(cfg, lab, run.choices))
         run.journal.say(introduction(run.choices, lab))
+        lab.notes.to(run.journal.say)
         for line in lab.judge.ready() if lab.judge.wanted else []:
             run.journal.say(line)
         while progress.step < lab.steps:
@@ -87,13 +89,21 @@ def _epoch(lab: Lab, cfg: DictConfig, run: Run) -> None:
 
 
 def one_step(lab: Lab, batch: Batch, rate: float) -> None:
-    """Each player whose turn it is moves; the averaged generator follows. ``rate`` scales every rate."""
+    """Each player whose turn it is moves; the averaged generator follows. ``rate`` scales every rate.
+
+    What a GPU captures of it is ``moves``; all else is Python's, and runs in each step.
+    """
     game, ema, optimisers, precision, progress, meter, *_ = lab.state
     lab.rates.set(progress.step / lab.steps, rate)
-    for name, every in game.turns:
-        if (progress.step + 1) % every == 0:  # WGAN: d each step, g every fifth
-            meter.add(name, move(game, name, optimisers[name], batch, precision))
-            game.passed(name)
+    # WGAN: d each step, g every fifth
+    movers = tuple(name for name, every in game.turns if (progress.step + 1) % every == 0)
+
+    def moves(batch: Batch) -> Seen:
+        return [move(game, name, optimisers[name], batch, precision) for name in movers]
+
+    for name, seen in zip(movers, lab.perform(moves, movers, batch), strict=True):
+        meter.add(name, seen)
+        game.passed(name)
     progress.step += 1
     progress.images += len(batch.x)
     meter.images += len(batch.x)

@@ -121,10 +121,11 @@ class GAN(Game):
                 penalty.passed()
 
     def phase(self, player: str) -> Hashable:
-        """Which penalties rest; the generator's turn depends on it where it takes up the critic's fakes."""
-        if player == "g" and not self.reuse_fake:
-            return None
-        return tuple(penalty.idle for penalty in self._counting)
+        """Which penalties rest."""
+        return tuple(penalty.idle for penalty in self._counting) if player == "d" else None
+
+    def differentiated_twice(self, player: str) -> bool:
+        return player == "d" and bool(self._counting)
 
     def real(self, batch: Batch) -> Tensor:
         """The batch's samples, as the discriminator is shown them."""

@@ -75,7 +75,7 @@ def one_hot(y: Tensor | None, classes: int) -> Tensor:
     """Labels [N] as vectors [N, classes] of 0 and 1. Raises UserError if there are no labels."""
     if y is None:
         raise UserError("these networks expect labels (classes > 0): train them with game=cgan")
-    return functional.one_hot(y, classes).to(torch.get_default_dtype())
+    return torch.zeros(len(y), classes, device=y.device).scatter_(1, y[:, None], 1.0)  # torch's own waits for y
 
 
 def count_weights(module: nn.Module) -> int:
