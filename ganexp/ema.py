@@ -35,5 +35,12 @@ class EMA:
         torch._foreach_lerp_(averaged, live, 1 - decay)
 
 
+class Unaveraged(EMA):
+    """What stands for it in a process whose generator nobody looks at."""
+
+    def update(self, generator: nn.Module, images: int, batch_size: int) -> None:
+        """Nothing."""
+
+
 def _tensors(module: nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(), *module.buffers()]
