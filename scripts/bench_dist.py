@@ -151,14 +151,11 @@ def show(result: dict[str, Any], asked: argparse.Namespace) -> None:
         print(f"  {len(sizes)} all-reduces a step, between two processes here: {told}")
         for count, seconds in found["projected_seconds"].items():
             part = found["projected_efficiency"][count]
-            step = 1e3 * found["step_seconds"]
-            print(
-                f"  projected, {count} GPUs: {1e3 * seconds:.3f} ms a step of {step:.1f} ms: {part:.1%} of linear"
-            )
+            print(f"  projected, {count} GPUs: {1e3 * seconds:.3f} ms a step, {part:.1%} of linear")
+    step = f"of {asked.step:g} ms" if asked.step else "as long as here in one process"
     print(
-        f"assumed: {asked.nvlink:g} GB/s within a machine of 8, {asked.network:g} GB/s between machines, latencies "
-        f"{1e6 * asked.latency:g} and {1e6 * asked.network_latency:g} us, a step "
-        + ("given by --step" if asked.step else "as long as here in one process")
+        f"assumed: a step {step}, {asked.nvlink:g} GB/s within a machine of 8, {asked.network:g} GB/s between "
+        f"machines, latencies {1e6 * asked.latency:g} and {1e6 * asked.network_latency:g} us"
     )
 
 
@@ -167,7 +164,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60, help="of each run that is timed")
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
-    parser.add_argument("--step", type=float, default=None, help="ms that a GPU takes for its step")
+    parser.add_argument("--step", type=float, default=10, help="ms of a GPU's step; 0: as measured here")
     parser.add_argument("--nvlink", type=float, default=450, help="GB/s between the GPUs of a machine")
     parser.add_argument("--network", type=float, default=50, help="GB/s between machines")
     parser.add_argument("--latency", type=float, default=5e-6, help="seconds of a hop within a machine")
