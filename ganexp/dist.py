@@ -4,17 +4,15 @@ Every process computes the gradient of the mean over its part; their average is 
 the whole batch, and it is taken once per move, after the last backward pass, in one message. Wrapping networks
 in DDP instead is silently wrong where a move has several backward passes.
 
-What processes tell each other besides gradients goes over the CPU (gloo), as the bytes of a checkpoint, which
-are read with ``weights_only=True``: no process runs what another one sends.
+What else processes tell each other is in ``talk.py``.
 """
 
-import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,8 +20,6 @@ from torch import distributed as torch_distributed
 from torch._C._distributed_c10d import Store
 
 from ganexp.errors import UserError, first_line
-
-T = TypeVar("T")
 
 PATIENCE = timedelta(hours=12)
 """How long a process waits for another, which may be fetching data or scoring a generator."""
@@ -75,7 +71,7 @@ def joined(where: Place, store: Store) -> Iterator[None]:
     """
     global _place
     gpus = torch.cuda.is_available() and torch_distributed.is_nccl_available()
-    with _loopback(where.local_world == where.world), _reworded(where):
+    with _loopback(where.local_world == where.world), reworded(where):
         torch_distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if gpus else "gloo",
             store=store,
@@ -100,7 +96,7 @@ def average(tensors: Sequence[Tensor]) -> None:
     if _place.world == 1 or not tensors:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    with _reworded(_place):
+    with reworded(_place):
         torch_distributed.all_reduce(flat)
     flat /= _place.world
     parts = flat.split([tensor.numel() for tensor in tensors])
@@ -135,7 +131,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
         total = values.detach().clone(memory_format=torch.contiguous_format)
-        with _reworded(_place):
+        with reworded(_place):
             torch_distributed.all_reduce(total)
         return total
 
@@ -151,94 +147,13 @@ def broadcast(tensors: Sequence[Tensor]) -> None:
         return
     for tensor in tensors:
         values = tensor.detach().contiguous()
-        with _reworded(_place):
+        with reworded(_place):
             torch_distributed.broadcast(values, 0)
         tensor.detach().copy_(values)
 
 
-def share(value: Any = None) -> Any:
-    """What the first process gives, on every process: tensors and plain values. Nobody else has to give any."""
-    if _place.world == 1:
-        return value
-    packed = _packed(value) if _place.rank == 0 else torch.empty(0, dtype=torch.uint8)
-    size = torch.tensor([len(packed)])
-    with _reworded(_place):
-        torch_distributed.broadcast(size, 0)
-        packed = packed if _place.rank == 0 else torch.empty(int(size), dtype=torch.uint8)
-        torch_distributed.broadcast(packed, 0)
-    return value if _place.rank == 0 else _unpacked(packed)
-
-
-def gather(value: Any) -> list[Any]:
-    """On the first process what each of the others gives, in their order; elsewhere an empty list."""
-    if _place.world == 1:
-        return []
-    packed = _packed(value)
-    sizes = torch.zeros(_place.world, dtype=torch.int64)
-    sizes[_place.rank] = len(packed)
-    found = []
-    with _reworded(_place):
-        torch_distributed.all_reduce(sizes)
-        if _place.rank > 0:
-            torch_distributed.send(packed, 0)
-            return []
-        for other in range(1, _place.world):
-            arrived = torch.empty(int(sizes[other]), dtype=torch.uint8)
-            torch_distributed.recv(arrived, other)
-            found.append(_unpacked(arrived))
-    return found
-
-
-def lead(work: Callable[[], T]) -> T:
-    """What ``work()`` returns on the first process, on all; nobody else does it. Plain values and tensors.
-
-    Where it fails, it fails on the first process, and the others raise Lost.
-    """
-    if _place.world == 1:
-        return work()
-    if _place.rank > 0:
-        failed, result = share()
-        if failed:
-            raise Lost("the first process has failed")
-        return result  # type: ignore[no-any-return]
-    try:
-        result = work()
-    except BaseException:
-        share([True, None])
-        raise
-    share([False, result])
-    return result
-
-
-def first(work: Callable[[], T]) -> T:
-    """``work()`` on every process, but on the first one before any other: what it fetches, they find."""
-    done: list[T] = []
-    lead(lambda: done.append(work()))
-    return done[0] if done else work()
-
-
-def words(numbers: Sequence[int]) -> list[int]:
-    """A few whole numbers of the first process, on every process; cheaper than ``share``."""
-    if _place.world == 1:
-        return list(numbers)
-    row = torch.tensor(numbers)
-    with _reworded(_place):
-        torch_distributed.broadcast(row, 0)
-    return [int(number) for number in row]
-
-
-def _packed(value: Any) -> Tensor:
-    stream = io.BytesIO()
-    torch.save(value, stream)
-    return torch.frombuffer(bytearray(stream.getbuffer()), dtype=torch.uint8)
-
-
-def _unpacked(packed: Tensor) -> Any:
-    return torch.load(io.BytesIO(packed.numpy().tobytes()), map_location="cpu", weights_only=True)
-
-
 @contextmanager
-def _reworded(where: Place) -> Iterator[None]:
+def reworded(where: Place) -> Iterator[None]:
     """A group that has broken, told in one line."""
     try:
         yield

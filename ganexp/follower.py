@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch._C._distributed_c10d import FileStore, Store
 
-from ganexp import dist, lifeline
+from ganexp import dist, lifeline, talk
 from ganexp.crew import meeting_place, session, torchruns_place, wait_for_training
 from ganexp.data.batches import seed_for
 from ganexp.dist import Lost, Place, joined
@@ -58,7 +58,7 @@ class Follower:
 
     def restore(self, state: State) -> None:
         """Takes what the first process has: its checkpoint, or the parameters that it made."""
-        content = dist.share()
+        content = talk.share()
         if content is None:
             dist.broadcast(list(state.game.state_dict().values()))
         self._take(state, content)
@@ -79,9 +79,9 @@ class Follower:
 
     def save(self, state: State, epoch: int | None = None, *, last: bool = False, best: bool = False) -> None:
         """Hands in what the checkpoint needs of this process. Raises Lost if the run stops here."""
-        writes, stops = dist.words([0, 0])
+        writes, stops = talk.words([0, 0])
         if writes:
-            dist.gather(state.own())
+            talk.gather(state.own())
         if stops:
             raise Lost("the run was asked to stop")
 
@@ -93,7 +93,7 @@ class Follower:
     def go_back(self, state: State, alarm: Diverged) -> None:
         """Returns to where the first process returns to; raises ``alarm`` if it does not."""
         done = state.progress.rollbacks
-        content = dist.share()
+        content = talk.share()
         if content is None:
             raise alarm
         self._take(state, content)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from ganexp import dist
+from ganexp import dist, talk
 from ganexp.build import build, build_game
 from ganexp.data.arrays import Arrays
 from ganexp.data.batches import Deck, seed_for
@@ -58,7 +58,7 @@ def assemble(cfg: DictConfig) -> Lab:
     ema = average(game.generator, cfg.ema.halflife, cfg.ema.rampup)
     labels, columns = game.grid_labels(game.preview(source.overview))
     preview = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
-    data = dist.first(lambda: load(source, own=cfg.resume is None or cfg.trust))
+    data = talk.first(lambda: load(source, own=cfg.resume is None or cfg.trust))
     samples = store(data.samples, device, processes=dist.place().local_world)
     rank, world = dist.rank(), dist.world()
     deck = Deck(data, cfg.batch_size, cfg.seed, samples, mirror=source.mirror, rank=rank, world=world)

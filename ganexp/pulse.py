@@ -2,7 +2,7 @@
 
 import time
 
-from ganexp import dist
+from ganexp import dist, talk
 
 _OFTEN = 0.25  # seconds between tellings, which take less than a thousandth of that
 _MOST = 100  # steps between them
@@ -24,6 +24,6 @@ class Pulse:
             return False
         now = time.monotonic()
         each = max((now - self._last) / self._steps, 1e-6)
-        agreed, self._next = dist.words([wanted, max(1, min(_MOST, int(_OFTEN / each)))])
+        agreed, self._next = talk.words([wanted, max(1, min(_MOST, int(_OFTEN / each)))])
         self._steps, self._last = 0, now
         return bool(agreed)

@@ -23,7 +23,7 @@ from typing import Any
 from omegaconf import DictConfig
 from PIL import Image
 
-from ganexp import dist
+from ganexp import dist, talk
 from ganexp.claim import Claim
 from ganexp.errors import Diverged, Unwritable, UserError, tell
 from ganexp.journal import Journal
@@ -69,10 +69,10 @@ class Run:
                     f"{self.folder} has no checkpoint, but run.json knows of one at {saved:,} images: put it "
                     "back, or remove the folder to begin anew"
                 )
-            dist.share(None)
+            talk.share(None)
             dist.broadcast(list(state.game.state_dict().values()))
             return
-        state.restore(dist.share(found.content))
+        state.restore(talk.share(found.content))
         for line in found.passed_over:
             self.journal.say(f"{line}; taking {found.file.name}, {state.progress.images:,} images")
 
@@ -135,9 +135,9 @@ class Run:
             state.progress.best = None
         every, asked = self._cfg.checkpoint.every.epochs, self.requests.pending is not None
         writes = epoch is None or last or best or asked or (every is not None and epoch % every == 0)
-        dist.words([writes, asked and not last])
+        talk.words([writes, asked and not last])
         if writes:
-            self._others = dist.gather(state.own())
+            self._others = talk.gather(state.own())
             content = state.snapshot(self._others)
             self._vault.save(content, epoch if state.sentinel.calm else None, best=best)
         if asked and not last:
@@ -172,7 +172,7 @@ class Run:
         self._vault.drain()
         wanted = limits.action == "rollback"
         found = self._vault.go_back() if wanted and done < limits.rollbacks else None
-        dist.share(None if found is None else found.content)
+        talk.share(None if found is None else found.content)
         if not wanted:
             raise alarm
         if found is None:

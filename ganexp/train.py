@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ganexp import dist
+from ganexp import dist, talk
 from ganexp.crew import crew
 from ganexp.data.batches import Batch
 from ganexp.errors import Diverged
@@ -86,7 +86,7 @@ def _epoch(lab: Lab, cfg: DictConfig, run: "Run | Follower") -> None:
     state.passed(time.monotonic() - began)
     run.alarm(sentinel.look(means, progress.images), progress)
     last = progress.step == lab.steps
-    alarms, best = dist.lead(lambda: _look(lab, cfg, run, number, means))
+    alarms, best = talk.lead(lambda: _look(lab, cfg, run, number, means))
     for kind, line in alarms:
         run.alarm(Alarm(kind, line), progress)
     meter.clear()
