@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganexp import __version__, lifeline
+from ganexp import __version__, lifeline, torchrun
 from ganexp.errors import fail, suggest, tell
 
 if TYPE_CHECKING:
@@ -56,8 +56,24 @@ Look at runs with: tensorboard --logdir outputs"""
 
 def main() -> None:
     """Entry point of the console script. Ends with status 2 and one line for a mistake of the user's."""
+    if torchrun.rank() > 0:
+        _guarded(_follow)
+        return
     lifeline.hold()
-    _guarded(lambda: _dispatch(sys.argv[1:]))
+    try:
+        _guarded(lambda: _dispatch(sys.argv[1:]))
+    finally:
+        if torchrun.world() > 1:
+            from ganexp.crew import over
+
+            over()
+
+
+def _follow() -> None:
+    """All but the first of the processes that torchrun started: they train along with that one."""
+    from ganexp.follower import follow_torchrun
+
+    follow_torchrun()
 
 
 def _dispatch(arguments: list[str]) -> None:

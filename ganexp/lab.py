@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from ganexp import dist, talk
 from ganexp.build import build, build_game
 from ganexp.cuda import CudaRecorder
 from ganexp.data.arrays import Arrays
@@ -15,11 +16,12 @@ from ganexp.data.download import FETCHING
 from ganexp.data.source import Source
 from ganexp.data.store import Store, store
 from ganexp.device import Hardware
-from ganexp.ema import EMA
+from ganexp.ema import EMA, Unaveraged
 from ganexp.evaluation import Judge
 from ganexp.games.game import Game, Inputs
 from ganexp.graphs import Captured, Perform, directly
 from ganexp.meter import Meter
+from ganexp.nets.synchronised import synchronise
 from ganexp.notes import Notes
 from ganexp.optim import Rates
 from ganexp.sentinel import Sentinel, some_of_each, spread
@@ -53,17 +55,22 @@ def assemble(cfg: DictConfig) -> Lab:
     device = hardware.device
     source: Source = build(cfg.data)
     seed_everything(cfg.seed)
-    game = build_game(cfg).to(device).to(memory_format=torch.channels_last)
+    game = build_game(cfg)
+    if hardware.sync_batch_norm and dist.world() > 1:
+        synchronise(game)
+    game.to(device).to(memory_format=torch.channels_last)
     optim = build(cfg.optim)
     optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
-    ema = EMA(game.generator, cfg.ema.halflife, cfg.ema.rampup)
+    average = EMA if dist.rank() == 0 else Unaveraged
+    ema = average(game.generator, cfg.ema.halflife, cfg.ema.rampup)
     rates, notes = Rates(optimisers, build(cfg.schedule)), Notes()
     _compile(game, hardware, notes)
     labels, columns = game.grid_labels(game.preview(source.overview))
     preview = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
-    data = load(source, own=cfg.resume is None or cfg.trust)
-    samples = store(data.samples, device)
-    deck = Deck(data, cfg.batch_size, cfg.seed, samples, mirror=source.mirror)
+    data = talk.first(lambda: load(source, own=cfg.resume is None or cfg.trust))
+    samples = store(data.samples, device, processes=dist.place().local_world)
+    rank, world = dist.rank(), dist.world()
+    deck = Deck(data, cfg.batch_size, cfg.seed, samples, mirror=source.mirror, rank=rank, world=world)
     steps = math.ceil(cfg.epochs * len(deck) / cfg.batch_size)
     sentinel = _sentinel(cfg, data, np.array(labels), conditional=len(preview) > 1)
     return Lab(

@@ -4,17 +4,25 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
 VARIABLE = "GANEXP_LIFELINE"
 
 
-def hold() -> None:
-    """If whoever started this process asked for it: stop as on ``kill``, saving first, when they are gone."""
+def _stop() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def hold(gone: Callable[[], None] = _stop) -> None:
+    """If whoever started this process asked for it: ``gone()`` when they are.
+
+    By default it then stops as on ``kill``, saving first.
+    """
     if os.environ.pop(VARIABLE, None):
-        threading.Thread(target=_wait, name="lifeline", daemon=True).start()
+        threading.Thread(target=_wait, args=(gone,), name="lifeline", daemon=True).start()
 
 
-def _wait() -> None:
+def _wait(gone: Callable[[], None]) -> None:
     while os.read(sys.__stdin__.fileno() if sys.__stdin__ else 0, 1024):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    gone()

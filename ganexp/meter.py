@@ -1,9 +1,12 @@
 """Means of scalars, kept on the device: reading one waits for the device, so it is done when one is written."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ganexp import dist
 
 
 class Meter:
@@ -26,14 +29,15 @@ class Meter:
         self._counts[prefix] = self._counts.get(prefix, 0) + 1
 
     def means(self) -> dict[str, float]:
-        """The mean of every scalar so far; empty if there is none."""
+        """The mean of every scalar so far, over all processes of the run; empty if there is none."""
         if not self._sums:
             return {}
         keys = [(prefix, name) for prefix, names in self._names.items() for name in names]
-        totals = torch.cat(list(self._sums.values())).tolist()
+        totals = torch.cat(list(self._sums.values()))
+        dist.average([totals])
         return {
             f"{prefix}/{name}": total / self._counts[prefix]
-            for (prefix, name), total in zip(keys, totals, strict=True)
+            for (prefix, name), total in zip(keys, totals.tolist(), strict=True)
         }
 
     def clear(self) -> None:
@@ -57,3 +61,11 @@ class Meter:
         self._sums = {prefix: row.to(device, copy=True) for prefix, row in state["sums"].items()}
         self._counts = dict(state["counts"])
         self.images, self.seconds = state["images"], state["seconds"]
+
+
+def merged(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """From the meters of processes that saw as much each, the one that any other number goes on with."""
+    sums = {
+        prefix: torch.stack([state["sums"][prefix] for state in states]).mean(0) for prefix in states[0]["sums"]
+    }
+    return states[0] | {"sums": sums}

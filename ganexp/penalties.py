@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganexp import dist
 from ganexp.config.ranges import Count, NonNegative
 from ganexp.precision import at_least_float32
 
@@ -77,7 +78,7 @@ class Dragan(Penalty):
     r"""Kodali et al. 2017, section 2.3: :math:`\lambda\, E (\|\nabla D(x + \delta)\|_2 - k)^2`.
 
     :math:`\delta` is Gaussian, as in the paper; its deviation is ``noise`` times the deviation of the
-    batch's values, the scale that the authors' program uses.
+    whole batch's values, the scale that the authors' program uses.
     """
 
     def __init__(self, weight: NonNegative, target: NonNegative, noise: NonNegative, every: Count) -> None:
@@ -86,7 +87,7 @@ class Dragan(Penalty):
         self.noise = noise
 
     def term(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        delta = self.noise * real.std() * torch.randn_like(real)
+        delta = self.noise * dist.std(real) * torch.randn_like(real)
         return _distance_from(self.target, critic, real + delta)
 
 

@@ -23,12 +23,14 @@ from typing import Any
 from omegaconf import DictConfig
 from PIL import Image
 
+from ganexp import dist, talk
 from ganexp.claim import Claim
 from ganexp.errors import Diverged, Unwritable, UserError, tell
 from ganexp.journal import Journal
+from ganexp.pulse import Pulse
 from ganexp.receipt import Receipt, status_after
 from ganexp.records import Records
-from ganexp.sentinel import Alarm
+from ganexp.sentinel import Alarm, is_fatal
 from ganexp.signals import Requests, Stopped
 from ganexp.state import Progress, State
 from ganexp.vault import Vault
@@ -54,6 +56,8 @@ class Run:
         self._seconds = math.inf if minutes is None else 60 * minutes
         self._records = Records(folder, self.journal)
         self._state: State | None = None
+        self._pulse = Pulse()
+        self._others: list[dict[str, Any]] = []  # of the last checkpoint
 
     def restore(self, state: State) -> None:
         """Takes the newest checkpoint that is whole, if there is one. Raises UserError if none is."""
@@ -65,8 +69,10 @@ class Run:
                     f"{self.folder} has no checkpoint, but run.json knows of one at {saved:,} images: put it "
                     "back, or remove the folder to begin anew"
                 )
+            talk.share(None)
+            dist.broadcast(list(state.game.state_dict().values()))
             return
-        state.restore(found.content)
+        state.restore(talk.share(found.content))
         for line in found.passed_over:
             self.journal.say(f"{line}; taking {found.file.name}, {state.progress.images:,} images")
 
@@ -116,9 +122,8 @@ class Run:
 
     def due(self) -> bool:
         """Whether a checkpoint has to be written now, in mid-epoch: a signal came, or the minutes are over."""
-        if self.requests.pending is not None:
-            return True
-        return time.monotonic() - self._vault.began >= self._seconds
+        asked = self.requests.pending is not None
+        return self._pulse(asked or time.monotonic() - self._vault.began >= self._seconds)
 
     def save(self, state: State, epoch: int | None = None, *, last: bool = False, best: bool = False) -> None:
         """A checkpoint in mid-epoch, or at the end of ``epoch`` if it is to be saved, the last or the best.
@@ -129,8 +134,12 @@ class Run:
         if self._vault.lost_best and not best:
             state.progress.best = None
         every, asked = self._cfg.checkpoint.every.epochs, self.requests.pending is not None
-        if epoch is None or last or best or asked or (every is not None and epoch % every == 0):
-            self._vault.save(state.snapshot(), epoch if state.sentinel.calm else None, best=best)
+        writes = epoch is None or last or best or asked or (every is not None and epoch % every == 0)
+        talk.words([writes, asked and not last])
+        if writes:
+            self._others = talk.gather(state.own())
+            content = state.snapshot(self._others)
+            self._vault.save(content, epoch if state.sentinel.calm else None, best=best)
         if asked and not last:
             self._vault.drain()
             self.requests.obey()
@@ -139,7 +148,7 @@ class Run:
         """Waits for the last checkpoint. Raises Unwritable if it is not on the disk, also at a second try."""
         self._vault.drain()
         if self._vault.saved != state.progress.images:
-            self._vault.save(state.snapshot(), None)
+            self._vault.save(state.snapshot(self._others), None)
             self._vault.drain()
         if self._vault.saved != state.progress.images:
             raise Unwritable(
@@ -153,7 +162,7 @@ class Run:
             return
         self.receipt.alarm(alarm.kind, progress.images, alarm.line)
         self._records.text("sentinel", alarm.line, progress.images)
-        if alarm.kind == "nonfinite" or self._cfg.sentinel.action != "warn":
+        if is_fatal(alarm, self._cfg.sentinel.action):
             raise Diverged(alarm.line)
         self.journal.say(f"warning: {alarm.line}")
 
@@ -161,9 +170,11 @@ class Run:
         """Returns to the last good epoch with lower rates; raises ``alarm`` if that is not wanted any more."""
         done, limits = state.progress.rollbacks, self._cfg.sentinel
         self._vault.drain()
-        if limits.action != "rollback":
+        wanted = limits.action == "rollback"
+        found = self._vault.go_back() if wanted and done < limits.rollbacks else None
+        talk.share(None if found is None else found.content)
+        if not wanted:
             raise alarm
-        found = self._vault.go_back() if done < limits.rollbacks else None
         if found is None:
             raise Diverged(f"{alarm} (after {done} rollbacks)") from None
         state.restore(found.content)

@@ -26,10 +26,13 @@ _PATIENCE = 2
 _DIVERSITY = "sentinel/diversity"
 
 
+Kind = Literal["nonfinite", "vanished", "collapsed"]
+
+
 class Alarm(NamedTuple):
     """What went wrong, and one line that says so and what to try."""
 
-    kind: Literal["nonfinite", "vanished", "collapsed"]
+    kind: Kind
     line: str
 
 
@@ -51,6 +54,11 @@ class _Memory:
     gradients: dict[str, float] = field(default_factory=dict)  # the largest of each player
     diversity: float = 0.0  # the largest
     strikes: dict[str, int] = field(default_factory=dict)  # epochs in a row that looked wrong, by kind
+
+
+def is_fatal(alarm: Alarm, action: str) -> bool:
+    """Whether an alarm ends the run, or sends it back, and is not only told."""
+    return alarm.kind == "nonfinite" or action != "warn"
 
 
 class Sentinel:

@@ -6,7 +6,7 @@ import sys
 import threading
 from types import FrameType, TracebackType
 
-_ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """Ctrl-C; a scheduler or ``kill``; a terminal that was closed."""
 
 _HANGUP = getattr(signal, "SIGHUP", None)
@@ -38,7 +38,7 @@ class Requests:
     def __enter__(self) -> "Requests":
         if threading.current_thread() is not threading.main_thread():
             return self  # only the main thread is ever signalled
-        for number in _ASKING:
+        for number in ASKING:
             if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 self._before[number] = signal.signal(number, self._note)
         if _WARNING is not None and callable(signal.getsignal(_WARNING)):

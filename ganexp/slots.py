@@ -1,6 +1,6 @@
 """Several runs at a time on one machine: a process each, and a slot each with its share of it.
 
-A slot has a GPU of its own where there are any, and an equal share of the cores otherwise. Signals are passed
+A slot has GPUs of its own where there are any, and an equal share of the cores otherwise. Signals are passed
 on to every process, which saves and stops; a run whose parent was killed does the same (``lifeline.py``).
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ganexp import torchrun
 from ganexp.archive import Record
 from ganexp.claim import is_held
 from ganexp.errors import tell
@@ -143,7 +144,7 @@ def _start(job: Job, part: dict[str, str]) -> "subprocess.Popen[bytes]":
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=os.environ | part | {VARIABLE: "1", "PYTHONUNBUFFERED": "1"},
+            env=torchrun.without() | part | {VARIABLE: "1", "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # Ctrl-C reaches it once, through us
         )
 
@@ -151,7 +152,8 @@ def _start(job: Job, part: dict[str, str]) -> "subprocess.Popen[bytes]":
 def share(slot: int, slots: int) -> dict[str, str]:
     """The environment that gives a slot its part of the machine; what the user has set stays."""
     gpus = _gpus()
-    own = {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
+    part = gpus[slot::slots] or gpus[slot % len(gpus) :][:1] if gpus else []
+    own = {"CUDA_VISIBLE_DEVICES": ",".join(part)} if part else {}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, cores // slots))}
     return own | threads

@@ -4,6 +4,7 @@ What is missing here is lost when a process dies, and a resumed run would end el
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ganexp import dist
 from ganexp.checkpoint import digest
 from ganexp.ema import EMA
 from ganexp.errors import UserError, first_line
 from ganexp.games.game import Game
-from ganexp.meter import Meter
+from ganexp.meter import Meter, merged
 from ganexp.precision import Precision
 from ganexp.sentinel import Sentinel
 
@@ -67,37 +69,50 @@ class State(NamedTuple):
         optimisers = {name: optimiser.state_dict()["state"] for name, optimiser in self.optimisers.items()}
         return digest([self.game.state_dict(), self.ema.module.state_dict(), optimisers])
 
-    def snapshot(self) -> dict[str, Any]:
-        """A copy on the CPU that training does not change any more."""
-        content: dict[str, Any] = _copied(
+    def own(self) -> dict[str, Any]:
+        """What differs between the processes of a run: a copy on the CPU."""
+        return _copied({"meter": self.meter.state_dict(), "random": _random_state(self.device)}, self.device)
+
+    def snapshot(self, others: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+        """A copy on the CPU that training does not change any more, with what ``others`` gave as their own."""
+        content = _copied(
             {
                 "game": self.game.state_dict(),
                 "ema": self.ema.module.state_dict(),
                 "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
                 "precision": self.precision.state_dict(),
-                "meter": self.meter.state_dict(),
-                "random": _random_state(self.device),
-            }
+            },
+            self.device,
         )
-        if self.device.type == "cuda":
-            torch.cuda.current_stream(self.device).synchronize()  # once, for all the copies under way
+        content |= self.own()
+        if others:
+            content["others"] = list(others)
         return content | {"progress": dict(vars(self.progress)), "sentinel": self.sentinel.state_dict()}
 
-    def restore(self, content: dict[str, Any]) -> None:
-        """Goes back to a snapshot. Raises UserError where it is of another run."""
+    def restore(self, content: dict[str, Any]) -> int:
+        """Goes back to a snapshot; returns the number of processes that it was of. Raises UserError where it
+        is of another run.
+
+        A process that it was not of is left with the random numbers that it has.
+        """
         try:
             self.game.load_state_dict(content["game"])
             self.ema.module.load_state_dict(content["ema"])
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(content["optimisers"][name])
             self.precision.load_state_dict(content["precision"])
-            self.meter.load_state_dict(content["meter"], self.device)
+            each = [content, *content.get("others", [])]
+            meters = [one["meter"] for one in each]
+            meter = meters[dist.rank()] if len(each) == dist.world() else merged(meters)
+            self.meter.load_state_dict(meter, self.device)
             self.sentinel.load_state_dict(content["sentinel"])
             for key, value in content["progress"].items():
                 setattr(self.progress, key, value)
-            _set_random_state(content["random"], self.device)
+            if dist.rank() < len(each):
+                _set_random_state(each[dist.rank()]["random"], self.device)
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise UserError(f"a checkpoint does not fit this run: {first_line(error)}") from None
+        return len(each)
 
 
 def load_averaged(generator: nn.Module, content: dict[str, Any]) -> None:
@@ -115,11 +130,18 @@ def seed_everything(seed: int) -> None:
     np.random.seed(seed % 2**32)
 
 
-def _copied(node: Any) -> Any:
+def _copied(content: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    copies: dict[str, Any] = _each_copied(content)
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()  # once, for all the copies under way
+    return copies
+
+
+def _each_copied(node: Any) -> Any:
     if isinstance(node, dict):
-        return {key: _copied(value) for key, value in node.items()}
+        return {key: _each_copied(value) for key, value in node.items()}
     if isinstance(node, list | tuple):
-        return [_copied(value) for value in node]
+        return [_each_copied(value) for value in node]
     return _on_the_host(node.detach()) if isinstance(node, Tensor) else node
 
 

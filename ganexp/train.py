@@ -3,11 +3,14 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from ganexp import dist, talk
+from ganexp.crew import crew
 from ganexp.data.batches import Batch
 from ganexp.errors import Diverged
 from ganexp.games.game import Game
@@ -17,6 +20,10 @@ from ganexp.precision import Precision
 from ganexp.report import closing, epoch_line, facts, finished_already, introduction
 from ganexp.run import MARKS, Run
 from ganexp.sampling import generate
+from ganexp.sentinel import Alarm, Kind
+
+if TYPE_CHECKING:
+    from ganexp.follower import Follower
 
 
 def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
@@ -25,31 +32,37 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
     ``choices``: the configuration groups' choices, for people to read. Raises UserError for what the user
     can mend, Diverged where the sentinel ends the run, Stopped where a signal does.
     """
-    lab = assemble(cfg)
+    with crew(cfg):
+        lab = assemble(cfg)
+        with Run(folder, cfg, choices) as run:
+            play(lab, cfg, run)
+
+
+def play(lab: Lab, cfg: DictConfig, run: "Run | Follower") -> None:
+    """The training itself, on each process of a run. Raises Diverged, Stopped."""
     state, progress = lab.state, lab.state.progress
-    with Run(folder, cfg, choices) as run:
-        run.restore(state)
-        if progress.step >= lab.steps:
-            run.journal.say(finished_already(folder, cfg, progress, len(lab.deck)))
-            run.was_finished(progress)
-            return
-        run.begin(state, facts(cfg, lab, run.choices))
-        run.journal.say(introduction(run.choices, lab))
-        lab.notes.to(run.journal.say)
-        for line in lab.judge.ready() if lab.judge.wanted else []:
-            run.journal.say(line)
-        while progress.step < lab.steps:
-            try:
-                _epoch(lab, cfg, run)
-            except Diverged as alarm:
-                run.go_back(state, alarm)  # sentinel.action=rollback; otherwise it ends here
-        run.finish(state)
-        if lab.judge.wanted:
-            run.journal.say(lab.judge.closing(progress.images))
-        run.journal.say(closing(folder, progress))
+    run.restore(state)
+    if progress.step >= lab.steps:
+        run.journal.say(finished_already(run.folder, cfg, progress, len(lab.deck)))
+        run.was_finished(progress)
+        return
+    run.begin(state, facts(cfg, lab, run.choices))
+    run.journal.say(introduction(run.choices, lab))
+    lab.notes.to(run.journal.say)
+    for line in lab.judge.ready() if lab.judge.wanted else []:
+        run.journal.say(line)
+    while progress.step < lab.steps:
+        try:
+            _epoch(lab, cfg, run)
+        except Diverged as alarm:
+            run.go_back(state, alarm)  # sentinel.action=rollback; otherwise it ends here
+    run.finish(state)
+    if lab.judge.wanted:
+        run.journal.say(lab.judge.closing(progress.images))
+    run.journal.say(closing(run.folder, progress))
 
 
-def _epoch(lab: Lab, cfg: DictConfig, run: Run) -> None:
+def _epoch(lab: Lab, cfg: DictConfig, run: "Run | Follower") -> None:
     """From where the run stands to the end of that epoch, or of the run. Raises Diverged, Stopped."""
     state, deck = lab.state, lab.deck
     progress, meter, sentinel = state.progress, state.meter, state.sentinel
@@ -59,7 +72,7 @@ def _epoch(lab: Lab, cfg: DictConfig, run: Run) -> None:
     began = time.monotonic()
     for batch in deck.epoch(progress.images):
         one_step(lab, batch, rate)
-        run.journal.advance(len(batch.x))
+        run.journal.advance(deck.batch_size)
         if progress.step in MARKS:
             run.mark(state)
         if progress.step == lab.steps or progress.images >= number * len(deck):
@@ -74,6 +87,19 @@ def _epoch(lab: Lab, cfg: DictConfig, run: Run) -> None:
     means = state.readings()
     state.passed(time.monotonic() - began)
     run.alarm(sentinel.look(means, progress.images), progress)
+    last = progress.step == lab.steps
+    alarms, best = talk.lead(lambda: _look(lab, cfg, run, number, means))
+    for kind, line in alarms:
+        run.alarm(Alarm(kind, line), progress)
+    meter.clear()
+    run.save(state, number, last=last, best=best)
+
+
+def _look(
+    lab: Lab, cfg: DictConfig, run: "Run | Follower", number: int, means: dict[str, float]
+) -> tuple[list[tuple[Kind, str]], bool]:
+    """An epoch's grid, scores and records. Returns what is alarming, and whether it is the best so far."""
+    state, progress, meter, sentinel = lab.state, lab.state.progress, lab.state.meter, lab.state.sentinel
     samples = generate(state.ema.module, lab.preview, cfg.batch_size, state.device)
     last = progress.step == lab.steps
     scores = lab.judge(state.ema.module) if lab.judge.due(number, last=last) else {}
@@ -82,10 +108,8 @@ def _epoch(lab: Lab, cfg: DictConfig, run: Run) -> None:
     scalars |= {f"score/{name}": value for name, value in scores.items()}
     run.record(number, scalars, lab.source.draw(samples, lab.columns), progress)
     run.journal.note(epoch_line(number, cfg.epochs, progress, scalars))
-    for alarm in sentinel.judge(scalars, progress.images):
-        run.alarm(alarm, progress)
-    meter.clear()
-    run.save(state, number, last=last, best=lab.judge.improves(scores, progress))
+    alarms = [(alarm.kind, alarm.line) for alarm in sentinel.judge(scalars, progress.images)]
+    return alarms, lab.judge.improves(scores, progress)
 
 
 def one_step(lab: Lab, batch: Batch, rate: float) -> None:
@@ -104,9 +128,10 @@ def one_step(lab: Lab, batch: Batch, rate: float) -> None:
     for name, seen in zip(movers, lab.perform(moves, movers, batch), strict=True):
         meter.add(name, seen)
         game.passed(name)
+    count = lab.deck.batch_size  # of all processes together
     progress.step += 1
-    progress.images += len(batch.x)
-    meter.images += len(batch.x)
+    progress.images += count
+    meter.images += count
     progress.averaged = ema.update(game.generator, progress.images, progress.averaged)
 
 
@@ -124,8 +149,9 @@ def move(
     with precision.autocast():
         terms, seen = player.turn(batch)
     precision.backward(torch.stack(list(terms.values())).sum())
-    precision.unscale(optimiser)
     gradients = [parameter.grad for parameter in player.net.parameters() if parameter.grad is not None]
+    dist.average(gradients)  # over the processes of a run, each with its part of the batch
+    precision.unscale(optimiser)
     norm = torch.nn.utils.get_total_norm(gradients)
     precision.step(optimiser)
     game.constrain(name)

@@ -19,6 +19,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
             ["--rounds", "1", "--epochs", "1", "--", *TINY[:4], "features=random"],
             "without",
         ),
+        ("bench_dist.py", ["--rounds", "1", "--steps", "2", "--workloads", "mlp"], "projected, 64 GPUs"),
         ("bench_data.py", ["--help"], "--celeba"),
         (
             "bench.py",

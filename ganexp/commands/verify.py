@@ -40,6 +40,8 @@ def _repeat(cfg: DictConfig, folder: Path) -> bool:
     if not marks:
         raise UserError(f"{folder}/run.json holds no hashes of weights: there is nothing to compare with")
     run = read_run(cfg.run, trust=cfg.trust)
+    if "count" in run.device:
+        run.device.count = 1  # it repeats alone, and says so where several trained
     run.resume, run.trust = str(folder), cfg.trust  # it may be a stranger's: nothing is fetched for it
     lab = assemble(run)
     print(f"{folder}: {status_of(folder)}, {receipt.get('images') or 0:,} images")

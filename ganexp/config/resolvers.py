@@ -41,8 +41,8 @@ RESUMABLE = (
 
 
 def is_identity(key: str) -> bool:
-    """Whether a setting says which run it is; of the device, only in what precision it computes."""
-    return key == "device.precision" or key.split(".")[0] not in RESUMABLE
+    """Whether a setting says which run it is; of the device, only what makes it compute something else."""
+    return key in ("device.precision", "device.sync_batch_norm") or key.split(".")[0] not in RESUMABLE
 
 
 _LONGEST = 120  # characters of a folder's name; the usual limit of a file system is 255 bytes

@@ -44,6 +44,7 @@ def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     packing = settled.game.packing if "packing" in settled.game else 1
     if settled.batch_size % packing:
         raise UserError(f"batch_size={settled.batch_size}: it has to hold whole packs of {packing} samples")
+    share_alike(settled, processes(settled))
     shapes = {"discriminator": [packing * shape[0], *shape[1:]]}
     for player, net in settled.arch.items():
         if "shape" in net and net.shape != shapes.get(str(player), shape):
@@ -51,6 +52,19 @@ def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if "classes" in net and net.classes not in (0, settled.data.classes):
             raise UserError(f"arch.{player}.classes={net.classes}: the data has {settled.data.classes} classes")
     return settled
+
+
+def processes(cfg: DictConfig) -> int:
+    """How many processes a run is to start on this machine."""
+    return int(cfg.device.count) if "count" in cfg.device else 1  # Metal is one device
+
+
+def share_alike(cfg: DictConfig, world: int) -> None:
+    """Raises UserError where so many processes cannot take equal parts of a batch."""
+    packing = cfg.game.packing if "packing" in cfg.game else 1
+    if cfg.batch_size % (world * packing):
+        what = f"{cfg.batch_size // packing} packs of {packing}" if packing > 1 else "it"
+        raise UserError(f"batch_size={cfg.batch_size}: {world} processes cannot share {what} alike")
 
 
 def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -71,6 +85,8 @@ def _settle_reader(
 ) -> DictConfig:
     """The configuration of a verb that reads what the keys ``runs`` name. Raises UserError."""
     settled = check(cfg, model)
+    if "device" in settled and processes(settled) > 1:
+        raise UserError(f"device.count={settled.device.count}: only ganexp train uses several")
     for key in runs:
         if settled[key] is not None:
             read_run(settled[key], trust=settled.trust)
@@ -153,7 +169,9 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         key = key if key != group and group in stored else group  # one setting, or a whole group's choice
         OmegaConf.update(stored, key, OmegaConf.select(cfg, key))
     stored.resume = str(Path(cfg.resume).expanduser().absolute())
-    return check(stored, TrainSettings)
+    settled = check(stored, TrainSettings)
+    share_alike(settled, processes(settled))
+    return settled
 
 
 def settle(verb: str, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:

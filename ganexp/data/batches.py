@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ganexp.data.arrays import Arrays
 from ganexp.data.store import Store, to_device
+from ganexp.errors import UserError
 
 
 class Batch(NamedTuple):
@@ -45,8 +46,9 @@ def to_network(samples: Tensor) -> Tensor:
 class Deck:
     """A data set, dealt in batches on a device.
 
-    ``batch_size`` counts the images of a step on all of ``world`` processes together; each takes every
-    ``world``-th of them, beginning with its ``rank``, so that none is dealt twice.
+    ``batch_size`` counts the images of a step on all of ``world`` processes together; each takes its
+    share of them, a piece of the row, so that none is dealt twice and what stands together stays together.
+    Raises UserError where they cannot share alike.
     """
 
     def __init__(
@@ -66,7 +68,10 @@ class Deck:
         self._seed = seed
         self._samples = samples
         self._mirror = mirror
-        self._part = slice(rank, None, world)
+        if batch_size % world:
+            raise UserError(f"batch_size={batch_size}: {world} processes cannot share it alike")
+        share = batch_size // world
+        self._part = slice(rank * share, (rank + 1) * share)
 
     def __len__(self) -> int:
         return self._count

@@ -35,11 +35,11 @@ class Store(Protocol):
         ...
 
 
-def store(samples: np.ndarray, device: torch.device, share: float = SHARE) -> Store:
-    """Puts samples into the fastest place that holds them."""
+def store(samples: np.ndarray, device: torch.device, share: float = SHARE, processes: int = 1) -> Store:
+    """Puts samples into the fastest place that holds them, once for each of so many processes."""
     if device.type == "cuda" and samples.nbytes <= share * torch.cuda.mem_get_info(device)[0]:
         return Resident(samples, device)
-    if samples.nbytes <= share * free_memory():
+    if processes * samples.nbytes <= share * free_memory():
         return Resident(samples, device) if device.type == "cpu" else Hosted(samples, device)
     return OnDisk(samples, device)
 

@@ -1,0 +1,187 @@
+"""What a second process brings on this machine, what processes send each other, and what that costs on GPUs.
+
+    python scripts/bench_dist.py --rounds 5
+    python scripts/bench_dist.py --rounds 3 --workloads dcgan64 --step 30 --network 25
+
+Measured, in turn, round after round: ``ganexp train`` in one process with all threads, and with
+``device.count=2``, which share them; images per second of its receipt. Then, for each workload: how many
+all-reduces a step has and how large they are, and how long one takes between two processes here.
+
+The projection is arithmetic, not a measurement. A ring of n devices takes 2 (n - 1) / n * bytes / bandwidth
++ 2 (n - 1) * latency; beyond 8, the machines make a second ring over the network after the first. Each device
+keeps its own batch and nothing overlaps, so a step takes ``--step`` plus its all-reduces.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import composed
+from torch._C._distributed_c10d import FileStore
+from tqdm import tqdm
+
+from ganexp import dist
+from ganexp.lab import assemble
+from ganexp.train import one_step
+
+WORKLOADS = {
+    "mlp": ["arch=mlp", "batch_size=256"],
+    "dcgan64": ["data.resolution=64", "arch.generator.norm=layer", "arch.discriminator.norm=layer"],
+    "wgan_gp": ["loss=wgan_gp"],
+}
+"""On the embedded digits, at the width that each architecture has by itself."""
+
+COMMON = ["data=digits", "device=cpu", "evaluate.every=null", "checkpoint.every.epochs=null", "epochs=100000"]
+TURNS = 20  # of an all-reduce
+
+
+def speed(workload: str, count: int, threads: int, steps: int, folder: Path) -> float:
+    """Images per second of a run of its own."""
+    settings = [f"device.count={count}", f"device.threads={threads}", f"max_steps={steps}", "name=run"]
+    subprocess.run(
+        [sys.executable, "-m", "ganexp", "train", *WORKLOADS[workload], *COMMON, *settings],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        check=True,
+        capture_output=True,
+    )
+    (receipt,) = folder.glob("outputs/run/*/run.json")
+    return float(json.loads(receipt.read_text())["images_per_second"])
+
+
+def messages(workload: str) -> list[int]:
+    """The bytes of each all-reduce of gradients in one step in which every player moves."""
+    found: list[int] = []
+    lab = assemble(composed([*WORKLOADS[workload], *COMMON, "batch_size=4"]))
+    lab.state.progress.step = lab.state.game.pace - 1
+    real = dist.average
+    try:
+        dist.average = lambda tensors: found.append(sum(t.numel() * t.element_size() for t in tensors))
+        one_step(lab, next(lab.deck.epoch(0)), 1.0)
+    finally:
+        dist.average = real
+    return found
+
+
+def reduce(folder: Path, rank: int, sizes: list[int]) -> None:
+    """One of two processes that average tensors of so many bytes; the first writes how long that takes."""
+    torch.set_num_threads(1)
+    taken: dict[int, float] = {}
+    store = FileStore(str(folder / "store"), 2)
+    with dist.joined(dist.Place(rank, 2, rank, 2), store):
+        for size in sizes:
+            values = [torch.ones(size // 4)]
+            times = []
+            for _ in range(TURNS):
+                began = time.perf_counter()
+                dist.average(values)
+                times.append(time.perf_counter() - began)
+            taken[size] = statistics.median(times)
+    if rank == 0:
+        (folder / "times.json").write_text(json.dumps(taken))
+
+
+def reduced(sizes: list[int]) -> dict[int, float]:
+    """Seconds of an all-reduce between two processes of this machine, by its bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        line = [sys.executable, __file__, "--reduce", folder, *map(str, sizes)]
+        ranks = [subprocess.Popen([*line, "--rank", str(rank)]) for rank in range(2)]
+        if any([process.wait() for process in ranks]):
+            sys.exit("bench_dist: an all-reduce failed")
+        return {int(size): t for size, t in json.loads(Path(folder, "times.json").read_text()).items()}
+
+
+def projected(sizes: list[int], devices: int, asked: argparse.Namespace) -> float:
+    """Seconds that a step's all-reduces take on so many GPUs, of which a machine has 8."""
+    inside, machines = min(devices, 8), -(-devices // 8)
+    seconds = 0.0
+    for size in sizes:
+        seconds += 2 * (inside - 1) / inside * size / (1e9 * asked.nvlink) + 2 * (inside - 1) * asked.latency
+        seconds += 2 * (machines - 1) / machines * size / (1e9 * asked.network)
+        seconds += 2 * (machines - 1) * asked.network_latency
+    return seconds
+
+
+def measured(asked: argparse.Namespace) -> dict[str, Any]:
+    """Everything, by workload."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    speeds: dict[str, dict[int, list[float]]] = {name: {1: [], 2: []} for name in asked.workloads}
+    for _ in tqdm(range(asked.rounds), unit=" rounds", disable=None):
+        for name in asked.workloads:
+            for count in (1, 2):
+                with tempfile.TemporaryDirectory() as folder:
+                    speeds[name][count].append(speed(name, count, threads, asked.steps, Path(folder)))
+    sizes = {name: messages(name) for name in asked.workloads}
+    taken = reduced(sorted({size for found in sizes.values() for size in found}))
+    result = {}
+    for name in asked.workloads:
+        batch = composed([*WORKLOADS[name], *COMMON]).batch_size
+        step = asked.step / 1e3 if asked.step else batch / statistics.median(speeds[name][1])
+        sent = {n: projected(sizes[name], n, asked) for n in (8, 64)}
+        result[name] = {
+            "threads": threads,
+            "images_per_second": speeds[name],
+            "message_bytes": sizes[name],
+            "message_seconds_here": [taken[size] for size in sizes[name]],
+            "step_seconds": step,
+            "projected_seconds": sent,
+            "projected_efficiency": {n: step / (step + seconds) for n, seconds in sent.items()},
+        }
+    return result
+
+
+def show(result: dict[str, Any], asked: argparse.Namespace) -> None:
+    """As a table, medians with their range."""
+    for name, found in result.items():
+        print(name)
+        for count, values in found["images_per_second"].items():
+            what = f"{count} x {max(1, found['threads'] // count)} threads"
+            low, high = min(values), max(values)
+            print(f"  {what:14} {statistics.median(values):10,.1f} images/s  ({low:,.1f} to {high:,.1f})")
+        sizes, times = found["message_bytes"], found["message_seconds_here"]
+        told = ", ".join(f"{b / 1e6:.2f} MB in {1e3 * t:.2f} ms" for b, t in zip(sizes, times, strict=True))
+        print(f"  {len(sizes)} all-reduces a step, between two processes here: {told}")
+        for count, seconds in found["projected_seconds"].items():
+            part = found["projected_efficiency"][count]
+            print(f"  projected, {count} GPUs: {1e3 * seconds:.3f} ms a step, {part:.1%} of linear")
+    step = f"of {asked.step:g} ms" if asked.step else "as long as here in one process"
+    print(
+        f"assumed: a step {step}, {asked.nvlink:g} GB/s within a machine of 8, {asked.network:g} GB/s between "
+        f"machines, latencies {1e6 * asked.latency:g} and {1e6 * asked.network_latency:g} us"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=60, help="of each run that is timed")
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--step", type=float, default=10, help="ms of a GPU's step; 0: as measured here")
+    parser.add_argument("--nvlink", type=float, default=450, help="GB/s between the GPUs of a machine")
+    parser.add_argument("--network", type=float, default=50, help="GB/s between machines")
+    parser.add_argument("--latency", type=float, default=5e-6, help="seconds of a hop within a machine")
+    parser.add_argument("--network-latency", type=float, default=2e-5, help="seconds of one between machines")
+    parser.add_argument("--json", action="store_true", help="numbers instead of a table")
+    parser.add_argument("--reduce", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.reduce:
+        reduce(Path(asked.reduce[0]), asked.rank, [int(size) for size in asked.reduce[1:]])
+        return
+    result = measured(asked)
+    if asked.json:
+        print(json.dumps(result, indent=1))
+    else:
+        show(result, asked)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Several processes are one: the same gradients, the same bits when a run goes on, and none left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ENVIRONMENT, TINY, Verb, composed, started, until
+from omegaconf import OmegaConf
+
+from ganexp.cli import conf_folder
+from ganexp.config.resolvers import overrides_name
+from ganexp.config.settle import read_run
+from ganexp.data.arrays import Arrays
+from ganexp.data.batches import Deck
+from ganexp.data.store import Resident
+from ganexp.device import cuda
+from ganexp.errors import UserError
+from ganexp.receipt import Receipt, status_of
+from ganexp.same import differences
+from ganexp.slots import share
+
+SMALL = [*TINY, "arch.generator.latent=3", "batch_size=8", "arch.generator.norm=none"]
+LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml"))
+PENALTIES = sorted(file.stem for file in (conf_folder() / "penalties").glob("*.yaml"))
+GAMES = sorted(file.stem for file in (conf_folder() / "game").glob("*.yaml"))
+NORMS = ["device=cpu", "device.sync_batch_norm=true", "batch_size=8"]
+DCGAN = ["data.resolution=16", "arch.generator.width=2", "arch.discriminator.width=2", *NORMS]
+
+CASES = {
+    **{f"{g}, {loss}": [*SMALL, f"game={g}", f"loss={loss}"] for g in GAMES for loss in LOSSES},
+    **{
+        f"{g}, {p}, lazy": [*SMALL, f"game={g}", "loss=hinge", f"penalties={p}", f"penalties.{p}.every=3"]
+        for g in GAMES
+        for p in PENALTIES
+    },
+    **{
+        f"{g}, rpgan, r1 and r2, reuse_fake": [
+            *[*SMALL, f"game={g}", "loss=rpgan", "penalties=[r1,r2]", "game.reuse_fake=true"]
+        ]
+        for g in GAMES
+    },
+    "lazy dragan, dragan's loss": [*SMALL, "loss=dragan", "penalties.dragan.every=3"],
+    "uniform noise, several generator steps": [*SMALL, "game.noise=uniform", "game.n_generator=2"],
+    "batch norm of vectors": [*TINY, *NORMS, "arch.generator.norm=batch", "loss=wgan_gp"],
+    "batch norm of vectors, reuse_fake": [*TINY, *NORMS, "arch.generator.norm=batch", "game.reuse_fake=true"],
+    "dcgan, batch norm in both players": ["loss=gan", *DCGAN],
+    "dcgan, batch norm in the generator": ["loss=wgan_gp", *DCGAN],
+}
+"""Every game with every loss, and with every penalty."""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, float]]]:
+    """The largest differences of each case, as each of two processes sees them."""
+    folder = tmp_path_factory.mktemp("worker")
+    configurations = {name: composed(*overrides) for name, overrides in CASES.items()}
+    (folder / "cases.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(configurations)))
+    worker = Path(__file__).with_name("dist_worker.py")
+    processes = [
+        subprocess.Popen([sys.executable, worker, folder, str(rank)], env=ENVIRONMENT) for rank in range(2)
+    ]
+    try:
+        assert [process.wait(240) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_compute_what_one_does(case: str, found: list[dict[str, dict[str, float]]]) -> None:
+    for process in found:
+        assert process[case]["gradient"] < 1e-12
+        assert process[case]["weight"] < 1e-12
+        assert process[case]["meter"] < 1e-5, "in float32"
+
+
+def test_no_image_is_dealt_to_both() -> None:
+    points = np.arange(20, dtype=np.float32)[:, None]
+    arrays, cpu = Arrays(points, np.arange(20), ("all",)), torch.device("cpu")
+    decks = [Deck(arrays, 8, 0, Resident(points, cpu), rank=rank, world=world) for rank, world in PARTS]
+    for whole, left, right in zip(*(deck.epoch(0) for deck in decks), strict=True):
+        assert torch.cat([left.y, right.y]).equal(whole.y), (
+            "what stands together stays together: PacGAN's packs"
+        )
+
+
+PARTS = [(0, 1), (0, 2), (1, 2)]
+
+RUN = [*TINY, "device=cpu", "device.count=2", "batch_size=128", "checkpoint.every.minutes=0.002"]
+
+
+def followers_of(process: "subprocess.Popen[str]") -> list[Path]:
+    """The other processes of a run, as folders of /proc."""
+    file = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [Path(f"/proc/{number}") for number in file.read_text().split()]
+
+
+def has_trained(folder: Path, rows: int) -> bool:
+    """Whether a run has come through so many epochs."""
+    return any(
+        len(file.read_text().splitlines()) >= rows for file in folder.glob("outputs/cut/*/metrics.jsonl")
+    )
+
+
+def test_killed_and_gone_on_with(train: Verb, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    process = started(tmp_path, "train", *RUN, "epochs=20", "name=cut")
+    whole = train(*RUN, "epochs=20", name="whole")
+    until(partial(has_trained, tmp_path, 2))
+    followers = followers_of(process)
+    assert len(followers) == 1
+    process.kill()
+    process.wait(60)
+    until(lambda: not any(follower.exists() for follower in followers))
+    (cut,) = (tmp_path / "outputs/cut").iterdir()
+    assert status_of(cut) == "interrupted" and not (cut / "samples/epoch_0020.png").exists()
+    train(*RUN, "epochs=20", name="cut")
+    assert list(differences(whole, cut)) == []
+    receipt = Receipt(cut / "run.json").content
+    assert receipt["device"].startswith("2 x cpu (") and receipt["images"] == 281 * 128
+    capfd.readouterr()
+    train(f"resume={cut}", "epochs=21", "device.count=1", name="cut")
+    assert "no longer bit for bit: 2 x cpu (" in capfd.readouterr().out
+    train(f"resume={cut}", "epochs=22", "device.count=2", name="cut")
+    assert status_of(cut) == "finished" and read_run(str(cut), trust=False).epochs == 22
+
+
+def test_asked_to_stop(tmp_path: Path) -> None:
+    process = started(tmp_path, "train", *RUN, "epochs=100000", "name=cut")
+    until(partial(has_trained, tmp_path, 1))
+    followers = followers_of(process)
+    process.send_signal(signal.SIGTERM)
+    told, errors = process.communicate(timeout=60)
+    assert process.returncode == 143 and "goes on from image" in told
+    assert "Traceback" not in errors and not any(follower.exists() for follower in followers)
+
+
+def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
+    process = started(tmp_path, "train", *RUN, "epochs=100000", "name=cut")
+    until(partial(has_trained, tmp_path, 1))
+    (follower,) = followers_of(process)
+    os.kill(int(follower.name), signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and errors == "ganexp: process 1 of 2 was killed by signal 9\n"
+    (folder,) = (tmp_path / "outputs/cut").iterdir()
+    assert status_of(folder) == "failed"
+
+
+def torchrun(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Two processes, that meet on this machine alone."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+    return subprocess.run(
+        [*command, "--nproc-per-node=2", "-m", "ganexp", *arguments],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_sweep_under_torchrun(tmp_path: Path, train: Verb) -> None:
+    done = torchrun(
+        tmp_path, "train", "-m", *TINY, "device=cpu", "seed=1,2", "epochs=1", "batch_size=128", "name=sweep"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("on 2 x cpu (") == 2 and done.stdout.endswith("2 runs: 2 finished\n")
+    swept = next(folder for folder in (tmp_path / "outputs/sweep").glob("*seed-2/"))
+    assert list(differences(swept, train(*RUN, "seed=2", "epochs=1"))) == [], "as device.count=2 does it"
+
+
+def test_mistakes_under_torchrun(tmp_path: Path) -> None:
+    """One that every process meets, and one that only the first does, when the other waits for it already."""
+    settings = [*TINY, "device=cpu", "epochs=1"]
+    taken = tmp_path / "outputs/sweep" / overrides_name([*settings, "batch_size=64"])
+    taken.mkdir(parents=True)
+    (taken / "config.yaml").write_text("seed: 99\n")
+    done = torchrun(tmp_path, "train", "-m", *settings, "batch_size=63,64,128", "name=sweep")
+    assert done.returncode == 1
+    told = [line.removeprefix("ganexp: ") for line in done.stderr.splitlines() if line.startswith("ganexp: ")]
+    assert told[0] == "batch_size=63: 2 processes cannot share it alike"
+    assert "holds another run" in told[1] and told[2] == "2 of the sweep's runs did not finish"
+    assert done.stdout.count("on 2 x cpu (") == 1, "the third is trained by both"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["batch_size=9"], "batch_size=9: 2 processes cannot share it alike"),
+        (["game=pacgan", "batch_size=6"], "batch_size=6: 2 processes cannot share 3 packs of 2 alike"),
+        (["device.count=0"], "device.count=0: should be greater than or equal to 1"),
+    ],
+)
+def test_mistakes(overrides: list[str], line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        composed(*TINY, "device=cpu", "device.count=2", *overrides)
+    assert str(caught.value) == line
+
+
+def test_too_few_gpus() -> None:
+    with pytest.raises(UserError, match=r"device.index=0 device.count=1000: this machine has \w+ CUDA device"):
+        cuda(0, "auto", False, False, 1000, False)
+
+
+def test_a_slot_gets_its_part_of_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
+    assert [share(slot, 2)["CUDA_VISIBLE_DEVICES"] for slot in range(2)] == ["0,2,4", "1,3"]
