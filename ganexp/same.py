@@ -10,7 +10,7 @@ from torch import Tensor, equal
 from ganexp.checkpoint import read
 from ganexp.errors import UserError
 
-_TIMES = ("seconds", "speed/images_per_second")
+_TIMES = ("seconds", "speed/images_per_second", "speed/seconds")
 
 
 def differences(one: Path, two: Path) -> Iterator[str]:

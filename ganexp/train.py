@@ -103,7 +103,7 @@ def _look(
     samples = generate(state.ema.module, lab.preview, cfg.batch_size, state.device)
     last = progress.step == lab.steps
     scores = lab.judge(state.ema.module) if lab.judge.due(number, last=last) else {}
-    speed = {"speed/images_per_second": meter.images / meter.seconds}
+    speed = {"speed/images_per_second": meter.images / meter.seconds, "speed/seconds": progress.seconds}
     scalars = means | lab.rates.now() | sentinel.scalars(samples) | speed
     scalars |= {f"score/{name}": value for name, value in scores.items()}
     run.record(number, scalars, lab.source.draw(samples, lab.columns), progress)

@@ -42,7 +42,7 @@ CASES = {
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     board = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     board.Reload()
-    tags = set(board.Tags()["scalars"]) - {"speed/images_per_second"}
+    tags = set(board.Tags()["scalars"]) - {"speed/images_per_second", "speed/seconds"}
     return {tag: [(point.step, point.value) for point in board.Scalars(tag)] for tag in tags}
 
 

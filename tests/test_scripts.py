@@ -30,6 +30,11 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
         ("bench.py", ["--memory", "0.001", "--seconds", "0.1"], "on disk"),
         ("bench_startup.py", ["--rounds", "1", "--", *TINY, "device=cpu"], "import torch"),
         ("profile_run.py", ["--steps", "2", "--", *TINY, "loss=wgan_gp", "device=cpu"], "| penalty |"),
+        (
+            "bench_quality.py",
+            ["--seconds", "0.2", "--every", "0.1", "--", *TINY[:4], "features=pixels", "evaluate.count=100"],
+            '"fid_pixels"',
+        ),
         ("torture.py", ["--help"], "--rounds"),
     ],
 )

@@ -1,0 +1,79 @@
+"""How good a textbook's loop gets, by the clock: what ``ganexp train`` is to be held against.
+
+    python scripts/bench_quality.py --seconds 240 --every 60 --out textbook -- data=mnist data.root=<folder>
+
+What follows ``--`` are overrides of ``ganexp train``: data, networks, seed and metrics are taken from them; all
+else is the textbook's (``benchmark/textbook.py``). Seconds are those of training, without the pauses in which
+the generator is scored and drawn. It is the live one, for a textbook averages none. The same of a run of ganexp's
+stands in its ``metrics.jsonl``, by ``speed/seconds``.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmark import textbook
+from benchmark.textbook import Pair
+from benchmark.workloads import BATCH
+from common import composed
+from tqdm import tqdm
+
+from ganexp.build import build
+from ganexp.data.batches import seed_for
+from ganexp.data.picture import save_png
+from ganexp.evaluation import Evaluator
+from ganexp.games.gan import GAN
+from ganexp.lab import load
+from ganexp.sampling import generate
+from ganexp.state import seed_everything
+
+CPU = torch.device("cpu")
+
+
+def train(overrides: list[str], seconds: float, every: float, out: Path) -> None:
+    """Trains for so long; writes ``scores.jsonl`` and a grid each time it is scored."""
+    cfg = composed(overrides)
+    source = build(cfg.data)
+    data = load(source, own=True)
+    seed_everything(cfg.seed)
+    pair = Pair(build(cfg.arch.generator), build(cfg.arch.discriminator)).usual()
+    judge = Evaluator(source, data, cfg, CPU)
+    game = GAN(pair.g, pair.d, build(cfg.loss), {}, 1, 1, "normal", False, None)
+    inputs = judge.inputs(game, data.labels)
+    preview = game.inputs([0] * 64, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
+    batches, step = textbook.batches(data.samples, data.labels, 0, CPU), textbook.gan(pair, CPU)
+    out.mkdir(parents=True, exist_ok=True)
+    spent, images, due = 0.0, 0, every
+    with tqdm(total=round(seconds), unit=" s", disable=None) as bar, (out / "scores.jsonl").open("w") as file:
+        while spent < seconds:
+            began = time.perf_counter()
+            while spent + time.perf_counter() - began < due:
+                step(next(batches))
+                images += BATCH
+            spent += time.perf_counter() - began
+            due = min(seconds, due + every)
+            scores: dict[str, Any] = judge.of_generator(pair.g, inputs)
+            line = json.dumps({"seconds": round(spent, 1), "images": images, **scores})
+            file.write(line + "\n")
+            file.flush()
+            tqdm.write(line)
+            grid = source.draw(generate(pair.g, preview, BATCH, CPU), 8)
+            save_png(grid, out / f"after_{round(spent):04d}_s.png")
+            bar.update(round(spent) - bar.n)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=240.0)
+    parser.add_argument("--every", type=float, default=60.0)
+    parser.add_argument("--out", type=Path, default=Path("textbook"))
+    parser.add_argument("overrides", nargs="*", help="of ganexp train, after --")
+    asked = parser.parse_args()
+    train([*asked.overrides, "device=cpu"], asked.seconds, asked.every, asked.out)
+
+
+if __name__ == "__main__":
+    main()
