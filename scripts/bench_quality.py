@@ -4,7 +4,7 @@
 
 What follows ``--`` are overrides of ``ganexp train``: data, networks, seed and metrics are taken from them; all
 else is the textbook's (``benchmark/textbook.py``). Seconds are those of training, without the pauses in which
-the generator is scored and drawn. It is the live one, for a textbook averages none. The same of a run of ganexp's
+the generator is scored and drawn. It is the live one, for a textbook averages none. The same of a ganexp run
 stands in its ``metrics.jsonl``, by ``speed/seconds``.
 """
 
