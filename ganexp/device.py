@@ -28,16 +28,17 @@ class Hardware(NamedTuple):
     """Whether batch norm takes its statistics over the batches of all processes."""
 
     def __str__(self) -> str:
-        """In words: ``cuda:0 (NVIDIA H100, tf32)``, ``2 x cpu (x86_64, 1 threads)``."""
+        """In words: ``cuda:0 (NVIDIA H100, tf32, graphs)``, ``2 x cpu (x86_64, 1 threads)``."""
         if self.device.type == "cuda":
             told = torch.cuda.get_device_name(self.device)
         else:
             told = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
-        exact = "" if self.precision.name == "fp32" else f", {self.precision.name}"
-        if dist.world() == 1:
-            return f"{self.device} ({told}{exact})"
-        shared = ", batch norm over all" if self.sync_batch_norm else ""
-        return f"{dist.world()} x {self.device} ({told}{exact}{shared})"
+        how: list[str] = [] if self.precision.name == "fp32" else [self.precision.name]
+        how += ["compiled"] * self.compile + ["graphs"] * (self.graphs and not self.precision.waits)
+        if dist.world() > 1 and self.sync_batch_norm:
+            how.append("batch norm over all")
+        count = f"{dist.world()} x " if dist.world() > 1 else ""
+        return f"{count}{self.device} ({', '.join([told, *how])})"
 
 
 def auto(
@@ -75,7 +76,8 @@ def cuda(
         what = f"this machine has {found} CUDA device(s)" if found else "this machine has no CUDA device"
         asked = f"device.index={index}" + (f" device.count={needed}" if needed > 1 else "")
         raise UserError(f"device=cuda {asked}: {what}; device=auto takes what there is")
-    torch.backends.cudnn.deterministic = True  # a resumed run ends in the same weights, bit for bit
+    torch.backends.cudnn.deterministic = True  # a resumed run ends in the same weights, bit for bit: for the
+    torch.backends.cudnn.benchmark = False  # same reason no kernel is chosen by how fast it was this time
     device = torch.device("cuda", index + here.local_rank)
     if here.world > 1:
         torch.cuda.set_device(device)  # messages between GPUs go from the current one

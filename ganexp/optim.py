@@ -4,12 +4,14 @@ An optimiser here is its settings; called with a player's parameters it makes to
 function of the share of the run that is done, so it has no state to lose.
 """
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from ganexp.config.ranges import Betas, Fraction, NonNegative, Positive, Share
@@ -27,6 +29,31 @@ class Schedule(Protocol):
     def __call__(self, done: float) -> float: ...
 
 
+class _Plain(torch.optim.Optimizer):
+    """Torch's optimisers without what torch.compile would need: its import takes as long as torch's own.
+
+    Torch wraps each of these methods to tell the compiler to keep out, and the first call of a wrapper imports
+    it. Only networks are ever compiled here.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class _Adam(_Plain, torch.optim.Adam):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+class _RMSprop(_Plain, torch.optim.RMSprop):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.RMSprop.step))
+
+
+class _SGD(_Plain, torch.optim.SGD):
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Adam:
     """Kingma & Ba 2015."""
@@ -38,7 +65,7 @@ class Adam:
     ttur: Positive
 
     def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
+        return _Adam(
             parameters,
             lr=_rate(self.lr, self.ttur, player),
             betas=(self.betas[0], self.betas[1]),
@@ -60,7 +87,7 @@ class RMSprop:
     ttur: Positive
 
     def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(
+        return _RMSprop(
             parameters,
             lr=_rate(self.lr, self.ttur, player),
             alpha=self.alpha,
@@ -80,7 +107,7 @@ class SGD:
     ttur: Positive
 
     def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
+        return _SGD(
             parameters,
             lr=_rate(self.lr, self.ttur, player),
             momentum=self.momentum,
@@ -129,15 +156,20 @@ class Rates:
     def __init__(self, optimisers: Mapping[str, torch.optim.Optimizer], schedule: Schedule) -> None:
         self._optimisers = optimisers
         self._schedule = schedule
-        self._initial = {name: optimiser.param_groups[0]["lr"] for name, optimiser in optimisers.items()}
+        self._initial = {name: float(o.param_groups[0]["lr"]) for name, o in optimisers.items()}
+        self._now = dict(self._initial)
 
     def set(self, done: float, scale: float = 1.0) -> None:
         """For the step that comes when the share ``done`` of the run lies behind."""
         factor = self._schedule(done) * scale
         for name, optimiser in self._optimisers.items():
+            self._now[name] = self._initial[name] * factor
             for group in optimiser.param_groups:
-                group["lr"] = self._initial[name] * factor
+                if isinstance(group["lr"], Tensor):  # a CUDA graph reads it where it lies
+                    group["lr"].fill_(self._now[name])
+                else:
+                    group["lr"] = self._now[name]
 
     def now(self) -> dict[str, float]:
         """Each player's rate, as scalars to write."""
-        return {f"{name}/lr": float(o.param_groups[0]["lr"]) for name, o in self._optimisers.items()}
+        return {f"{name}/lr": rate for name, rate in self._now.items()}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganexp.config.ranges import Numbers
-from ganexp.errors import UserError
+from ganexp.errors import UserError, tell
 
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -26,6 +26,8 @@ class Precision:
             name = "tf32" if device.type == "cuda" else "fp32"
         if name == "tf32" and device.type != "cuda":
             raise UserError(f"device.precision=tf32: only NVIDIA's GPUs compute so; on {device.type} say bf16")
+        if device.type == "cpu" and name in _HALVES and not _computes(name):
+            tell(f"this processor has no {name}, and works it out more slowly than device.precision=fp32")
         self.name = name
         self._device = device
         self._half = _HALVES.get(name)
@@ -68,6 +70,13 @@ class Precision:
         """Goes on with a scale from a checkpoint; one of another precision is none of ours."""
         if state and self._scaler.is_enabled():
             self._scaler.load_state_dict(state)
+
+
+def _computes(name: str) -> bool:
+    """Whether the processor has instructions for it, as far as torch knows its instructions."""
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    kinds = [has for instructions, has in known.items() if instructions.endswith(name)]
+    return any(kinds) or not kinds
 
 
 def at_least_float32(values: Tensor) -> Tensor:

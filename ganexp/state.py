@@ -30,6 +30,8 @@ class Progress:
     images: int = 0
     seconds: float = 0.0
     """Spent training, without what is done at an epoch's end."""
+    averaged: int = 0
+    """When the averaged generator last took in the weights, in images."""
     rollbacks: int = 0
     """How often the sentinel has gone back to an earlier checkpoint."""
     best: float | None = None
@@ -69,20 +71,20 @@ class State(NamedTuple):
 
     def own(self) -> dict[str, Any]:
         """What differs between the processes of a run: a copy on the CPU."""
-        own: dict[str, Any] = _copied({"meter": self.meter.state_dict(), "random": _random_state(self.device)})
-        return own
+        return _copied({"meter": self.meter.state_dict(), "random": _random_state(self.device)}, self.device)
 
     def snapshot(self, others: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         """A copy on the CPU that training does not change any more, with what ``others`` gave as their own."""
-        content: dict[str, Any] = _copied(
+        content = _copied(
             {
                 "game": self.game.state_dict(),
                 "ema": self.ema.module.state_dict(),
                 "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
                 "precision": self.precision.state_dict(),
-                **self.own(),
-            }
+            },
+            self.device,
         )
+        content |= self.own()
         if others:
             content["others"] = list(others)
         return content | {"progress": dict(vars(self.progress)), "sentinel": self.sentinel.state_dict()}
@@ -128,12 +130,26 @@ def seed_everything(seed: int) -> None:
     np.random.seed(seed % 2**32)
 
 
-def _copied(node: Any) -> Any:
+def _copied(content: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    copies: dict[str, Any] = _each_copied(content)
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()  # once, for all the copies under way
+    return copies
+
+
+def _each_copied(node: Any) -> Any:
     if isinstance(node, dict):
-        return {key: _copied(value) for key, value in node.items()}
+        return {key: _each_copied(value) for key, value in node.items()}
     if isinstance(node, list | tuple):
-        return [_copied(value) for value in node]
-    return node.detach().to("cpu", copy=True) if isinstance(node, Tensor) else node
+        return [_each_copied(value) for value in node]
+    return _on_the_host(node.detach()) if isinstance(node, Tensor) else node
+
+
+def _on_the_host(tensor: Tensor) -> Tensor:
+    """A copy; one from a GPU has only been asked for."""
+    if tensor.device.type != "cuda":
+        return tensor.to("cpu", copy=True)
+    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:

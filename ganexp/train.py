@@ -14,6 +14,7 @@ from ganexp.crew import crew
 from ganexp.data.batches import Batch
 from ganexp.errors import Diverged
 from ganexp.games.game import Game
+from ganexp.graphs import Seen
 from ganexp.lab import Lab, assemble
 from ganexp.precision import Precision
 from ganexp.report import closing, epoch_line, facts, finished_already, introduction
@@ -47,6 +48,7 @@ def play(lab: Lab, cfg: DictConfig, run: "Run | Follower") -> None:
         return
     run.begin(state, facts(cfg, lab, run.choices))
     run.journal.say(introduction(run.choices, lab))
+    lab.notes.to(run.journal.say)
     for line in lab.judge.ready() if lab.judge.wanted else []:
         run.journal.say(line)
     while progress.step < lab.steps:
@@ -111,19 +113,26 @@ def _look(
 
 
 def one_step(lab: Lab, batch: Batch, rate: float) -> None:
-    """Each player whose turn it is moves; the averaged generator follows. ``rate`` scales every rate."""
+    """Each player whose turn it is moves; the averaged generator follows. ``rate`` scales every rate.
+
+    What a GPU captures of it is ``moves``; all else is Python's, and runs in each step.
+    """
     game, ema, optimisers, precision, progress, meter, *_ = lab.state
     lab.rates.set(progress.step / lab.steps, rate)
-    for name, every in game.turns:
-        if (progress.step + 1) % every == 0:  # WGAN: d each step, g every fifth
-            meter.add(name, move(game, name, optimisers[name], batch, precision))
-            game.passed(name)
+    # WGAN: d each step, g every fifth
+    movers = tuple(name for name, every in game.turns if (progress.step + 1) % every == 0)
+
+    def moves(batch: Batch) -> Seen:
+        return [move(game, name, optimisers[name], batch, precision) for name in movers]
+
+    for name, seen in zip(movers, lab.perform(moves, movers, batch), strict=True):
+        meter.add(name, seen)
+        game.passed(name)
     count = lab.deck.batch_size  # of all processes together
     progress.step += 1
     progress.images += count
     meter.images += count
-    if progress.step % game.pace == 0:
-        ema.update(game.generator, progress.images, game.pace * count)
+    progress.averaged = ema.update(game.generator, progress.images, progress.averaged)
 
 
 def move(

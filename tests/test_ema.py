@@ -19,20 +19,31 @@ def weight(ema: EMA) -> float:
 
 def test_after_a_halflife_an_old_weight_counts_half() -> None:
     ema = EMA(constant(0.0), halflife=1000, rampup=1.0)
-    for _ in range(10):
-        ema.update(constant(1.0), images=10**9, batch_size=100)
-    assert weight(ema) == pytest.approx(0.5)
+    before = 10**9
+    for images in range(before + 100, before + 1100, 100):
+        before = ema.update(constant(1.0), images, before)
+    assert weight(ema) == pytest.approx(0.5) and before == 10**9 + 1000
+
+
+def test_small_steps_are_taken_in_together() -> None:
+    """The same average, but for at most a sixteenth of a half-life that is still to come."""
+    ema, taken, before = EMA(constant(0.0), halflife=1600, rampup=1.0), [], 10**9
+    for images in range(before + 64, before + 1601, 64):
+        taken.append(ema.update(constant(1.0), images, before) > before)
+        before = images if taken[-1] else before
+    assert taken == [False, True] * 12 + [False]
+    assert weight(ema) == pytest.approx(1 - 0.5 ** (24 * 64 / 1600))
 
 
 def test_the_start_is_forgotten_early() -> None:
     ema = EMA(constant(0.0), halflife=10**6, rampup=0.1)
-    ema.update(constant(1.0), images=1000, batch_size=100)  # a half-life of 100 images, for now
+    ema.update(constant(1.0), images=1000, before=900)  # a half-life of 100 images, for now
     assert weight(ema) == pytest.approx(0.5)
 
 
 def test_a_halflife_of_zero_copies() -> None:
     ema = EMA(constant(0.0), halflife=0, rampup=0.1)
-    ema.update(constant(1.0), images=64, batch_size=64)
+    ema.update(constant(1.0), images=64, before=0)
     assert weight(ema) == 1.0
 
 
@@ -42,7 +53,7 @@ def test_statistics_are_averaged_and_counters_copied() -> None:
     buffers = dict(live.named_buffers())
     buffers["running_mean"].fill_(1.0)
     buffers["num_batches_tracked"].fill_(7)
-    ema.update(live, images=10**9, batch_size=100)
+    ema.update(live, images=10**9, before=10**9 - 100)
     averaged = dict(ema.module.named_buffers())
     assert averaged["running_mean"].tolist() == pytest.approx([0.5, 0.5])
     assert averaged["num_batches_tracked"].item() == 7

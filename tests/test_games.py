@@ -15,6 +15,7 @@ from ganexp.errors import UserError
 from ganexp.games.game import Game
 from ganexp.games.gan import GAN
 from ganexp.games.pacgan import pack
+from ganexp.nets.layers import CriticNet
 from ganexp.penalties import Critic, Penalty
 from ganexp.precision import Precision
 from ganexp.train import move
@@ -187,3 +188,61 @@ def test_a_packed_discriminator_judges_packs_and_its_penalties_too() -> None:
 def test_a_batch_holds_whole_packs() -> None:
     with pytest.raises(UserError, match=r"batch_size=64.*whole packs of 3"):
         composed("game=pacgan", "game.packing=3")
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_one_pass_over_real_and_fake_is_two(game: str) -> None:
+    """Where a critic judges one by one, joined batches give the same terms and gradients."""
+    found = []
+    for joined in (True, False):
+        played, optimisers, batch = parts(f"game={game}", "loss=rpgan", "penalties=[r1,r2]")
+        critic = cast(CriticNet, played.players["d"].net)
+        assert critic.one_by_one
+        critic.one_by_one = joined
+        calls: list[int] = []
+        critic.register_forward_hook(lambda _, given, __, calls=calls: calls.append(len(given[0])))
+        torch.manual_seed(1)
+        terms = move(played, "d", optimisers["d"], batch, FP32)
+        gradients = [parameter.grad for parameter in critic.parameters()]
+        found.append((terms, gradients, len(calls)))
+    (one, ours, passes), (two, theirs, more) = found
+    assert (passes, more) == (3, 4)  # two penalties, and one or two passes
+    assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in two)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine is not None and other is not None and torch.allclose(mine, other, atol=1e-6)
+
+
+def test_batch_norm_is_shown_real_and_fake_apart() -> None:
+    played, _, _ = parts("arch.discriminator.norm=batch")
+    assert not cast(CriticNet, played.players["d"].net).one_by_one
+    played, _, _ = parts("arch.discriminator.norm=layer")
+    assert cast(CriticNet, played.players["d"].net).one_by_one
+
+
+def test_a_reused_fake_is_the_critics_own() -> None:
+    """One pass of the generator in a step; its gradient is that of new fakes from the same z."""
+    found = []
+    for reuse in ("true", "false"):
+        played, optimisers, batch = parts(f"game.reuse_fake={reuse}", "arch.generator.norm=none")
+        made: list[torch.Tensor] = []
+        played.generator.register_forward_hook(lambda _, __, out, made=made: made.append(out.detach()))
+        torch.manual_seed(1)
+        move(played, "d", optimisers["d"], batch, FP32)
+        torch.manual_seed(1)
+        move(played, "g", optimisers["g"], batch, FP32)
+        found.append((made, weights(played.players["d"].net), weights(played.generator)))
+        assert (len(made) == 1) == (reuse == "true")
+    assert torch.equal(found[0][1], found[1][1]) and torch.allclose(found[0][2], found[1][2], atol=1e-7)
+
+
+def test_fakes_are_reused_once() -> None:
+    """The generator's second turn in a step makes its own: the first one's graph is used up."""
+    played, optimisers, batch = parts("game.reuse_fake=true", "game.n_generator=2")
+    made: list[int] = []
+    played.generator.register_forward_hook(lambda _, __, out: made.append(len(out)))
+    for _ in range(2):
+        for name, _ in played.turns:
+            move(played, name, optimisers[name], batch, FP32)
+    assert len(made) == 4
+    with pytest.raises(UserError, match=r"game.reuse_fake=true asks for game.n_critic=1, and it is 5"):
+        parts("loss=wgan_gp", "game.reuse_fake=true")

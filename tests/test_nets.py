@@ -6,6 +6,7 @@ from torch import nn
 
 from ganexp.errors import UserError
 from ganexp.nets import dcgan, maxout, mlp
+from ganexp.nets.convolutions import FromPoint, ToGrey, ToPoint
 from ganexp.nets.layers import LeakyReLU, count_weights
 
 RESOLUTIONS = (16, 28, 32, 64, 128, 256)
@@ -111,3 +112,59 @@ def test_maxout_takes_labels() -> None:
     assert images.shape == (4, 1, 8, 8) and images.abs().max() <= 1
     assert not torch.allclose(images, generator(z, one))
     assert not torch.allclose(critic(images, zero), critic(images, one))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    ("ours", "shape"),
+    [
+        (FromPoint(5, 3, 7, bias=True), (4, 5, 1, 1)),
+        (FromPoint(5, 3, 4, bias=False), (4, 5, 1, 1)),
+        (ToPoint(3, 2, 4), (4, 3, 4, 4)),
+        (ToGrey(3), (4, 3, 7, 5)),
+    ],
+)
+def test_matrix_products_are_the_convolutions_they_stand_for(
+    ours: nn.Conv2d | nn.ConvTranspose2d, shape: tuple[int, ...], layout: torch.memory_format
+) -> None:
+    """Values, gradients and the gradients of a gradient's norm, in float64."""
+    torch.manual_seed(0)
+    ours = ours.to(torch.float64).to(memory_format=layout)
+    kind = type(ours).__bases__[0]
+    theirs = kind(
+        ours.in_channels,
+        ours.out_channels,
+        ours.kernel_size,
+        ours.stride,
+        ours.padding,
+        bias=ours.bias is not None,
+    ).to(torch.float64)
+    theirs.load_state_dict(ours.state_dict())
+    found = []
+    for layer in (ours, theirs):
+        layer.zero_grad()
+        torch.manual_seed(1)
+        x = torch.randn(shape, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+        value = layer(x)
+        (gradient,) = torch.autograd.grad(value.square().sum(), x, create_graph=True)
+        gradient.square().sum().backward()
+        found.append([value, gradient, layer.weight.grad])
+    for mine, other in zip(*found, strict=True):
+        assert mine is not None and torch.allclose(mine, other, rtol=1e-12, atol=1e-12)
+
+
+def test_our_leaky_relu_has_the_derivatives_of_torchs() -> None:
+    """In one network each: values, gradients, and the weights' gradients of a penalty."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 3, dtype=torch.float64)
+    weights = [torch.randn(3, 5, dtype=torch.float64), torch.randn(5, 1, dtype=torch.float64)]
+    found = []
+    for activation in (LeakyReLU(0.2), nn.LeakyReLU(0.2)):
+        first, second = (weight.clone().requires_grad_() for weight in weights)
+        points = x.clone().requires_grad_()
+        value = activation(points @ first) @ second
+        (gradient,) = torch.autograd.grad(value.sum(), points, create_graph=True)
+        (gradient.square().sum(1).sqrt() - 1).square().mean().backward()
+        found.append([value, gradient, first.grad, second.grad])
+    for mine, other in zip(*found, strict=True):
+        assert mine is not None and torch.allclose(mine, other, rtol=1e-12, atol=1e-12)

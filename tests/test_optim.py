@@ -1,12 +1,18 @@
 """Optimisers get the settings that their YAML names; schedules are their formulas."""
 
+import subprocess
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+
 import pytest
 import torch
-from conftest import composed
+from conftest import ENVIRONMENT, TINY, composed
 from torch import nn
 
 from ganexp.build import build
-from ganexp.optim import Constant, Cosine, Linear, Rates
+from ganexp.optim import SGD, Adam, Constant, Cosine, Linear, Optim, Rates, RMSprop
 
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
@@ -45,3 +51,49 @@ def test_rates_follow_the_schedule_for_each_player() -> None:
     assert rates.now() == pytest.approx({"d/lr": 0.1, "g/lr": 0.025})
     rates.set(0.0)
     assert rates.now() == pytest.approx({"d/lr": 0.4, "g/lr": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("ours", "torchs"),
+    [
+        (
+            Adam(lr=1e-2, betas=[0.5, 0.9], eps=1e-8, weight_decay=0.1, ttur=1.0),
+            lambda weights: torch.optim.Adam(weights, 1e-2, (0.5, 0.9), 1e-8, 0.1, fused=True),
+        ),
+        (
+            RMSprop(lr=1e-2, alpha=0.9, eps=1e-8, momentum=0.5, weight_decay=0.1, ttur=1.0),
+            lambda weights: torch.optim.RMSprop(weights, 1e-2, 0.9, 1e-8, 0.1, 0.5),
+        ),
+        (
+            SGD(lr=1e-2, momentum=0.5, weight_decay=0.1, ttur=1.0),
+            lambda weights: torch.optim.SGD(weights, 1e-2, 0.5, weight_decay=0.1, fused=True),
+        ),
+    ],
+)
+def test_steps_are_torchs_bit_for_bit(ours: Optim, torchs: Callable[..., torch.optim.Optimizer]) -> None:
+    torch.manual_seed(0)
+    one = torch.nn.Linear(5, 3)
+    two = deepcopy(one)
+    optimisers = [ours(one.parameters(), "g"), torchs(two.parameters())]
+    for _ in range(5):
+        x = torch.randn(4, 5)
+        for net, optimiser in zip((one, two), optimisers, strict=True):
+            optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(net(x).square().sum())
+            optimiser.step()
+    assert torch.equal(one.weight, two.weight) and torch.equal(one.bias, two.bias)
+    states = [optimiser.state_dict()["state"] for optimiser in optimisers]
+    assert str(states[0]) == str(states[1])
+
+
+def test_a_run_does_not_wait_for_the_compiler(tmp_path: Path) -> None:
+    told = "import sys; from ganexp.cli import main; main(); print('torch._dynamo' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", told, "train", *TINY, "max_steps=2", "device=cpu"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "False"

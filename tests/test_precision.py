@@ -1,6 +1,8 @@
 """Mixed precision: networks in 16 bits, losses and penalties in 32, scores and samples as ever."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from ganexp.build import build, build_game
 from ganexp.checkpoint import digest, read
 from ganexp.data.batches import Batch
+from ganexp.device import _granted
 from ganexp.errors import UserError
 from ganexp.precision import Precision, at_least_float32
 from ganexp.train import move
@@ -77,6 +80,37 @@ def test_what_the_processor_cannot_do_is_told() -> None:
     assert Precision("auto", CPU).name == "fp32"
     with pytest.raises(UserError, match=r"device.precision=tf32: only NVIDIA's GPUs .* say bf16"):
         Precision("tf32", CPU)
+
+
+def test_a_processor_without_16_bits_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for known, told in (
+        ({"avx512_bf16": False, "amx_bf16": True}, False),
+        ({}, False),
+        ({"amx_bf16": False}, True),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known, raising=False)
+        Precision("bf16", CPU)
+        assert ("this processor has no bf16" in capsys.readouterr().err) == told
+
+
+def test_threads_are_those_that_a_container_grants(tmp_path: Path) -> None:
+    limit = tmp_path / "cpu.max"
+    for text, cores in (("150000 100000\n", 1), ("400000 100000\n", 4), ("max 100000\n", os.cpu_count())):
+        limit.write_text(text)
+        assert _granted(limit) == cores
+    assert _granted(tmp_path / "none") == os.cpu_count()
+
+
+def test_threads_can_be_said() -> None:
+    before = torch.get_num_threads()
+    try:
+        hardware = build(composed("device=cpu", "device.threads=1", "device.precision=bf16").device)
+        assert torch.get_num_threads() == 1
+        assert str(hardware).startswith("cpu (") and str(hardware).endswith(", 1 threads, bf16)")
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_wider_numbers_stay_what_they_are() -> None:

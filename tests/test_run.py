@@ -149,18 +149,18 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(case: str, train: Verb, tmp_
 
 def stopped(train: Verb, tmp_path: Path, overrides: list[str], after: int) -> Path:
     """A run that fails after so many steps."""
-    from ganexp.ema import EMA
+    from ganexp import train as training
 
-    update, steps = EMA.update, []
+    step, steps = training.one_step, []
 
     def failing(*arguments: Any) -> None:
         steps.append(1)
         if len(steps) > after:
             raise RuntimeError("the power is gone")
-        update(*arguments)
+        step(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EMA, "update", failing)
+        patch.setattr(training, "one_step", failing)
         with pytest.raises(SystemExit):
             train(*overrides, name="cut")
     (folder,) = (tmp_path / "outputs/cut").iterdir()

@@ -21,6 +21,15 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
         ),
         ("bench_dist.py", ["--rounds", "1", "--steps", "2", "--workloads", "mlp"], "projected, 64 GPUs"),
         ("bench_data.py", ["--help"], "--celeba"),
+        (
+            "bench.py",
+            ["--rounds", "1", "--seconds", "0.1", "--only", "wgan_gp_mlp_28", "--no-memory"],
+            "| bare |",
+        ),
+        ("bench.py", ["--once", "mlp_28", "textbook, fp32", "128"], ", 0.0]"),
+        ("bench.py", ["--memory", "0.001", "--seconds", "0.1"], "on disk"),
+        ("bench_startup.py", ["--rounds", "1", "--", *TINY, "device=cpu"], "import torch"),
+        ("profile_run.py", ["--steps", "2", "--", *TINY, "loss=wgan_gp", "device=cpu"], "| penalty |"),
         ("torture.py", ["--help"], "--rounds"),
     ],
 )

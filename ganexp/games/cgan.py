@@ -34,7 +34,11 @@ class CGAN(GAN):
         return samples
 
     def critic(self, batch: Batch) -> Critic:
-        return lambda samples: at_least_float32(self.discriminator(samples, batch.y))
+        def critic(samples: Tensor) -> Tensor:
+            labels = batch.y.repeat(len(samples) // len(batch.y))
+            return at_least_float32(self.discriminator(samples, labels))
+
+        return critic
 
     def inputs(self, labels: Sequence[int], rng: torch.Generator) -> Inputs:
         (z,) = super().inputs(labels, rng)

@@ -74,8 +74,16 @@ class Game(nn.Module):
         """Called after a player's step: what the algorithm imposes on its weights."""
 
     def passed(self, player: str) -> None:
-        """Called when a player's turn is over: what is counted, and is in no tensor."""
+        """Called after a step, for each of a player's turns in it: what is counted, and is in no tensor."""
 
     def phase(self, player: str) -> Hashable:
-        """What of a player's next turn depends on such counts: turns of one phase take the same course."""
+        """What of a player's turns in the next step depends on such counts.
+
+        Steps in which the same players move, in the same phases, take the same course: they launch the same
+        kernels, and nothing else outlives them but tensors.
+        """
         return None
+
+    def differentiated_twice(self, player: str) -> bool:
+        """Whether a term of a player holds a gradient of its own network, as gradient penalties do."""
+        return False

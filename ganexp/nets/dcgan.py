@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Whole
 from ganexp.errors import UserError
-from ganexp.nets.layers import IMAGE_NORMS, LatentNet, LeakyReLU, one_hot
+from ganexp.nets.convolutions import FromPoint, ToGrey, ToPoint
+from ganexp.nets.layers import IMAGE_NORMS, CriticNet, LatentNet, LeakyReLU, one_hot
 
 _BASES = {28: 7} | {2**power: 4 for power in range(4, 9)}
 
@@ -53,14 +54,19 @@ class Generator(LatentNet):
         self.latent = latent
         self.classes = classes
         layers: list[nn.Module] = []
-        inputs, kernel, stride, padding = latent + classes, base, 1, 0
-        for outputs in reversed(channels):
-            layers.append(
-                nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=norm != "batch"),
-            )
-            layers += [IMAGE_NORMS[norm](outputs), nn.ReLU(inplace=True)]
-            inputs, kernel, stride, padding = outputs, 4, 2, 1
-        layers += [nn.ConvTranspose2d(inputs, shape[0], 4, 2, 1), nn.Tanh()]
+        inputs, bias = latent + classes, norm != "batch"
+        for level, outputs in enumerate(reversed(channels)):
+            first = level == 0
+            layers += [
+                FromPoint(inputs, outputs, base, bias=bias)
+                if first
+                else nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias),
+                IMAGE_NORMS[norm](outputs),
+                nn.ReLU(inplace=True),
+            ]
+            inputs = outputs
+        grey = shape[0] == 1
+        layers += [ToGrey(inputs) if grey else nn.ConvTranspose2d(inputs, shape[0], 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(_initialise)
 
@@ -71,7 +77,7 @@ class Generator(LatentNet):
         return images
 
 
-class Discriminator(nn.Module):
+class Discriminator(CriticNet):
     """Images [N, C, H, W] and, if ``classes``, labels [N] to logits [N]. A label is a map of its own."""
 
     def __init__(
@@ -86,6 +92,7 @@ class Discriminator(nn.Module):
         super().__init__()
         base, channels = _channels(shape, width, max_width)
         self.classes = classes
+        self.one_by_one = norm != "batch"
         layers: list[nn.Module] = []
         inputs = shape[0] + classes
         for level, outputs in enumerate(channels):
@@ -97,7 +104,7 @@ class Discriminator(nn.Module):
             if dropout:
                 layers.append(nn.Dropout2d(dropout))
             inputs = outputs
-        layers.append(nn.Conv2d(inputs, 1, base))
+        layers.append(ToPoint(inputs, 1, base))
         self.layers = nn.Sequential(*layers)
         self.apply(_initialise)
 

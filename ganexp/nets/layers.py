@@ -64,11 +64,18 @@ class LatentNet(nn.Module):
     """How many labels it can be asked for; 0 if none."""
 
 
+class CriticNet(nn.Module):
+    """A discriminator that says how it judges: the base of every architecture's ``Discriminator``."""
+
+    one_by_one: bool
+    """Whether a sample's logit is its own, whatever else is in the batch: then batches may be joined."""
+
+
 def one_hot(y: Tensor | None, classes: int) -> Tensor:
     """Labels [N] as vectors [N, classes] of 0 and 1. Raises UserError if there are no labels."""
     if y is None:
         raise UserError("these networks expect labels (classes > 0): train them with game=cgan")
-    return functional.one_hot(y, classes).to(torch.get_default_dtype())
+    return torch.zeros(len(y), classes, device=y.device).scatter_(1, y[:, None], 1.0)  # torch's own waits for y
 
 
 def count_weights(module: nn.Module) -> int:

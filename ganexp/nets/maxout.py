@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, Positive, Shape, Whole, Widths
-from ganexp.nets.layers import LatentNet, one_hot
+from ganexp.nets.layers import CriticNet, LatentNet, one_hot
 
 
 def _initialise(net: nn.Module, std: float) -> None:
@@ -60,12 +60,13 @@ class Maxout(nn.Module):
         return largest
 
 
-class Discriminator(nn.Module):
+class Discriminator(CriticNet):
     """Samples [N, *shape] and, if ``classes``, labels [N] to logits [N]."""
 
     def __init__(self, shape: Shape, classes: Whole, widths: Widths, pieces: Count, std: Positive) -> None:
         super().__init__()
         self.classes = classes
+        self.one_by_one = True
         layers: list[nn.Module] = []
         inputs = math.prod(shape) + classes
         for width in widths:

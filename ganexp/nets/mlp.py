@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, FlatNorm, Fraction, Shape, Whole, Widths
-from ganexp.nets.layers import FLAT_NORMS, LatentNet, LeakyReLU, one_hot
+from ganexp.nets.layers import FLAT_NORMS, CriticNet, LatentNet, LeakyReLU, one_hot
 
 
 def _hidden(inputs: int, widths: list[int], norm: FlatNorm, dropout: float) -> nn.Sequential:
@@ -54,7 +54,7 @@ class Generator(LatentNet):
         return flat.reshape(-1, *self.shape)
 
 
-class Discriminator(nn.Module):
+class Discriminator(CriticNet):
     """Samples [N, *shape] and, if ``classes``, labels [N] to logits [N]."""
 
     def __init__(
@@ -67,6 +67,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.classes = classes
+        self.one_by_one = norm != "batch"
         self.hidden = _hidden(math.prod(shape) + classes, widths, norm, dropout)
         self.out = nn.Linear(widths[-1], 1)
 

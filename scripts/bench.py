@@ -1,0 +1,148 @@
+"""How fast ganexp trains, beside a textbook's loop, the bare step of the same mathematics, and the peak.
+
+    python scripts/bench.py --rounds 7 --seconds 15 --json speed.json
+    python scripts/bench.py --only mlp_28 wgan_gp_mlp_28 --precision fp32 bf16 --mnist <folder>
+    python scripts/bench.py --memory 8
+
+Images are random unless ``--mnist``, ``--cifar10`` (a zip with train/<class>/*.jpg) or ``--celeba`` says where
+real ones are. Who is compared takes turns, round after round, in one process, so that a machine whose speed
+drifts treats them alike; the tables have medians over the rounds, and the smallest and largest ratio between
+rounds. A share of peak goes by the operations of the bare step: what a contender computes on top of them does
+not count in its favour. Peak memory is that of a process for each of them. ``--memory``: instead of all this,
+trains on a set of so many GB that stays on disk.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmark.contenders import Bare, Contender, contenders, settings_restored
+from benchmark.memory import from_disk, in_a_process, peaks
+from benchmark.peak import operations, peak
+from benchmark.workloads import BATCH, WORKLOADS, Place
+from tqdm import tqdm
+
+from ganexp.precision import Precision
+
+_MOST = 60_000
+"""Random images in an epoch, as many as MNIST has."""
+
+
+def measured(name: str, place: Place, asked: argparse.Namespace, bar: "tqdm[Any]") -> dict[str, Any]:
+    """Rates of all rounds, the peak, and each one's memory."""
+    work, device = WORKLOADS[name], torch.device(place.device)
+    least = Bare(name, place, graphs=False)
+    flops = operations(lambda: least.rate(work.turns))
+    steps = asked.seconds * least.rate(work.turns) / BATCH
+    steps = work.turns * max(1, round(steps / work.turns))
+    count = min(_MOST, steps * BATCH)
+    ready: dict[str, Contender] = {}
+    rates: dict[str, list[float]] = {}
+    peaks_found: list[float] = []
+    for number in range(asked.rounds):
+        with settings_restored():
+            Precision(place.precision, device)
+            kind = "conv" if work.convolves else "gemm"
+            peaks_found.append(peak(kind, place.precision, device, asked.seconds / 4))
+        for who, make in contenders(name, place, count, asked.workers).items():
+            bar.set_description(f"{name}, {place.precision}: {who}")
+            if number == 0:
+                ready[who] = make()
+                ready[who].rate(work.turns)  # whatever is slow only once
+            rates.setdefault(who, []).append(ready[who].rate(steps))
+            bar.update()
+    memory = {} if asked.no_memory else {w: in_a_process(__file__, name, w, place, count) for w in rates}
+    per_image = flops / work.turns / BATCH
+    found = {"workload": name, "precision": place.precision, "steps": steps, "kind": kind, "memory": memory}
+    return found | {"flops_per_image": per_image, "peak_flops": max(peaks_found), "rates": rates}
+
+
+def table(found: dict[str, Any]) -> str:
+    """One workload in one precision, as Markdown."""
+    kind = {"conv": "convolution", "gemm": "matrix product"}[found["kind"]]
+    lines = [
+        f"\n### {found['workload']}, {found['precision']}\n",
+        f"{found['flops_per_image'] / 1e6:,.1f} MFLOP per image; the peak is that of a large {kind}, "
+        f"{found['peak_flops'] / 1e9:,.0f} GFLOP/s\n",
+        "| | images/s | ganexp / it | share of peak | peak MB | on the device |",
+        "|---|---|---|---|---|---|",
+    ]
+    for who, rates in found["rates"].items():
+        ratios = [mine / its for mine, its in zip(found["rates"]["ganexp"], rates, strict=True)]
+        middle = statistics.median(rates)
+        share = middle * found["flops_per_image"] / found["peak_flops"]
+        told = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        host, on_device = (f"{mb:,.0f}" if mb else "" for mb in found["memory"].get(who, (0, 0)))
+        lines.append(f"| {who} | {middle:,.0f} | {told} | {share:.0%} | {host} | {on_device} |")
+    return "\n".join(lines)
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What it was measured on."""
+    return {
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
+        "torch": torch.__version__,
+        "batch": BATCH,
+    }
+
+
+def _processor() -> str:
+    """Its name, where the system tells it."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=15.0, help="of the bare step, per contender and round")
+    parser.add_argument("--only", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--precision", nargs="+", choices=["fp32", "tf32", "bf16", "fp16"], default=["fp32"])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--workers", type=int, default=0, help="processes of the textbook's DataLoader")
+    for real in ("mnist", "cifar10", "celeba"):
+        parser.add_argument(f"--{real}", type=Path, help="where real images are")
+    parser.add_argument("--json", type=Path, help="a file for everything that was measured")
+    parser.add_argument("--no-memory", action="store_true", help="leave out peak memory")
+    parser.add_argument("--memory", type=float, metavar="GB", help="train on a set of this size on disk")
+    parser.add_argument("--once", nargs=3, metavar="", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Reads the arguments and prints the tables."""
+    asked = parsed()
+    roots = {r: str(getattr(asked, r).absolute()) for r in ("mnist", "cifar10", "celeba") if getattr(asked, r)}
+    places = [Place(asked.device, precision, roots) for precision in asked.precision]
+    if asked.once:
+        print(json.dumps(peaks(asked.once[0], asked.once[1], places[0], int(asked.once[2]))))
+        return
+    if asked.memory:
+        print(from_disk(asked.memory, places[0], asked.seconds))
+        return
+    facts = machine(asked.device)
+    print(", ".join(f"{key} {value}" for key, value in facts.items() if value is not None))
+    found = []
+    jobs = [(name, place) for name in asked.only for place in places]
+    total = sum(len(contenders(name, place, BATCH, 0)) for name, place in jobs) * asked.rounds
+    with tqdm(total=total, unit=" runs", disable=None, leave=False) as bar:
+        for name, place in jobs:
+            found.append(measured(name, place, asked, bar))
+            tqdm.write(table(found[-1]), file=sys.stdout)
+            if asked.json:  # after each: whoever stops it keeps what there is
+                content = {"machine": facts, "rounds": asked.rounds, "seconds": asked.seconds, "found": found}
+                asked.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""How long one waits between Enter and the first training step, and how much of that is torch's own import.
+
+    python scripts/bench_startup.py --rounds 7 -- data=mnist data.root=<folder> arch=mlp device=cpu
+
+What follows ``--`` are overrides of ``ganexp train``. Each command runs in a process of its own, in turn, round
+after round; the first round, which fills caches, is not counted. The table has medians over the rounds, and the
+smallest and largest.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+_TO_THE_FIRST_STEP = """
+import os, sys
+import ganexp.train as training
+real = training.one_step
+def first(*arguments):
+    real(*arguments)
+    torch = sys.modules["torch"]
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    os._exit(0)
+training.one_step = first
+sys.argv[0] = "ganexp"
+from ganexp.cli import main
+main()
+"""
+"""``ganexp train`` as it is, but the process ends where the first step is done."""
+
+_TORCH, _FIRST = "import torch", "ganexp train, to the end of its first step"
+
+
+def commands(overrides: list[str], number: int) -> dict[str, list[str]]:
+    """What is timed; ``number`` names a run folder that is not there yet."""
+    train = ["train", *overrides, "evaluate.every=null", f"name={number}"]
+    return {
+        "ganexp --help": ["-m", "ganexp", "--help"],
+        "ganexp train --cfg job": ["-m", "ganexp", "train", "--cfg", "job"],
+        _TORCH: ["-c", "import os, torch; os._exit(0)"],  # as the other ends: without tidying up
+        _FIRST: ["-c", _TO_THE_FIRST_STEP, *train],
+    }
+
+
+def seconds(arguments: list[str], folder: Path) -> float:
+    """How long a process takes."""
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("overrides", nargs="*", help="of ganexp train, after --")
+    asked = parser.parse_args()
+    taken: dict[str, list[float]] = {name: [] for name in commands([], 0)}
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in tqdm(range(asked.rounds + 1), unit=" rounds", disable=None):
+            for name, arguments in commands(asked.overrides, number).items():
+                taken[name].append(seconds(arguments, Path(scratch)))
+    taken = {name: times[1:] for name, times in taken.items()}
+    taken["the last without import torch"] = [
+        whole - torch for whole, torch in zip(taken[_FIRST], taken[_TORCH], strict=True)
+    ]
+    print(f"medians of {asked.rounds} rounds (smallest to largest)\n\n| | seconds |\n|---|---|")
+    for name, times in taken.items():
+        print(f"| {name} | {statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f}) |")
+
+
+if __name__ == "__main__":
+    main()

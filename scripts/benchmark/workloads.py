@@ -1,0 +1,66 @@
+"""What is measured: networks, loss and images, as overrides of ``ganexp train``."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ganexp.config.ranges import Numbers
+
+BATCH = 64
+
+_ONCE = "game.reuse_fake=true"  # as the textbook does
+_WIDTHS = ["arch.generator.widths=[128,256,512,1024]", "arch.discriminator.widths=[512,256]"]
+
+
+class Workload(NamedTuple):
+    """One line of the table."""
+
+    shape: tuple[int, int, int]
+    overrides: list[str]
+    real: str
+    """Which data set takes the place of random images, if its path is given."""
+    turns: int = 1
+    """Steps of the critic for one of the generator."""
+
+    @property
+    def convolves(self) -> bool:
+        """Whether its time goes into convolutions, or into products of matrices."""
+        return "arch=dcgan" in self.overrides
+
+
+WORKLOADS = {
+    "mlp_28": Workload((1, 28, 28), ["arch=mlp", *_WIDTHS, _ONCE], "mnist"),
+    "dcgan_32": Workload((1, 32, 32), ["arch=dcgan", _ONCE], "mnist"),
+    "dcgan_64": Workload((3, 64, 64), ["arch=dcgan", _ONCE], "celeba"),
+    "wgan_gp_mlp_28": Workload((1, 28, 28), ["arch=mlp", *_WIDTHS, "loss=wgan_gp"], "mnist", 5),
+    "wgan_gp_dcgan_32": Workload((3, 32, 32), ["arch=dcgan", "loss=wgan_gp"], "cifar10", 5),
+}
+
+_REAL = {
+    "mnist": ["data=mnist"],
+    "cifar10": ["data=folder"],
+    "celeba": ["data=celeba", "data.split=all"],
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how exactly it is computed, and where real images are."""
+
+    device: str
+    precision: Numbers
+    roots: dict[str, str]
+    """Paths by the name of a data set; what is missing here is random."""
+
+    def overrides(self, name: str, count: int) -> list[str]:
+        """Of the workload of that name, on ``count`` images if they are random."""
+        work = WORKLOADS[name]
+        where = [f"device={self.device}", f"device.precision={self.precision}", f"batch_size={BATCH}"]
+        return [*work.overrides, *self._data(work, count), *where, "evaluate.every=null"]
+
+    def _data(self, work: Workload, count: int) -> list[str]:
+        side = f"data.resolution={work.shape[-1]}"
+        if work.real in self.roots:
+            return [*_REAL[work.real], f"data.root={self.roots[work.real]}", side]
+        shape = ",".join(map(str, work.shape))
+        target = "data._target_=benchmark.synthetic.Noise"
+        return ["data=digits", target, f"+data.count={count}", side, f"data.shape=[{shape}]", "data.classes=1"]

@@ -1,0 +1,194 @@
+"""Where a run's time goes: by part of the training loop, and by operator.
+
+    python scripts/profile_run.py --steps 200 -- data=digits loss=wgan_gp device=cpu
+    python scripts/profile_run.py --trace trace.json -- data=digits     # for chrome://tracing or Perfetto
+
+What follows ``--`` are overrides of ``ganexp train``. The run goes through its own loop twice: once with
+nothing but a clock around each part, once under torch's profiler, which slows what it watches. A part's time is
+without that of the parts within it. The first steps, in which kernels are chosen, are not counted.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from common import composed
+from torch.profiler import record_function
+
+from ganexp import train as training
+from ganexp.data.batches import Batch, Deck
+from ganexp.ema import EMA
+from ganexp.lab import Lab, assemble
+from ganexp.meter import Meter
+from ganexp.optim import Rates
+from ganexp.penalties import Penalty
+from ganexp.precision import Precision
+from ganexp.run import Run
+from ganexp.state import State
+
+_WARM = 10
+"""Steps that are not counted."""
+
+_NETWORK = ("forward", "penalty", "backward", "optimiser")
+"""Parts that no program could do without."""
+
+_PARTS: list[tuple[object, str, str]] = [
+    (training, "_epoch", "the loop itself"),
+    (Penalty, "forward", "penalty"),
+    (Precision, "backward", "backward"),
+    (Precision, "step", "optimiser"),
+    (torch.nn.utils, "get_total_norm", "norms"),
+    (Meter, "add", "meter"),
+    (Rates, "set", "learning rates"),
+    (EMA, "update", "averaging"),
+    (training, "generate", "grid"),
+    (State, "readings", "reading the meter"),
+    (Run, "mark", "hashes"),
+    (Run, "record", "records"),
+    (Run, "save", "checkpoints"),
+    (Run, "finish", "checkpoints"),
+]
+
+
+class Clock:
+    """Seconds by part, each without those of the parts within it."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._within: list[str] = []
+        self._since = time.perf_counter()
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Everything in this context is that part's."""
+        self._pass()
+        self._within.append(name)
+        try:
+            with record_function(name):
+                yield
+        finally:
+            self._pass()
+            self._within.pop()
+
+    def clear(self) -> None:
+        """Begins to count."""
+        self._pass()
+        self.spent = {}
+
+    def _pass(self) -> None:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if self._within:
+            inmost = self._within[-1]
+            self.spent[inmost] = self.spent.get(inmost, 0.0) + now - self._since
+        self._since = now
+
+    def around(self, real: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """The same function, as a part."""
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            with self.part(name):
+                return real(*arguments, **named)
+
+        return call
+
+
+def _assembled(clock: Clock, real: Callable[..., Lab]) -> Callable[..., Lab]:
+    """Assembles a run whose players' own turns are parts."""
+
+    def assemble(cfg: Any) -> Lab:
+        lab = real(cfg)
+        players = lab.state.game.players
+        for name, player in players.items():
+            players[name] = player._replace(turn=clock.around(player.turn, "forward"))
+        return lab
+
+    return assemble
+
+
+def _dealt(clock: Clock, real: Callable[..., Iterator[Batch]]) -> Callable[..., Iterator[Batch]]:
+    """Deals batches, each as a part."""
+
+    def epoch(deck: Deck, images: int) -> Iterator[Batch]:
+        batches = real(deck, images)
+        while True:
+            with clock.part("data"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    return epoch
+
+
+@contextmanager
+def watched(clock: Clock) -> Iterator[None]:
+    """Puts the clock around every part of training."""
+    real_step, real_move = training.one_step, training.move
+
+    def one_step(lab: Lab, *rest: Any) -> None:
+        real_step(lab, *rest)
+        if lab.state.progress.step == _WARM:
+            clock.clear()
+
+    def move(game: Any, name: str, *rest: Any) -> Any:
+        with clock.part(f"turn of {name}"):
+            return real_move(game, name, *rest)
+
+    with ExitStack() as patches:
+        for owner, name, part in _PARTS:
+            patches.enter_context(patch.object(owner, name, clock.around(getattr(owner, name), part)))
+        patches.enter_context(patch.object(training, "assemble", _assembled(clock, assemble)))
+        patches.enter_context(patch.object(training, "one_step", one_step))
+        patches.enter_context(patch.object(training, "move", move))
+        patches.enter_context(patch.object(Deck, "epoch", _dealt(clock, Deck.epoch)))
+        for quiet in ("say", "note", "bar"):
+            patches.enter_context(patch(f"ganexp.journal.Journal.{quiet}"))
+        yield
+
+
+def once(overrides: list[str]) -> dict[str, float]:
+    """Seconds by part of one run."""
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as scratch, watched(clock):
+        training.train(composed(overrides), Path(scratch, "run"), {"loss": "-"})
+    return clock.spent
+
+
+def table(spent: dict[str, float], steps: int) -> str:
+    """The parts, the longest first, as Markdown."""
+    whole = sum(spent.values())
+    lines = ["| part | ms per step | share |", "|---|---|---|"]
+    for name, seconds in sorted(spent.items(), key=lambda item: -item[1]):
+        lines.append(f"| {name} | {1e3 * seconds / steps:.3f} | {seconds / whole:.1%} |")
+    rest = sum(seconds for name, seconds in spent.items() if name not in _NETWORK)
+    lines.append(f"| everything | {1e3 * whole / steps:.3f} | |")
+    return "\n".join([*lines, f"\n{rest / whole:.1%} of it is none of the networks'."])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=200, help="to be counted")
+    parser.add_argument("--top", type=int, default=15, help="how many operators")
+    parser.add_argument("--trace", type=Path, help="a file for every call and when it was made")
+    parser.add_argument("overrides", nargs="*", help="of ganexp train, after --")
+    asked = parser.parse_args()
+    overrides = [*asked.overrides, f"max_steps={asked.steps + _WARM}", "evaluate.every=null"]
+    print(table(once(overrides), asked.steps))
+    with torch.profiler.profile() as profiler:
+        once(overrides)
+    by = "self_cuda_time_total" if torch.cuda.is_initialized() else "self_cpu_time_total"
+    print(profiler.key_averages().table(sort_by=by, row_limit=asked.top, max_name_column_width=50))
+    if asked.trace:
+        profiler.export_chrome_trace(str(asked.trace))
+
+
+if __name__ == "__main__":
+    main()
