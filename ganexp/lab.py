@@ -68,7 +68,7 @@ def assemble(cfg: DictConfig) -> Lab:
     labels, columns = game.grid_labels(game.preview(source.overview))
     preview = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
     data = talk.first(lambda: load(source, own=cfg.resume is None or cfg.trust))
-    samples = store(data.samples, device, processes=dist.place().local_world)
+    samples = store(data.samples, device)
     rank, world = dist.rank(), dist.world()
     deck = Deck(data, cfg.batch_size, cfg.seed, samples, mirror=source.mirror, rank=rank, world=world)
     steps = math.ceil(cfg.epochs * len(deck) / cfg.batch_size)

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganexp import dist
+
 if sys.platform != "win32":
     import resource
 
@@ -35,11 +37,11 @@ class Store(Protocol):
         ...
 
 
-def store(samples: np.ndarray, device: torch.device, share: float = SHARE, processes: int = 1) -> Store:
-    """Puts samples into the fastest place that holds them, once for each of so many processes."""
+def store(samples: np.ndarray, device: torch.device, share: float = SHARE) -> Store:
+    """Puts samples into the fastest place that holds them, once for each process of the run on this machine."""
     if device.type == "cuda" and samples.nbytes <= share * torch.cuda.mem_get_info(device)[0]:
         return Resident(samples, device)
-    if processes * samples.nbytes <= share * free_memory():
+    if dist.place().local_world * samples.nbytes <= share * free_memory():
         return Resident(samples, device) if device.type == "cpu" else Hosted(samples, device)
     return OnDisk(samples, device)
 
