@@ -114,8 +114,8 @@ def test_killed_and_gone_on_with(
     train: Verb, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(ENVIRONMENT, "TMPDIR", str(tmp_path))
-    process = started(tmp_path, "train", *RUN, "epochs=20", "name=cut")
     whole = train(*RUN, "epochs=20", name="whole")
+    process = started(tmp_path, "train", *RUN, "epochs=20", "name=cut")
     until(partial(has_trained, tmp_path, 2))
     followers = followers_of(process)
     assert len(followers) == 1
