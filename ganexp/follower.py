@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,8 @@ from ganexp.sentinel import Alarm, is_fatal
 from ganexp.signals import ASKING
 from ganexp.state import Progress, State, seed_everything
 from ganexp.train import play
+
+_LAST = 10.0  # seconds in which the lifeline should have ended a process without a group
 
 
 class Silence:
@@ -160,8 +163,10 @@ def main() -> None:
     store = FileStore(str(folder / "store"), world)
     try:
         follow(Place(rank, world, rank, world), store, 0)
-    except (Lost, Diverged):
-        sys.exit(0)  # the first process knows
+    except Lost:
+        time.sleep(_LAST)  # the first process is ending this one, or is dead, and its folder is to be removed
+    except Diverged:
+        pass  # the first process knows
     except UserError as error:
         fail(error)
 

@@ -47,7 +47,7 @@ def without(saving: bool, sentinel: bool) -> Iterator[None]:
     with ExitStack() as patches:
         if not saving:
             patches.enter_context(patch.object(Vault, "save", unsaved))
-            patches.enter_context(patch.object(State, "snapshot", lambda s: {"progress": vars(s.progress)}))
+            patches.enter_context(patch.object(State, "snapshot", lambda s, _: {"progress": vars(s.progress)}))
         if not sentinel:
             patches.enter_context(patch.object(State, "readings", lambda s: s.meter.means()))
             patches.enter_context(patch.object(Sentinel, "look", lambda *_: None))

@@ -110,15 +110,19 @@ def has_trained(folder: Path, rows: int) -> bool:
     )
 
 
-def test_killed_and_gone_on_with(train: Verb, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    process = started(tmp_path, "train", *RUN, "epochs=20", "name=cut")
+def test_killed_and_gone_on_with(
+    train: Verb, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "TMPDIR", str(tmp_path))
     whole = train(*RUN, "epochs=20", name="whole")
+    process = started(tmp_path, "train", *RUN, "epochs=20", "name=cut")
     until(partial(has_trained, tmp_path, 2))
     followers = followers_of(process)
     assert len(followers) == 1
     process.kill()
     process.wait(60)
     until(lambda: not any(follower.exists() for follower in followers))
+    assert not list(tmp_path.glob("ganexp-*")), "they have cleaned up behind it"
     (cut,) = (tmp_path / "outputs/cut").iterdir()
     assert status_of(cut) == "interrupted" and not (cut / "samples/epoch_0020.png").exists()
     train(*RUN, "epochs=20", name="cut")
