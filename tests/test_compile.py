@@ -15,6 +15,7 @@ from ganexp.signals import Stopped
 COMPILED = [*TINY, "device=cpu", "device.compile=true"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_generator_trains(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
     """The critic is left alone here: each network takes the compiler half a minute."""

@@ -136,6 +136,7 @@ def test_killed_and_gone_on_with(
     assert status_of(cut) == "finished" and read_run(str(cut), trust=False).epochs == 22
 
 
+@pytest.mark.slow
 def test_asked_to_stop(tmp_path: Path) -> None:
     process = started(tmp_path, "train", *RUN, "epochs=100000", "name=cut")
     until(partial(has_trained, tmp_path, 1))
@@ -146,6 +147,7 @@ def test_asked_to_stop(tmp_path: Path) -> None:
     assert "Traceback" not in errors and not any(follower.exists() for follower in followers)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
     process = started(tmp_path, "train", *RUN, "epochs=100000", "name=cut")
     until(partial(has_trained, tmp_path, 1))
@@ -170,6 +172,7 @@ def torchrun(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.slow
 def test_a_sweep_under_torchrun(tmp_path: Path, train: Verb) -> None:
     done = torchrun(
         tmp_path, "train", "-m", *TINY, "device=cpu", "seed=1,2", "epochs=1", "batch_size=128", "name=sweep"
@@ -180,6 +183,7 @@ def test_a_sweep_under_torchrun(tmp_path: Path, train: Verb) -> None:
     assert list(differences(swept, train(*RUN, "seed=2", "epochs=1"))) == [], "as device.count=2 does it"
 
 
+@pytest.mark.slow
 def test_mistakes_under_torchrun(tmp_path: Path) -> None:
     """One that every process meets, and one that only the first does, when the other waits for it already."""
     settings = [*TINY, "device=cpu", "epochs=1"]

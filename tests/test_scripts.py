@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import ENVIRONMENT, TINY
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 
