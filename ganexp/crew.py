@@ -23,7 +23,7 @@ from torch._C._distributed_c10d import FileStore, PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from ganexp import torchrun
-from ganexp.config.settle import processes
+from ganexp.config.settle import processes, share_alike
 from ganexp.dist import PATIENCE, Lost, Place, joined
 from ganexp.errors import UserError, tell
 from ganexp.lifeline import VARIABLE
@@ -39,12 +39,14 @@ _GRACE = 20.0  # seconds in which a broken group has to notice that it is
 def crew(cfg: DictConfig) -> Iterator[None]:
     """Within this context the processes of a run are a group; one alone is none.
 
-    Raises Lost where one of the others dies, UserError where there are two ways to start them.
+    Raises Lost where one of the others dies, UserError where there are two ways to start them, or where they
+    cannot share a batch alike.
     """
     count = processes(cfg)
     if count > 1 and torchrun.world() > 1:
         raise UserError(f"device.count={count}: torchrun has started the processes already; leave it at 1")
     if torchrun.world() > 1:
+        share_alike(cfg, torchrun.world())
         with _called_together(cfg):
             yield
     elif count > 1:

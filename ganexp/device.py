@@ -1,16 +1,15 @@
 """Where tensors live and how they are computed: one function for each choice of ``conf/device``."""
 
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from ganexp import dist
 from ganexp.config.ranges import Count, Numbers, Whole
+from ganexp.cores import granted
 from ganexp.errors import UserError
 from ganexp.precision import Precision
 
@@ -56,7 +55,7 @@ def cpu(
     precision: Numbers, threads: Count | None, compile: bool, count: Count, sync_batch_norm: bool
 ) -> Hardware:
     """The processor, on as many threads as it has cores for this process."""
-    share = max(1, (threads or _granted()) // dist.place().local_world)
+    share = max(1, (threads or granted()) // dist.place().local_world)
     torch.set_num_threads(share if threads else min(torch.get_num_threads(), share))
     device = torch.device("cpu")
     return Hardware(device, Precision(precision, device), compile, False, sync_batch_norm)
@@ -92,16 +91,6 @@ def mps(precision: Numbers) -> Hardware:
         raise UserError("device=mps: Metal is one device, for one process; device=cpu has several")
     device = torch.device("mps")
     return Hardware(device, Precision(precision, device), compile=False, graphs=False, sync_batch_norm=False)
-
-
-def _granted(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """The cores that a container grants this process, which torch does not ask for."""
-    cores = os.cpu_count() or 1
-    try:
-        quota, period = limit.read_text().split()
-    except (OSError, ValueError):
-        return cores
-    return max(1, int(quota) // int(period)) if quota.isdecimal() else cores
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ganexp import __version__
-from ganexp.config.resolvers import RESUMABLE
+from ganexp.config.resolvers import is_identity
 from ganexp.lab import Lab
 from ganexp.nets.layers import count_weights
 from ganexp.state import Progress
@@ -36,8 +36,9 @@ def facts(cfg: DictConfig, lab: Lab, choices: Mapping[str, str]) -> dict[str, An
 
 def config_hash(cfg: DictConfig) -> str:
     """SHA-256 of every setting that says which run it is; not of how long, where or how it is watched."""
-    settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in RESUMABLE])
-    plain = [OmegaConf.to_container(settings), cfg.device.precision]
+    settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if is_identity(str(key))])
+    device = {str(key): value for key, value in cfg.device.items() if is_identity(f"device.{key}")}
+    plain = [OmegaConf.to_container(settings), device]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

@@ -137,7 +137,7 @@ class Run:
         writes = epoch is None or last or best or asked or (every is not None and epoch % every == 0)
         talk.words([writes, asked and not last])
         if writes:
-            self._others = talk.gather(state.own())
+            self._others = talk.gather()
             content = state.snapshot(self._others)
             self._vault.save(content, epoch if state.sentinel.calm else None, best=best)
         if asked and not last:

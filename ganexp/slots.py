@@ -20,6 +20,7 @@ from tqdm import tqdm
 from ganexp import torchrun
 from ganexp.archive import Record
 from ganexp.claim import is_held
+from ganexp.cores import cores
 from ganexp.errors import tell
 from ganexp.lifeline import VARIABLE
 from ganexp.signals import Requests
@@ -154,8 +155,7 @@ def share(slot: int, slots: int) -> dict[str, str]:
     gpus = _gpus()
     part = gpus[slot::slots] or gpus[slot % len(gpus) :][:1] if gpus else []
     own = {"CUDA_VISIBLE_DEVICES": ",".join(part)} if part else {}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, cores // slots))}
+    threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, cores() // slots))}
     return own | threads
 
 

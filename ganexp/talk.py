@@ -30,8 +30,8 @@ def share(value: Any = None) -> Any:
     return value if place().rank == 0 else _unpacked(packed)
 
 
-def gather(value: Any) -> list[Any]:
-    """On the first process what each of the others gives, in their order; elsewhere an empty list."""
+def gather(value: Any = None) -> list[Any]:
+    """On the first process, which gives nothing, what each of the others does, in their order; elsewhere []."""
     if place().world == 1:
         return []
     packed = _packed(value)

@@ -29,6 +29,7 @@ from torch._C._distributed_c10d import FileStore
 from tqdm import tqdm
 
 from ganexp import dist
+from ganexp.cores import cores
 from ganexp.lab import assemble
 from ganexp.train import one_step
 
@@ -112,7 +113,7 @@ def projected(sizes: list[int], devices: int, asked: argparse.Namespace) -> floa
 
 def measured(asked: argparse.Namespace) -> dict[str, Any]:
     """Everything, by workload."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = cores()
     speeds: dict[str, dict[int, list[float]]] = {name: {1: [], 2: []} for name in asked.workloads}
     for _ in tqdm(range(asked.rounds), unit=" rounds", disable=None):
         for name in asked.workloads:

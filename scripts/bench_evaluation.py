@@ -11,7 +11,6 @@ of real samples, is there already and is not counted; what a run begins with, re
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -22,13 +21,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from common import composed
+from common import composed, peak_memory, silent
 from tqdm import tqdm
 
 from ganexp import train as training
 from ganexp.evaluation import Judge
 
-_KIB = 1024 if sys.platform == "linux" else 1
 _VARIANTS = {"without": ["evaluate.every=null"], "with": []}
 
 
@@ -50,12 +48,10 @@ def measured(overrides: list[str]) -> dict[str, float]:
         tempfile.TemporaryDirectory() as scratch,
         patch.object(Judge, "ready", timed(Judge.ready, "floor")),
         patch.object(Judge, "__call__", timed(Judge.__call__, "scores")),
-        patch("ganexp.journal.Journal.say"),
-        patch("ganexp.journal.Journal.note"),
+        silent(),
     ):
         timed(training.train, "all")(composed(overrides), Path(scratch, "run"), {"loss": "-"})
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB / 1e6
-    return spent | {"peak": peak}
+    return spent | {"peak": peak_memory()}
 
 
 def in_a_process(overrides: list[str]) -> dict[str, float]:

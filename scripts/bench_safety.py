@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from common import composed
+from common import composed, silent
 from omegaconf import DictConfig
 from tqdm import tqdm
 
@@ -80,8 +80,7 @@ def seconds(cfg: DictConfig, folder: Path) -> tuple[float, float]:
             patches.enter_context(patch.object(owner, name, timed(getattr(owner, name), "still")))
         patches.enter_context(patch.object(training, "_epoch", timed(training._epoch, "all")))
         patches.enter_context(patch.object(Run, "finish", timed(Run.finish, "all")))
-        patches.enter_context(patch("ganexp.journal.Journal.say"))
-        patches.enter_context(patch("ganexp.journal.Journal.note"))
+        patches.enter_context(silent())
         training.train(cfg, folder, {"loss": "-"})
     return spent["all"], spent["still"]
 

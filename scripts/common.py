@@ -1,5 +1,11 @@
 """What the scripts share."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -7,9 +13,37 @@ from ganexp.cli import conf_folder
 from ganexp.config.resolvers import register
 from ganexp.config.settle import settle_train
 
+if sys.platform != "win32":
+    import resource
+
 
 def composed(overrides: list[str]) -> DictConfig:
     """A checked configuration of ``ganexp train``."""
     register()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         return settle_train(compose("train", overrides=overrides), overrides)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Within this context runs say nothing and draw no bar."""
+    with ExitStack() as patches:
+        for loud in ("say", "note", "bar"):
+            patches.enter_context(patch(f"ganexp.journal.Journal.{loud}"))
+        yield
+
+
+def peak_memory() -> float:
+    """The most MB that this process has held; on Linux ``ru_maxrss`` begins with what its parent held."""
+    status = resident()
+    if status:
+        return status["VmHWM"]
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+
+
+def resident() -> dict[str, float]:
+    """MB that Linux says of this process, now and at most; nothing elsewhere."""
+    file = Path("/proc/self/status")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    pairs = (line.split(":") for line in lines if line.startswith(("VmHWM:", "RssAnon:", "RssFile:")))
+    return {key: float(value.split()[0]) * 1024 / 1e6 for key, value in pairs}

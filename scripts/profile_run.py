@@ -18,7 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from common import composed
+from common import composed, silent
 from torch.profiler import record_function
 
 from ganexp import train as training
@@ -149,8 +149,7 @@ def watched(clock: Clock) -> Iterator[None]:
         patches.enter_context(patch.object(training, "one_step", one_step))
         patches.enter_context(patch.object(training, "move", move))
         patches.enter_context(patch.object(Deck, "epoch", _dealt(clock, Deck.epoch)))
-        for quiet in ("say", "note", "bar"):
-            patches.enter_context(patch(f"ganexp.journal.Journal.{quiet}"))
+        patches.enter_context(silent())
         yield
 
 

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from ganexp.cli import conf_folder
 from ganexp.config.resolvers import overrides_name
 from ganexp.config.settle import read_run
+from ganexp.crew import crew
 from ganexp.data.arrays import Arrays
 from ganexp.data.batches import Deck
 from ganexp.data.store import Resident
@@ -209,6 +210,24 @@ def test_mistakes_under_torchrun(tmp_path: Path) -> None:
 def test_mistakes(overrides: list[str], line: str) -> None:
     with pytest.raises(UserError) as caught:
         composed(*TINY, "device=cpu", "device.count=2", *overrides)
+    assert str(caught.value) == line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["batch_size=9"], "batch_size=9: 2 processes cannot share it alike"),
+        (["game=pacgan", "batch_size=6"], "batch_size=6: 2 processes cannot share 3 packs of 2 alike"),
+    ],
+)
+def test_mistakes_that_only_torchrun_makes(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], line: str
+) -> None:
+    """Before any other process is called."""
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "nowhere"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError) as caught, crew(composed(*TINY, "device=cpu", *overrides)):
+        pass
     assert str(caught.value) == line
 
 

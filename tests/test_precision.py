@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ganexp.build import build, build_game
 from ganexp.checkpoint import digest, read
+from ganexp.cores import granted
 from ganexp.data.batches import Batch
-from ganexp.device import _granted
 from ganexp.errors import UserError
 from ganexp.precision import Precision, at_least_float32
 from ganexp.train import move
@@ -99,8 +99,8 @@ def test_threads_are_those_that_a_container_grants(tmp_path: Path) -> None:
     limit = tmp_path / "cpu.max"
     for text, cores in (("150000 100000\n", 1), ("400000 100000\n", 4), ("max 100000\n", os.cpu_count())):
         limit.write_text(text)
-        assert _granted(limit) == cores
-    assert _granted(tmp_path / "none") == os.cpu_count()
+        assert granted(limit) == cores
+    assert granted(tmp_path / "none") == os.cpu_count()
 
 
 def test_threads_can_be_said() -> None:

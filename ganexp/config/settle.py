@@ -41,11 +41,8 @@ def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         return _resumed(cfg, overrides)
     settled = _absolute(check(cfg, TrainSettings))
     shape = settled.data.shape
-    packing = settled.game.packing if "packing" in settled.game else 1
-    if settled.batch_size % packing:
-        raise UserError(f"batch_size={settled.batch_size}: it has to hold whole packs of {packing} samples")
     share_alike(settled, processes(settled))
-    shapes = {"discriminator": [packing * shape[0], *shape[1:]]}
+    shapes = {"discriminator": [_packing(settled) * shape[0], *shape[1:]]}
     for player, net in settled.arch.items():
         if "shape" in net and net.shape != shapes.get(str(player), shape):
             raise UserError(f"arch.{player}.shape={net.shape}: the data's samples are {shape}")
@@ -60,11 +57,18 @@ def processes(cfg: DictConfig) -> int:
 
 
 def share_alike(cfg: DictConfig, world: int) -> None:
-    """Raises UserError where so many processes cannot take equal parts of a batch."""
-    packing = cfg.game.packing if "packing" in cfg.game else 1
+    """Raises UserError where so many processes cannot take equal parts of a batch, in whole packs."""
+    packing = _packing(cfg)
+    if cfg.batch_size % packing:
+        raise UserError(f"batch_size={cfg.batch_size}: it has to hold whole packs of {packing} samples")
     if cfg.batch_size % (world * packing):
         what = f"{cfg.batch_size // packing} packs of {packing}" if packing > 1 else "it"
         raise UserError(f"batch_size={cfg.batch_size}: {world} processes cannot share {what} alike")
+
+
+def _packing(cfg: DictConfig) -> int:
+    """How many samples the discriminator judges as one."""
+    return int(cfg.game.packing) if "packing" in cfg.game else 1
 
 
 def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:

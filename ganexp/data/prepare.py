@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from ganexp.cores import cores
 from ganexp.data.decode import Recipe, decode
 from ganexp.data.tree import Tree
 from ganexp.errors import UserError
@@ -62,11 +63,6 @@ def drop_rows(file: Path, rows: Sequence[int]) -> np.ndarray:
     new.flush()
     beside.replace(file)
     return kept
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _results(tree: Tree, pieces: list[Piece], count: int) -> Iterator[tuple[Bad, int]]:

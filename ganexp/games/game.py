@@ -40,13 +40,13 @@ class Game(nn.Module):
     turns: tuple[tuple[str, int], ...]
     """Who moves in a step, in this order, and once in how many steps; a player may move twice."""
 
+    generator: nn.Module
+    """The network that is averaged, shown, sampled and scored."""
+
     @property
     def pace(self) -> int:
         """Once in how many steps the generator moves."""
         return dict(self.turns)["g"]
-
-    generator: nn.Module
-    """The network that is averaged, shown, sampled and scored."""
 
     def inputs(self, labels: Sequence[int], rng: torch.Generator) -> Inputs:
         """What the generator needs for one sample of each label, on the CPU, drawn from ``rng`` alone.

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from unittest.mock import patch
 
 import torch
-from common import composed
+from common import composed, silent
 
 from benchmark import bare, textbook
 from benchmark.peak import synchronise
@@ -68,8 +68,7 @@ class Ganexp:
         with ExitStack() as stack:
             scratch = stack.enter_context(tempfile.TemporaryDirectory())
             stack.enter_context(settings_restored())
-            for quiet in ("say", "note", "bar"):
-                stack.enter_context(patch(f"ganexp.journal.Journal.{quiet}"))
+            stack.enter_context(silent())
             stack.enter_context(patch.object(training, "one_step", step))
             stack.enter_context(patch.object(Run, "finish", finish))
             training.train(cfg, Path(scratch, "run"), {"loss": "-"})

@@ -10,20 +10,18 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from common import peak_memory, resident
 
 from benchmark.contenders import Ganexp, contenders
 from benchmark.workloads import BATCH, WORKLOADS, Place
 from ganexp import train as training
 from ganexp.data.store import OnDisk
 
-if sys.platform != "win32":
-    import resource
-
 
 def peaks(name: str, who: str, place: Place, count: int) -> tuple[float, float]:
     """The most MB that this process has held in memory, and on the device, once this contender has trained."""
     contenders(name, place, count, 0)[who]().rate(2 * WORKLOADS[name].turns)
-    return _peak(), torch.cuda.max_memory_allocated() / 1e6 if place.device == "cuda" else 0.0
+    return peak_memory(), torch.cuda.max_memory_allocated() / 1e6 if place.device == "cuda" else 0.0
 
 
 def in_a_process(script: str, name: str, who: str, place: Place, count: int) -> tuple[float, float]:
@@ -51,7 +49,7 @@ def from_disk(size: float, place: Place, seconds: float) -> str:
 
     def step(*arguments: Any) -> None:
         real(*arguments)
-        now = _resident()
+        now = resident()
         for key in most:
             most[key] = max(most[key], now.get(key, 0.0))
 
@@ -70,19 +68,3 @@ def from_disk(size: float, place: Place, seconds: float) -> str:
         f"{count:,} images, {size:g} GB, on disk: {rate:,.0f} images/s; at most {most['RssAnon']:,.0f} MB "
         f"of its own memory and {most['RssFile']:,.0f} MB of files' pages (the system's to take back)"
     )
-
-
-def _peak() -> float:
-    """The most MB that this process has held; on Linux ``ru_maxrss`` begins with what its parent held."""
-    status = _resident()
-    if status:
-        return status["VmHWM"]
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
-
-
-def _resident() -> dict[str, float]:
-    """MB that Linux says of this process, now and at most; nothing elsewhere."""
-    file = Path("/proc/self/status")
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    pairs = (line.split(":") for line in lines if line.startswith(("VmHWM:", "RssAnon:", "RssFile:")))
-    return {key: float(value.split()[0]) * 1024 / 1e6 for key, value in pairs}

@@ -34,9 +34,9 @@ class Pair(NamedTuple):
                     if isinstance(child, LeakyReLU):
                         setattr(module, name, nn.LeakyReLU(child.slope))
                     elif isinstance(child, FromPoint | ToGrey):
-                        object.__setattr__(child, "__class__", nn.ConvTranspose2d)  # the same weights
+                        child.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]  # with its weights
                     elif isinstance(child, ToPoint):
-                        object.__setattr__(child, "__class__", nn.Conv2d)
+                        child.__class__ = nn.Conv2d  # type: ignore[assignment]
         return self
 
 
