@@ -29,8 +29,19 @@ WARM_UP = 3
 
 _RUNS = "device.graphs=true, but kernels are launched one by one"
 
+
+class Mover(NamedTuple):
+    """A player whose turn it is, and whether the norm of its gradient is to be taken."""
+
+    player: str
+    measured: bool
+
+
 Seen = list[dict[str, Tensor]]
 """What each move of a step came to: scalars to look at, on the device."""
+
+Movers = tuple[Mover, ...]
+"""Those of one step, in the order in which they move."""
 
 Moves = Callable[[Batch], Seen]
 """The moves of one step."""
@@ -39,10 +50,10 @@ Moves = Callable[[Batch], Seen]
 class Perform(Protocol):
     """Runs the ``moves`` of a step, which ``movers`` make, in whatever way."""
 
-    def __call__(self, moves: Moves, movers: tuple[str, ...], batch: Batch) -> Seen: ...
+    def __call__(self, moves: Moves, movers: Movers, batch: Batch) -> Seen: ...
 
 
-def directly(moves: Moves, movers: tuple[str, ...], batch: Batch) -> Seen:
+def directly(moves: Moves, movers: Movers, batch: Batch) -> Seen:
     """As they are."""
     return moves(batch)
 
@@ -103,8 +114,8 @@ class Captured:
             optimiser.register_load_state_dict_post_hook(self._loaded)
             optimiser.register_state_dict_post_hook(_plain)
 
-    def __call__(self, moves: Moves, movers: tuple[str, ...], batch: Batch) -> Seen:
-        phases = tuple(self._game.phase(name) for name in movers)
+    def __call__(self, moves: Moves, movers: Movers, batch: Batch) -> Seen:
+        phases = tuple(self._game.phase(mover.player) for mover in movers)
         key = (movers, phases, _form(batch))
         if self._broken or key in self._left_alone:
             return moves(batch)
@@ -120,18 +131,18 @@ class Captured:
         graph.replay()
         return graph.seen
 
-    def _aside(self, key: Hashable, moves: Moves, movers: tuple[str, ...], batch: Batch) -> Seen:
+    def _aside(self, key: Hashable, moves: Moves, movers: Movers, batch: Batch) -> Seen:
         """A step before the capture; the last of them says whether there can be one."""
         with self._recorder.aside() as waits:
             seen = moves(batch)
         self._warm[key] += 1
         if self._warm[key] == WARM_UP and waits:
             if not self._left_alone:
-                self._say(f"{_RUNS}: a step of {', '.join(movers)} waits for the device ({waits[0]})")
+                self._say(f"{_RUNS}: a step of {_names(movers)} waits for the device ({waits[0]})")
             self._left_alone.add(key)
         return seen
 
-    def _capture(self, key: Hashable, moves: Moves, movers: tuple[str, ...], batch: Batch) -> None:
+    def _capture(self, key: Hashable, moves: Moves, movers: Movers, batch: Batch) -> None:
         form = _form(batch)
         if form not in self._inputs:
             self._inputs[form] = Batch(*[part.clone() for part in batch])
@@ -141,7 +152,7 @@ class Captured:
         except RuntimeError as error:
             self._broken = True
             self._graphs.clear()
-            self._say(f"{_RUNS}: a step of {', '.join(movers)} cannot be captured ({first_line(_root(error))})")
+            self._say(f"{_RUNS}: a step of {_names(movers)} cannot be captured ({first_line(_root(error))})")
             return
         self._graphs[key] = Graph(static, replay, seen)
 
@@ -169,6 +180,10 @@ def _plain(optimiser: torch.optim.Optimizer, content: dict[str, Any]) -> None:
     for group in content["param_groups"]:
         group["lr"] = float(group["lr"])
         group.update({name: optimiser.defaults[name] for name in _switches(group)})
+
+
+def _names(movers: Movers) -> str:
+    return ", ".join(mover.player for mover in movers)
 
 
 def _form(batch: Batch) -> Hashable:

@@ -15,30 +15,38 @@ class Meter:
     def __init__(self) -> None:
         self.images = 0
         self.seconds = 0.0
-        self._names: dict[str, list[str]] = {}  # by prefix, in the order of the sums
+        self._names: dict[str, list[str]] = {}  # by kind of row, in the order of the sums
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
     def add(self, prefix: str, scalars: dict[str, Tensor]) -> None:
-        """Adds detached scalars under ``prefix/name``; for one prefix they are always the same."""
+        """Adds detached scalars under ``prefix/name``; each has a mean over the rows that it is in."""
         row = torch.stack([scalar.float() for scalar in scalars.values()])
-        if prefix in self._sums:
-            self._sums[prefix] += row
+        kind = f"{prefix}/{'+'.join(scalars)}"
+        if kind in self._sums:
+            self._sums[kind] += row
         else:
-            self._names[prefix], self._sums[prefix] = list(scalars), row
-        self._counts[prefix] = self._counts.get(prefix, 0) + 1
+            self._names[kind], self._sums[kind] = list(scalars), row
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+
+    def rows(self, prefix: str) -> int:
+        """How many were added under it."""
+        return sum(count for kind, count in self._counts.items() if _prefix(kind) == prefix)
 
     def means(self) -> dict[str, float]:
         """The mean of every scalar so far, over all processes of the run; empty if there is none."""
         if not self._sums:
             return {}
-        keys = [(prefix, name) for prefix, names in self._names.items() for name in names]
-        totals = torch.cat(list(self._sums.values()))
-        dist.average([totals])
-        return {
-            f"{prefix}/{name}": total / self._counts[prefix]
-            for (prefix, name), total in zip(keys, totals.tolist(), strict=True)
-        }
+        sums = torch.cat(list(self._sums.values()))
+        dist.average([sums])
+        kinds = [(kind, name) for kind, names in self._names.items() for name in names]
+        totals: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        for (kind, name), total in zip(kinds, sums.tolist(), strict=True):
+            tag = f"{_prefix(kind)}/{name}"
+            totals[tag] = totals.get(tag, 0.0) + total
+            counts[tag] = counts.get(tag, 0) + self._counts[kind]
+        return {tag: total / counts[tag] for tag, total in totals.items()}
 
     def clear(self) -> None:
         """Begins anew."""
@@ -61,6 +69,10 @@ class Meter:
         self._sums = {prefix: row.to(device, copy=True) for prefix, row in state["sums"].items()}
         self._counts = dict(state["counts"])
         self.images, self.seconds = state["images"], state["seconds"]
+
+
+def _prefix(kind: str) -> str:
+    return kind.partition("/")[0]
 
 
 def merged(states: Sequence[dict[str, Any]]) -> dict[str, Any]:

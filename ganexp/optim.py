@@ -116,6 +116,12 @@ class SGD:
         )
 
 
+def weights(optimiser: torch.optim.Optimizer) -> list[Parameter]:
+    """What an optimiser of this module changes: a player's weights."""
+    found: list[Parameter] = optimiser.param_groups[0]["params"]
+    return found
+
+
 def _rate(lr: float, ttur: float, player: str) -> float:
     return lr if player == "g" else lr * ttur
 

@@ -14,8 +14,9 @@ from ganexp.crew import crew
 from ganexp.data.batches import Batch
 from ganexp.errors import Diverged
 from ganexp.games.game import Game
-from ganexp.graphs import Seen
+from ganexp.graphs import Mover, Seen
 from ganexp.lab import Lab, assemble
+from ganexp.optim import weights
 from ganexp.precision import Precision
 from ganexp.report import closing, epoch_line, facts, finished_already, introduction
 from ganexp.run import MARKS, Run
@@ -24,6 +25,9 @@ from ganexp.sentinel import Alarm, Kind
 
 if TYPE_CHECKING:
     from ganexp.follower import Follower
+
+MEASURED = 8
+"""A player's gradient norm is taken in one of so many moves: to read a whole gradient once more takes time."""
 
 
 def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
@@ -120,12 +124,16 @@ def one_step(lab: Lab, batch: Batch, rate: float) -> None:
     game, ema, optimisers, precision, progress, meter, *_ = lab.state
     lab.rates.set(progress.step / lab.steps, rate)
     # WGAN: d each step, g every fifth
-    movers = tuple(name for name, every in game.turns if (progress.step + 1) % every == 0)
+    movers = tuple(
+        Mover(name, meter.rows(name) % MEASURED == 0)
+        for name, every in game.turns
+        if (progress.step + 1) % every == 0
+    )
 
     def moves(batch: Batch) -> Seen:
-        return [move(game, name, optimisers[name], batch, precision) for name in movers]
+        return [move(game, name, optimisers, batch, precision, measured=measured) for name, measured in movers]
 
-    for name, seen in zip(movers, lab.perform(moves, movers, batch), strict=True):
+    for (name, _), seen in zip(movers, lab.perform(moves, movers, batch), strict=True):
         meter.add(name, seen)
         game.passed(name)
     count = lab.deck.batch_size  # of all processes together
@@ -136,23 +144,31 @@ def one_step(lab: Lab, batch: Batch, rate: float) -> None:
 
 
 def move(
-    game: Game, name: str, optimiser: torch.optim.Optimizer, batch: Batch, precision: Precision
+    game: Game,
+    name: str,
+    optimisers: Mapping[str, torch.optim.Optimizer],
+    batch: Batch,
+    precision: Precision,
+    *,
+    measured: bool = True,
 ) -> dict[str, Tensor]:
     """One player's turn: the others stand still, its terms add up, it takes one step.
 
-    Returns scalars to look at, on the device: the terms, the gradient's norm and what the game saw.
+    Returns scalars to look at, on the device: the terms, what the game saw, and, where ``measured``, the
+    gradient's norm.
     """
-    for other, player in game.players.items():
-        player.net.requires_grad_(other == name)
-    player = game.players[name]
+    for other, theirs in optimisers.items():
+        for weight in weights(theirs):
+            weight.requires_grad_(other == name)
+    optimiser = optimisers[name]
     optimiser.zero_grad(set_to_none=True)
     with precision.autocast():
-        terms, seen = player.turn(batch)
+        terms, seen = game.players[name].turn(batch)
     precision.backward(torch.stack(list(terms.values())).sum())
-    gradients = [parameter.grad for parameter in player.net.parameters() if parameter.grad is not None]
+    gradients = [weight.grad for weight in weights(optimiser) if weight.grad is not None]
     dist.average(gradients)  # over the processes of a run, each with its part of the batch
     precision.unscale(optimiser)
-    norm = torch.nn.utils.get_total_norm(gradients)
+    norm = {"gradient_norm": torch.nn.utils.get_total_norm(gradients)} if measured else {}
     precision.step(optimiser)
     game.constrain(name)
-    return {key: term.detach() for key, term in terms.items()} | seen | {"gradient_norm": norm}
+    return {key: term.detach() for key, term in terms.items()} | seen | norm

@@ -74,7 +74,7 @@ def step_seconds(overrides: list[str]) -> float:
     for _ in range(8):
         began = time.perf_counter()
         for name in game.players:
-            move(game, name, optimisers[name], batch, precision)
+            move(game, name, optimisers, batch, precision)
         times.append(time.perf_counter() - began)
     return statistics.median(times)
 

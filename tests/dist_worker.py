@@ -79,7 +79,7 @@ def trained(cfg: DictConfig) -> dict[str, Tensor]:
         for step, batch in enumerate(batches):
             for turn, (name, every) in enumerate(game.turns):
                 if (step + 1) % every == 0:
-                    meter.add(name, move(game, name, optimisers[name], batch, Precision("fp32", CPU)))
+                    meter.add(name, move(game, name, optimisers, batch, Precision("fp32", CPU)))
                     game.passed(name)
                     for key, parameter in game.players[name].net.named_parameters():
                         if parameter.grad is not None:

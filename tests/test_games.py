@@ -47,7 +47,7 @@ def test_two_steps_of_everything(game: str, loss: str) -> None:
     for _ in range(2):
         for name in played.players:
             before = {other: weights(player.net) for other, player in played.players.items()}
-            seen = move(played, name, optimisers[name], batch, FP32)
+            seen = move(played, name, optimisers, batch, FP32)
             assert all(torch.isfinite(value) for value in seen.values())
             assert not any(value.requires_grad for value in seen.values())
             for other, player in played.players.items():
@@ -58,29 +58,29 @@ def test_two_steps_of_everything(game: str, loss: str) -> None:
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_every_penalty_joins_every_loss(loss: str, penalty: str) -> None:
     game, optimisers, batch = parts(f"loss={loss}", f"penalties={penalty}")
-    seen = move(game, "d", optimisers["d"], batch, FP32)
+    seen = move(game, "d", optimisers, batch, FP32)
     assert penalty in seen and torch.isfinite(seen[penalty])
 
 
 def test_the_generator_learns_from_the_discriminators_judgement() -> None:
     """A step of the generator alone makes its fakes look more real."""
     game, optimisers, batch = parts("optim.lr=1e-3")
-    first = move(game, "g", optimisers["g"], batch, FP32)["D_G_z"]
+    first = move(game, "g", optimisers, batch, FP32)["D_G_z"]
     for _ in range(100):
-        last = move(game, "g", optimisers["g"], batch, FP32)["D_G_z"]
+        last = move(game, "g", optimisers, batch, FP32)["D_G_z"]
     assert last > first + 0.05
 
 
 def test_the_discriminator_learns_to_tell_real_from_fake() -> None:
     game, optimisers, batch = parts("optim.lr=1e-3")
     for _ in range(200):
-        seen = move(game, "d", optimisers["d"], batch, FP32)
+        seen = move(game, "d", optimisers, batch, FP32)
     assert seen["D_x"] > 0.7 and seen["D_G_z"] < 0.3
 
 
 def test_wgan_clips_the_critic_and_only_the_critic() -> None:
     game, optimisers, batch = parts("loss=wgan")
-    move(game, "d", optimisers["d"], batch, FP32)
+    move(game, "d", optimisers, batch, FP32)
     assert weights(game.players["d"].net).abs().max() <= 0.01
     assert weights(game.players["g"].net).abs().max() > 0.01
 
@@ -116,7 +116,7 @@ def test_a_penalty_is_handed_the_real_batch_first() -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     game, optimisers, batch = parts()
     cast(GAN, game).penalties["recording"] = Recording(weight=1.0, every=1)
-    move(game, "d", optimisers["d"], batch, FP32)
+    move(game, "d", optimisers, batch, FP32)
     ((real, fake),) = seen
     assert torch.equal(real, batch.x) and not torch.equal(fake, batch.x) and not fake.requires_grad
 
@@ -180,7 +180,7 @@ def test_a_packed_discriminator_judges_packs_and_its_penalties_too() -> None:
     seen: list[tuple[torch.Size, ...]] = []
     game, optimisers, batch = parts("game=pacgan", "game.packing=3", "batch_size=6")
     cast(GAN, game).penalties["recording"] = Recording(weight=1.0, every=1)
-    move(game, "d", optimisers["d"], batch, FP32)
+    move(game, "d", optimisers, batch, FP32)
     assert seen == [((2, 3, 8, 8), (2, 3, 8, 8), (2,))]
     assert game.generator(torch.randn(4, 100)).shape == (4, 1, 8, 8)
 
@@ -202,7 +202,7 @@ def test_one_pass_over_real_and_fake_is_two(game: str) -> None:
         calls: list[int] = []
         critic.register_forward_hook(lambda _, given, __, calls=calls: calls.append(len(given[0])))
         torch.manual_seed(1)
-        terms = move(played, "d", optimisers["d"], batch, FP32)
+        terms = move(played, "d", optimisers, batch, FP32)
         gradients = [parameter.grad for parameter in critic.parameters()]
         found.append((terms, gradients, len(calls)))
     (one, ours, passes), (two, theirs, more) = found
@@ -227,9 +227,9 @@ def test_a_reused_fake_is_the_critics_own() -> None:
         made: list[torch.Tensor] = []
         played.generator.register_forward_hook(lambda _, __, out, made=made: made.append(out.detach()))
         torch.manual_seed(1)
-        move(played, "d", optimisers["d"], batch, FP32)
+        move(played, "d", optimisers, batch, FP32)
         torch.manual_seed(1)
-        move(played, "g", optimisers["g"], batch, FP32)
+        move(played, "g", optimisers, batch, FP32)
         found.append((made, weights(played.players["d"].net), weights(played.generator)))
         assert (len(made) == 1) == (reuse == "true")
     assert torch.equal(found[0][1], found[1][1]) and torch.allclose(found[0][2], found[1][2], atol=1e-7)
@@ -242,7 +242,7 @@ def test_fakes_are_reused_once() -> None:
     played.generator.register_forward_hook(lambda _, __, out: made.append(len(out)))
     for _ in range(2):
         for name, _ in played.turns:
-            move(played, name, optimisers[name], batch, FP32)
+            move(played, name, optimisers, batch, FP32)
     assert len(made) == 4
     with pytest.raises(UserError, match=r"game.reuse_fake=true asks for game.n_critic=1, and it is 5"):
         parts("loss=wgan_gp", "game.reuse_fake=true")

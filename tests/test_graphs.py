@@ -12,6 +12,7 @@ from emulated import EmulatedRecorder
 from torch import Tensor, nn
 
 from ganexp import graphs, lab
+from ganexp import train as training
 from ganexp.build import build
 from ganexp.checkpoint import digest, read
 from ganexp.cli import conf_folder
@@ -35,6 +36,11 @@ def rmsprop_on_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch's RMSprop refuses to be captured on a CPU; nothing else stands in the way."""
     module = import_module("torch.optim.rmsprop")
     monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda *_: ["cpu"])
+
+
+@pytest.fixture(autouse=True)
+def gradients_measured_in_each_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "MEASURED", 1)
 
 
 class Pair(NamedTuple):
@@ -112,6 +118,14 @@ def test_what_else_a_step_may_hold(name: str) -> None:
     plain, made, recorder = pair(*CASES[name], base=["evaluate.every=null"] if own_arch else TINY)
     assert trained(made) == trained(plain)
     assert recorder.recorded >= 1 and recorder.played >= 3
+
+
+@pytest.mark.parametrize(("pace", "kinds"), [(1, 2), (2, 3)])
+def test_gradients_are_measured_now_and_then(pace: int, kinds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "MEASURED", 2)
+    plain, made, recorder = pair(f"game.n_critic={pace}")
+    assert trained(made) == trained(plain)
+    assert recorder.recorded == kinds, "a graph for each player or pair that moves, measured or not"
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])

@@ -33,11 +33,11 @@ def played(name: str, *overrides: str) -> tuple[dict[str, Tensor], list[torch.dt
     torch.manual_seed(0)
     game, seen = build_game(cfg), list[torch.dtype]()
     kinds(game.players["d"].net, seen)
-    optimiser = build(cfg.optim)(game.players["d"].net.parameters(), "d")
+    optimisers = {"d": build(cfg.optim)(game.players["d"].net.parameters(), "d")}
     batch = Batch(torch.rand(6, 1, 8, 8) * 2 - 1, torch.arange(6))
     precision = Precision(name, CPU)  # type: ignore[arg-type]
     for _ in range(2):
-        terms = move(game, "d", optimiser, batch, precision)
+        terms = move(game, "d", optimisers, batch, precision)
     assert all(parameter.dtype == torch.float32 for parameter in game.parameters())
     return terms, seen
 

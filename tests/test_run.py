@@ -379,13 +379,13 @@ def test_the_generator_moves_in_each_fifth_step(train: Verb, monkeypatch: pytest
     moves: list[str] = []
     real = training.move
 
-    def counting(game: Any, name: str, *rest: Any) -> Any:
-        moves.append(name)
-        return real(game, name, *rest)
+    def counting(game: Any, name: str, *rest: Any, measured: bool) -> Any:
+        moves.append(name.upper() if measured else name)
+        return real(game, name, *rest, measured=measured)
 
     monkeypatch.setattr(training, "move", counting)
     train(*TINY, "loss=wgan", "max_steps=11")
-    assert "".join(moves) == "dddddgdddddgd"
+    assert "".join(moves) == "DddddGdddDdgd", "a gradient is measured in each eighth move of its player"
 
 
 def test_the_learning_rate_follows_its_schedule(train: Verb) -> None:
