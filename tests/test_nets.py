@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from ganexp.errors import UserError
 from ganexp.nets import dcgan, maxout, mlp
-from ganexp.nets.convolutions import FromPoint, ToGrey, ToPoint
+from ganexp.nets.convolutions import Doubling, FromPoint, Halving, ToPoint
 from ganexp.nets.layers import LeakyReLU, count_weights
 
 RESOLUTIONS = (16, 28, 32, 64, 128, 256)
@@ -40,7 +41,7 @@ def test_dcgan_follows_the_paper() -> None:
     """Section 3 and 4: no norm on the critic's input layer, weights of deviation 0.02."""
     generator, critic = conv_pair([3, 64, 64])
     first = [type(layer) for layer in critic.layers[:2]]  # type: ignore[index]
-    assert first == [nn.Conv2d, LeakyReLU]
+    assert first == [Halving, LeakyReLU]
     weights = torch.cat(
         [p.flatten() for m in generator.modules() if isinstance(m, nn.ConvTranspose2d) for p in [m.weight]]
     )
@@ -121,7 +122,13 @@ def test_maxout_takes_labels() -> None:
         (FromPoint(5, 3, 7, bias=True), (4, 5, 1, 1)),
         (FromPoint(5, 3, 4, bias=False), (4, 5, 1, 1)),
         (ToPoint(3, 2, 4), (4, 3, 4, 4)),
-        (ToGrey(3), (4, 3, 7, 5)),
+        (Doubling(3, 1, bias=True), (4, 3, 7, 5)),
+        (Doubling(3, 1, bias=False), (4, 3, 4, 4)),
+        (Doubling(3, 2, bias=True), (4, 3, 4, 4)),
+        (Doubling(3, 2, bias=False), (4, 3, 7, 5)),
+        (Halving(1, 3, bias=True), (4, 1, 14, 10)),
+        (Halving(3, 2, bias=True), (4, 3, 8, 6)),
+        (Halving(3, 2, bias=False), (4, 3, 14, 10)),
     ],
 )
 def test_matrix_products_are_the_convolutions_they_stand_for(
@@ -147,10 +154,32 @@ def test_matrix_products_are_the_convolutions_they_stand_for(
         x = torch.randn(shape, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
         value = layer(x)
         (gradient,) = torch.autograd.grad(value.square().sum(), x, create_graph=True)
-        gradient.square().sum().backward()
-        found.append([value, gradient, layer.weight.grad])
+        (gradient.square().sum() + value.sum()).backward()
+        found.append([value, gradient, x.grad, *[weight.grad for weight in layer.parameters()]])
     for mine, other in zip(*found, strict=True):
         assert mine is not None and torch.allclose(mine, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "layer", [Doubling(2, 1, bias=True), Doubling(2, 3, bias=True), Halving(2, 3, bias=True)]
+)
+@pytest.mark.parametrize("side", [2, 10])
+def test_halving_and_doubling_have_every_derivative(layer: nn.Module, side: int) -> None:
+    """The first and the second ones against differences, with respect to the map, the kernel and the bias."""
+    layer.to(torch.float64)
+    torch.manual_seed(0)
+    x = torch.randn(1, 2, side, side, dtype=torch.float64, requires_grad=True)
+    names = [name for name, _ in layer.named_parameters()]
+
+    def layer_of(x: Tensor, *weights: Tensor) -> Tensor:
+        made: Tensor = functional_call(layer, dict(zip(names, weights, strict=True)), (x,))
+        return made
+
+    inputs = (x, *layer.parameters())
+    first = torch.autograd.grad(layer_of(*inputs).square().sum(), inputs, create_graph=True)
+    assert all(gradient.requires_grad for gradient in first), "gradgradcheck passes over one that does not"
+    assert torch.autograd.gradcheck(layer_of, inputs, fast_mode=True)
+    assert torch.autograd.gradgradcheck(layer_of, inputs, fast_mode=True)
 
 
 def test_our_leaky_relu_has_the_derivatives_of_torchs() -> None:

@@ -1,12 +1,26 @@
-"""Convolutions whose shape lets them be computed as matrix products, several times as fast on a processor.
+"""Convolutions as the matrix products that they are, where a processor computes these several times as fast.
 
-Each is torch's layer, with its weights, its initialisation and its result up to rounding. Weights are read with
+Each layer is torch's, with its weights, its initialisation and its result up to rounding. Weights are read with
 channels last, the order in which they lie after ``to(memory_format=torch.channels_last)``, so that nothing is
 copied.
+
+``Halving`` and ``Doubling`` belong together. With the sum S(x, w, y) = sum of y * conv(x, w) over everything,
+which is linear in a large map x, a kernel w and a small map y, each of
+
+    halved(x, w)       dS/dy, a convolution
+    doubled(y, w)      dS/dx, a transposed convolution
+    correlated(x, y)   dS/dw, the gradient of their weights
+
+is differentiated by the two others. So one fast way for each serves all orders of derivatives, the second one
+of gradient penalties too.
 """
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
 
 class FromPoint(nn.ConvTranspose2d):
@@ -33,19 +47,120 @@ class ToPoint(nn.Conv2d):
         return functional.linear(x.permute(0, 2, 3, 1).flatten(1), weight, self.bias)[:, :, None, None]
 
 
-class ToGrey(nn.ConvTranspose2d):
-    """The last doubling, to one channel: [N, C, H, W] to [N, 1, 2H, 2W], kernel 4, stride 2, padding 1.
+class Halving(nn.Conv2d):
+    """A map of half the size, [N, C, H, W] to [N, D, H/2, W/2]: kernel 4, stride 2, padding 1."""
 
-    Each point is multiplied with the whole kernel, and the products that overlap are added up.
-    """
+    def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
+        super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
 
-    def __init__(self, inputs: int) -> None:
-        super().__init__(inputs, 1, 4, 2, 1)
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.is_cpu or torch.compiler.is_compiling():
+            return super().forward(x)
+        made: Tensor = _Halved.apply(*_in_one_precision(x, self.weight, self.bias))
+        return made
+
+
+class Doubling(nn.ConvTranspose2d):
+    """A map of twice the size, [N, C, H, W] to [N, D, 2H, 2W]: kernel 4, stride 2, padding 1."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
+        super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        count, channels, height, width = x.shape
-        points = x.permute(0, 2, 3, 1).reshape(-1, channels)
-        products = (points @ self.weight.flatten(1)).view(count, height * width, -1)
-        image = functional.fold(products.mT, (2 * height, 2 * width), 4, padding=1, stride=2)
-        assert self.bias is not None
-        return image + self.bias
+        if not x.is_cpu or torch.compiler.is_compiling():
+            return super().forward(x, output_size)
+        made: Tensor = _Doubled.apply(*_in_one_precision(x, self.weight, self.bias))
+        return made
+
+
+def _in_one_precision(x: Tensor, weight: Tensor, bias: Tensor | None) -> list[Tensor | None]:
+    """What autocast would do before a convolution."""
+    if not torch.is_autocast_enabled("cpu"):
+        return [x, weight, bias]
+    half = torch.get_autocast_dtype("cpu")
+    return [part if part is None else part.to(half) for part in (x, weight, bias)]
+
+
+class _Halved(torch.autograd.Function):
+    """x [N, C, 2H, 2W], w [D, C, 4, 4] -> y [N, D, H, W]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, w)
+        return functional.conv2d(x, w, bias, stride=2, padding=1)
+
+    @staticmethod
+    def backward(ctx: Any, y: Tensor) -> tuple[Tensor | None, ...]:
+        (x, w), wanted = ctx.saved_tensors, ctx.needs_input_grad
+        return (
+            _Doubled.apply(y, w, None) if wanted[0] else None,
+            _Correlated.apply(x, y) if wanted[1] else None,
+            y.sum((0, 2, 3)) if wanted[2] else None,
+        )
+
+
+class _Doubled(torch.autograd.Function):
+    """y [N, D, H, W], w [D, C, 4, 4] -> x [N, C, 2H, 2W]."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(y, w)
+        if w.shape[1] > 1:
+            return functional.conv_transpose2d(y, w, bias, stride=2, padding=1)
+        x = _spread(y, w)
+        return x if bias is None else x.add_(bias)
+
+    @staticmethod
+    def backward(ctx: Any, x: Tensor) -> tuple[Tensor | None, ...]:
+        (y, w), wanted = ctx.saved_tensors, ctx.needs_input_grad
+        return (
+            _Halved.apply(x, w, None) if wanted[0] else None,
+            _Correlated.apply(x, y) if wanted[1] else None,
+            x.sum((0, 2, 3)) if wanted[2] else None,
+        )
+
+
+class _Correlated(torch.autograd.Function):
+    """x [N, C, 2H, 2W], y [N, D, H, W] -> w [D, C, 4, 4]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        ctx.save_for_backward(x, y)
+        return _from_patches(x, y) if y[0, 0].numel() <= _FEW else _from_maps(x, y)
+
+    @staticmethod
+    def backward(ctx: Any, w: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        (x, y), wanted = ctx.saved_tensors, ctx.needs_input_grad
+        return (
+            _Doubled.apply(y, w, None) if wanted[0] else None,
+            _Halved.apply(x, w, None) if wanted[1] else None,
+        )
+
+
+_FEW = 16
+"""On maps of so few points oneDNN's gradient of the weights is slower than a product of matrices."""
+
+
+def _spread(y: Tensor, w: Tensor) -> Tensor:
+    """``doubled`` to one channel: each point is multiplied with the whole kernel, what overlaps is added up."""
+    count, channels, height, width = y.shape
+    points = y.permute(0, 2, 3, 1).reshape(-1, channels)
+    products = (points @ w.flatten(1)).view(count, height * width, -1)
+    return functional.fold(products.mT, (2 * height, 2 * width), 4, padding=1, stride=2)
+
+
+def _from_patches(x: Tensor, y: Tensor) -> Tensor:
+    """``correlated`` as the product of all points of y with the patches of x under them."""
+    count, channels, height, width = y.shape
+    padded = functional.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    image, row, column, one = padded.stride()
+    size, stride = (count, height, width, 4, 4, x.shape[1]), (image, 2 * row, 2 * column, row, column, one)
+    patches = padded.as_strided(size, stride).reshape(count * height * width, -1)
+    points = y.permute(0, 2, 3, 1).reshape(-1, channels)
+    return (points.mT @ patches).view(channels, 4, 4, -1).permute(0, 3, 1, 2)
+
+
+def _from_maps(x: Tensor, y: Tensor) -> Tensor:
+    """``correlated`` as torch does it."""
+    w: Tensor = conv2d_weight(x, [y.shape[1], x.shape[1], 4, 4], y, stride=2, padding=1)
+    return w

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Whole
 from ganexp.errors import UserError
-from ganexp.nets.convolutions import FromPoint, ToGrey, ToPoint
+from ganexp.nets.convolutions import Doubling, FromPoint, Halving, ToPoint
 from ganexp.nets.layers import IMAGE_NORMS, CriticNet, LatentNet, LeakyReLU, one_hot
 
 _BASES = {28: 7} | {2**power: 4 for power in range(4, 9)}
@@ -58,15 +58,12 @@ class Generator(LatentNet):
         for level, outputs in enumerate(reversed(channels)):
             first = level == 0
             layers += [
-                FromPoint(inputs, outputs, base, bias=bias)
-                if first
-                else nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias),
+                FromPoint(inputs, outputs, base, bias=bias) if first else Doubling(inputs, outputs, bias=bias),
                 IMAGE_NORMS[norm](outputs),
                 nn.ReLU(inplace=True),
             ]
             inputs = outputs
-        grey = shape[0] == 1
-        layers += [ToGrey(inputs) if grey else nn.ConvTranspose2d(inputs, shape[0], 4, 2, 1), nn.Tanh()]
+        layers += [Doubling(inputs, shape[0], bias=True), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(_initialise)
 
@@ -97,7 +94,7 @@ class Discriminator(CriticNet):
         inputs = shape[0] + classes
         for level, outputs in enumerate(channels):
             first = level == 0  # section 3.1: no norm on the critic's input layer
-            layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=first or norm != "batch"))
+            layers.append(Halving(inputs, outputs, bias=first or norm != "batch"))
             if not first:
                 layers.append(IMAGE_NORMS[norm](outputs))
             layers.append(LeakyReLU(0.2))

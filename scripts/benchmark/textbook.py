@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmark.workloads import BATCH
-from ganexp.nets.convolutions import FromPoint, ToGrey, ToPoint
+from ganexp.nets.convolutions import Doubling, FromPoint, Halving, ToPoint
 from ganexp.nets.layers import CriticNet, LatentNet, LeakyReLU
 
 Step = Callable[[Tensor], None]
@@ -33,9 +33,9 @@ class Pair(NamedTuple):
                 for name, child in module.named_children():
                     if isinstance(child, LeakyReLU):
                         setattr(module, name, nn.LeakyReLU(child.slope))
-                    elif isinstance(child, FromPoint | ToGrey):
+                    elif isinstance(child, FromPoint | Doubling):
                         child.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]  # with its weights
-                    elif isinstance(child, ToPoint):
+                    elif isinstance(child, ToPoint | Halving):
                         child.__class__ = nn.Conv2d  # type: ignore[assignment]
         return self
 
