@@ -89,6 +89,11 @@ def test_tensorboard_has_what_the_metrics_have(train: Verb) -> None:
         assert [point.step for point in points] == [row["images"] for row in rows]
         assert [point.value for point in points] == pytest.approx([row[name] for row in rows])
     assert board.Tags()["images"] == ["samples"] and len(board.Images("samples")) == 2
+    for epoch, shown in enumerate(board.Images("samples"), 1):
+        file = folder / "samples" / f"epoch_{epoch:04d}.png"
+        assert shown.encoded_image_string == file.read_bytes()
+        with Image.open(file) as picture:
+            assert picture.size == (shown.width, shown.height)
 
 
 def test_one_row_of_hyperparameters(train: Verb) -> None:
@@ -437,11 +442,11 @@ def test_records_that_cannot_be_written_end_a_run_cleanly(
     whole = train(*TINY, "epochs=4", name="whole")
     written: list[Path] = []
 
-    def full(image: Image.Image, file: Path) -> None:
+    def full(image: Image.Image, file: Path) -> bytes:
         written.append(file)
         if len(written) == 3:
             raise OSError(28, "No space left on device")
-        save_png(image, file)
+        return save_png(image, file)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr("ganexp.records.save_png", full)
