@@ -7,7 +7,15 @@ from torch.func import functional_call
 
 from ganexp.errors import UserError
 from ganexp.nets import dcgan, maxout, mlp
-from ganexp.nets.convolutions import Doubling, FromPoint, Halving, ToPoint
+from ganexp.nets.convolutions import (
+    Doubling,
+    FromPoint,
+    Halving,
+    ToPoint,
+    _Correlated,
+    _from_maps,
+    _from_patches,
+)
 from ganexp.nets.layers import LeakyReLU, count_weights
 
 RESOLUTIONS = (16, 28, 32, 64, 128, 256)
@@ -180,6 +188,22 @@ def test_halving_and_doubling_have_every_derivative(layer: nn.Module, side: int)
     assert all(gradient.requires_grad for gradient in first), "gradgradcheck passes over one that does not"
     assert torch.autograd.gradcheck(layer_of, inputs, fast_mode=True)
     assert torch.autograd.gradgradcheck(layer_of, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 8, 6), (2, 1, 14, 10), (1, 5, 2, 2)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_weights_gradients_from_patches_are_those_from_maps(
+    shape: tuple[int, ...], layout: torch.memory_format
+) -> None:
+    """In 16 bits the product of patches is what small maps get."""
+    torch.manual_seed(0)
+    count, _, height, width = shape
+    x, y = torch.randn(shape, dtype=torch.float64), torch.randn(count, 7, height // 2, width // 2).double()
+    x, y = x.contiguous(memory_format=layout), y.contiguous(memory_format=layout)
+    exact = _from_maps(x, y)
+    torch.testing.assert_close(_from_patches(x, y), exact, rtol=1e-12, atol=1e-12)
+    rounded = _Correlated.apply(x.bfloat16(), y.bfloat16())
+    torch.testing.assert_close(rounded.double(), exact, rtol=0.02, atol=0.02 * exact.abs().max().item())
 
 
 def test_our_leaky_relu_has_the_derivatives_of_torchs() -> None:
