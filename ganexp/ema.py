@@ -5,7 +5,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-_PER_HALFLIFE = 16
+_PER_HALFLIFE = 8
 
 
 class EMA:
@@ -16,7 +16,7 @@ class EMA:
     start is forgotten early. Buffers (batch norm's statistics) are averaged like the weights they belong
     to. A half-life of 0 copies.
 
-    It takes in the weights 16 times in a half-life at the most, which cannot be seen in the average: to read
+    It takes in the weights 8 times in a half-life at the most, which cannot be seen in the average: to read
     and write all of them after every small step would cost a small network a tenth of its time.
     """
 

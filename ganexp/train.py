@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,7 +165,7 @@ def move(
     optimiser.zero_grad(set_to_none=True)
     with precision.autocast():
         terms, seen = game.players[name].turn(batch)
-    precision.backward(torch.stack(list(terms.values())).sum())
+    precision.backward(reduce(torch.add, terms.values()))
     gradients = [weight.grad for weight in weights(optimiser) if weight.grad is not None]
     dist.average(gradients)  # over the processes of a run, each with its part of the batch
     precision.unscale(optimiser)

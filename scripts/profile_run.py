@@ -138,9 +138,9 @@ def watched(clock: Clock) -> Iterator[None]:
         if lab.state.progress.step == _WARM:
             clock.clear()
 
-    def move(game: Any, name: str, *rest: Any) -> Any:
+    def move(game: Any, name: str, *rest: Any, measured: bool) -> Any:
         with clock.part(f"turn of {name}"):
-            return real_move(game, name, *rest)
+            return real_move(game, name, *rest, measured=measured)
 
     with ExitStack() as patches:
         for owner, name, part in _PARTS:

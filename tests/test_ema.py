@@ -26,12 +26,12 @@ def test_after_a_halflife_an_old_weight_counts_half() -> None:
 
 
 def test_small_steps_are_taken_in_together() -> None:
-    """The same average, but for at most a sixteenth of a half-life that is still to come."""
+    """The same average, but for at most an eighth of a half-life that is still to come."""
     ema, taken, before = EMA(constant(0.0), halflife=1600, rampup=1.0), [], 10**9
     for images in range(before + 64, before + 1601, 64):
         taken.append(ema.update(constant(1.0), images, before) > before)
         before = images if taken[-1] else before
-    assert taken == [False, True] * 12 + [False]
+    assert taken == [False, False, False, True] * 6 + [False]
     assert weight(ema) == pytest.approx(1 - 0.5 ** (24 * 64 / 1600))
 
 
