@@ -9,7 +9,7 @@ import torch
 
 from ganexp import dist
 from ganexp.config.ranges import Count, Numbers, Whole
-from ganexp.cores import granted
+from ganexp.cores import cores
 from ganexp.errors import UserError
 from ganexp.precision import Precision
 
@@ -55,7 +55,7 @@ def cpu(
     precision: Numbers, threads: Count | None, compile: bool, count: Count, sync_batch_norm: bool
 ) -> Hardware:
     """The processor, on as many threads as it has cores for this process."""
-    share = max(1, (threads or granted()) // dist.place().local_world)
+    share = max(1, (threads or cores()) // dist.place().local_world)
     torch.set_num_threads(share if threads else min(torch.get_num_threads(), share))
     device = torch.device("cpu")
     return Hardware(device, Precision(precision, device), compile, False, sync_batch_norm)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganexp.build import build, build_game
 from ganexp.checkpoint import digest, read
-from ganexp.cores import granted
+from ganexp.cores import cores
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.precision import Precision, at_least_float32
@@ -95,12 +95,19 @@ def test_a_processor_without_16_bits_is_told_of(
         assert ("this processor has no bf16" in capsys.readouterr().err) == told
 
 
-def test_threads_are_those_that_a_container_grants(tmp_path: Path) -> None:
+def test_cores_are_those_that_a_container_grants(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(3)), raising=False)
     limit = tmp_path / "cpu.max"
-    for text, cores in (("150000 100000\n", 1), ("400000 100000\n", 4), ("max 100000\n", os.cpu_count())):
+    for text, count in (
+        ("150000 100000\n", 1),
+        ("50000 100000", 1),
+        ("200000 100000\n", 2),
+        ("400000 100000\n", 3),
+    ):
         limit.write_text(text)
-        assert granted(limit) == cores
-    assert granted(tmp_path / "none") == os.cpu_count()
+        assert cores(limit) == count
+    limit.write_text("max 100000\n")
+    assert cores(limit) == cores(tmp_path / "none") == 3
 
 
 def test_threads_can_be_said() -> None:
