@@ -11,6 +11,7 @@ from ganexp.nets.convolutions import (
     Doubling,
     FromPoint,
     Halving,
+    ResizeConv,
     ToPoint,
     _Correlated,
     _from_maps,
@@ -21,16 +22,27 @@ from ganexp.nets.layers import LeakyReLU, count_weights
 RESOLUTIONS = (16, 28, 32, 64, 128, 256)
 
 
-def conv_pair(shape: list[int], classes: int = 0, norm: str = "batch") -> tuple[nn.Module, nn.Module]:
-    generator = dcgan.Generator(shape, latent=8, classes=classes, width=4, max_width=16, norm=norm)  # type: ignore[arg-type]
+def conv_pair(
+    shape: list[int], classes: int = 0, norm: str = "batch", upsample: str = "transposed"
+) -> tuple[nn.Module, nn.Module]:
+    generator = dcgan.Generator(
+        shape,
+        latent=8,
+        classes=classes,
+        width=4,
+        max_width=16,
+        norm=norm,  # type: ignore[arg-type]
+        upsample=upsample,  # type: ignore[arg-type]
+    )
     critic = dcgan.Discriminator(shape, classes=classes, width=4, max_width=16, norm=norm, dropout=0.1)  # type: ignore[arg-type]
     return generator, critic
 
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_dcgan_makes_and_judges_every_size(resolution: int, channels: int) -> None:
-    generator, critic = conv_pair([channels, resolution, resolution])
+@pytest.mark.parametrize("upsample", ["transposed", "nearest"])
+def test_dcgan_makes_and_judges_every_size(resolution: int, channels: int, upsample: str) -> None:
+    generator, critic = conv_pair([channels, resolution, resolution], upsample=upsample)
     images = generator(torch.randn(2, 8))
     assert images.shape == (2, channels, resolution, resolution)
     assert images.abs().max() <= 1
@@ -123,6 +135,20 @@ def test_maxout_takes_labels() -> None:
     assert not torch.allclose(critic(images, zero), critic(images, one))
 
 
+def usual(ours: nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:
+    """Torch's layers, with the same weights."""
+    theirs = type(ours).__bases__[0](
+        ours.in_channels,
+        ours.out_channels,
+        ours.kernel_size,
+        ours.stride,
+        ours.padding,
+        bias=ours.bias is not None,
+    )
+    theirs.to(torch.float64).load_state_dict(ours.state_dict())
+    return nn.Sequential(nn.Upsample(scale_factor=2), theirs) if isinstance(ours, ResizeConv) else theirs
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(
     ("ours", "shape"),
@@ -134,27 +160,20 @@ def test_maxout_takes_labels() -> None:
         (Doubling(3, 1, bias=False), (4, 3, 4, 4)),
         (Doubling(3, 2, bias=True), (4, 3, 4, 4)),
         (Doubling(3, 2, bias=False), (4, 3, 7, 5)),
+        (ResizeConv(3, 1, bias=True), (4, 3, 7, 5)),
+        (ResizeConv(3, 2, bias=False), (4, 3, 4, 4)),
         (Halving(1, 3, bias=True), (4, 1, 14, 10)),
         (Halving(3, 2, bias=True), (4, 3, 8, 6)),
         (Halving(3, 2, bias=False), (4, 3, 14, 10)),
     ],
 )
-def test_matrix_products_are_the_convolutions_they_stand_for(
+def test_cheaper_forms_are_the_layers_they_stand_for(
     ours: nn.Conv2d | nn.ConvTranspose2d, shape: tuple[int, ...], layout: torch.memory_format
 ) -> None:
     """Values, gradients and the gradients of a gradient's norm, in float64."""
     torch.manual_seed(0)
     ours = ours.to(torch.float64).to(memory_format=layout)
-    kind = type(ours).__bases__[0]
-    theirs = kind(
-        ours.in_channels,
-        ours.out_channels,
-        ours.kernel_size,
-        ours.stride,
-        ours.padding,
-        bias=ours.bias is not None,
-    ).to(torch.float64)
-    theirs.load_state_dict(ours.state_dict())
+    theirs = usual(ours)
     found = []
     for layer in (ours, theirs):
         layer.zero_grad()

@@ -41,6 +41,9 @@ Shape = list[Count]
 ImageNorm = Literal["batch", "layer", "instance", "none"]
 """What normalises feature maps."""
 
+Upsample = Literal["transposed", "nearest"]
+"""How feature maps are doubled: a transposed convolution; nearest neighbours, then a convolution."""
+
 FlatNorm = Literal["batch", "layer", "none"]
 """What normalises feature vectors."""
 

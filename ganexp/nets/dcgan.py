@@ -1,15 +1,18 @@
 """DCGAN (Radford et al. 2016): strided convolutions only, ReLU in the generator, LeakyReLU in the critic.
 
 The stack of halvings ends at 4 x 4 for powers of two and at 7 x 7 for 28, so that no map is cut unevenly.
+With ``upsample: nearest`` the generator grows maps as Odena et al. 2016 do, who saw checkerboards without it.
 """
 
 import torch
 from torch import Tensor, nn
 
-from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Whole
+from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Upsample, Whole
 from ganexp.errors import UserError
-from ganexp.nets.convolutions import Doubling, FromPoint, Halving, ToPoint
+from ganexp.nets.convolutions import Doubling, FromPoint, Halving, ResizeConv, ToPoint
 from ganexp.nets.layers import IMAGE_NORMS, CriticNet, LatentNet, LeakyReLU, one_hot
+
+_UPSAMPLES: dict[str, type[Doubling] | type[ResizeConv]] = {"transposed": Doubling, "nearest": ResizeConv}
 
 _BASES = {28: 7} | {2**power: 4 for power in range(4, 9)}
 
@@ -48,9 +51,11 @@ class Generator(LatentNet):
         width: Count,
         max_width: Count,
         norm: ImageNorm,
+        upsample: Upsample,
     ) -> None:
         super().__init__()
         base, channels = _channels(shape, width, max_width)
+        larger = _UPSAMPLES[upsample]
         self.latent = latent
         self.classes = classes
         layers: list[nn.Module] = []
@@ -58,12 +63,12 @@ class Generator(LatentNet):
         for level, outputs in enumerate(reversed(channels)):
             first = level == 0
             layers += [
-                FromPoint(inputs, outputs, base, bias=bias) if first else Doubling(inputs, outputs, bias=bias),
+                FromPoint(inputs, outputs, base, bias=bias) if first else larger(inputs, outputs, bias=bias),
                 IMAGE_NORMS[norm](outputs),
                 nn.ReLU(inplace=True),
             ]
             inputs = outputs
-        layers += [Doubling(inputs, shape[0], bias=True), nn.Tanh()]
+        layers += [larger(inputs, shape[0], bias=True), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(_initialise)
 
