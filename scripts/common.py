@@ -9,9 +9,9 @@ from unittest.mock import patch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from ganexp.cli import conf_folder
 from ganexp.config.resolvers import register
 from ganexp.config.settle import settle_train
+from ganexp.verb import conf_folder
 
 if sys.platform != "win32":
     import resource

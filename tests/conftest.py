@@ -17,9 +17,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from ganexp import train as training
-from ganexp.cli import PLUGINS, conf_folder, run_verb
 from ganexp.config.resolvers import register
 from ganexp.config.settle import settle_train
+from ganexp.verb import PLUGINS, conf_folder, run_verb
 
 sys.path.append(str(PLUGINS))  # Hydra looks for launchers once, at whichever test composes first
 torch.set_num_threads(1)  # tiny networks, on machines that do other things too

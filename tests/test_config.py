@@ -8,10 +8,10 @@ import pytest
 from conftest import command, composed, verb
 from omegaconf import OmegaConf
 
-from ganexp.cli import conf_folder
 from ganexp.config.resolvers import overrides_name
 from ganexp.config.signature import settings_of
 from ganexp.errors import UserError, suggest
+from ganexp.verb import conf_folder
 
 GROUPS = ("arch", "data", "device", "experiment", "game", "loss", "optim", "penalties", "schedule")
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((conf_folder() / group).glob("*.yaml"))]
@@ -102,7 +102,7 @@ def test_a_mistake_is_one_line_and_status_2(
 
 
 def test_a_home_folder_is_spelled_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganexp.cli import _arranged
+    from ganexp.verb import _arranged
 
     monkeypatch.setenv("HOME", str(tmp_path))
     assert _arranged("train", ["data.root=~/a b", "loss=gan", "-m"]) == [

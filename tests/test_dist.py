@@ -14,7 +14,6 @@ import torch
 from conftest import ENVIRONMENT, TINY, Verb, composed, started, until
 from omegaconf import OmegaConf
 
-from ganexp.cli import conf_folder
 from ganexp.config.resolvers import overrides_name
 from ganexp.config.settle import read_run
 from ganexp.crew import crew
@@ -26,6 +25,7 @@ from ganexp.errors import UserError
 from ganexp.receipt import Receipt, status_of
 from ganexp.same import differences
 from ganexp.slots import share
+from ganexp.verb import conf_folder
 
 SMALL = [*TINY, "arch.generator.latent=3", "batch_size=8", "arch.generator.norm=none"]
 LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml"))

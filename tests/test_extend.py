@@ -71,7 +71,7 @@ def test_the_readmes_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_readmes_commands_name_choices_that_exist() -> None:
-    from ganexp.cli import conf_folder
+    from ganexp.verb import conf_folder
 
     text = README.read_text(encoding="utf-8")
     for group in ("data", "arch", "loss", "penalties", "game", "optim", "schedule", "device", "experiment"):

@@ -9,7 +9,6 @@ from conftest import composed
 from torch import nn
 
 from ganexp.build import build, build_game
-from ganexp.cli import conf_folder
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.game import Game
@@ -19,6 +18,7 @@ from ganexp.nets.layers import CriticNet
 from ganexp.penalties import Critic, Penalty
 from ganexp.precision import Precision
 from ganexp.train import move
+from ganexp.verb import conf_folder
 
 LOSSES = sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml"))
 GAMES = sorted(path.stem for path in Path(conf_folder(), "game").glob("*.yaml"))

@@ -15,7 +15,6 @@ from ganexp import graphs, lab
 from ganexp import train as training
 from ganexp.build import build
 from ganexp.checkpoint import digest, read
-from ganexp.cli import conf_folder
 from ganexp.data.batches import Batch
 from ganexp.graphs import WARM_UP, Captured
 from ganexp.lab import Lab, assemble
@@ -23,6 +22,7 @@ from ganexp.losses import NonSaturating
 from ganexp.nets.layers import one_hot
 from ganexp.signals import Stopped
 from ganexp.train import one_step
+from ganexp.verb import conf_folder
 
 STEPS = 16
 LOSSES = sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml"))

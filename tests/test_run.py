@@ -258,7 +258,7 @@ STRANGE = {
     "os.getcwd": "wants to run os.getcwd.*trust=true",
     "torch.nn.functional.torch.load": "wants to run torch.nn.functional.torch.load",
     "ganexp.nets.mlp.torch.load": "wants to run ganexp.nets.mlp.torch.load",
-    "ganexp.cli.run_verb": "wants to run ganexp.cli.run_verb",
+    "ganexp.verb.run_verb": "wants to run ganexp.verb.run_verb",
     "ganexp.data.cache.clear": "wants to run ganexp.data.cache.clear",
     "ganexp.data.cache.FileLock": "defines no FileLock",
     "${oc.env:HOME}": "is damaged: it was written without",

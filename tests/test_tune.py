@@ -15,7 +15,6 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial
 
 from ganexp.archive import Record
-from ganexp.cli import _arranged, conf_folder
 from ganexp.config.resolvers import register
 from ganexp.config.settle import SETTLE
 from ganexp.errors import UserError
@@ -24,6 +23,7 @@ from ganexp.tune.goal import read_goal
 from ganexp.tune.plan import read_plan
 from ganexp.tune.space import draw, read_space
 from ganexp.tune.study import Study
+from ganexp.verb import _arranged, conf_folder
 
 RUN = [*TINY[:4], "features=pixels", "metrics=swd", "evaluate.count=100", "device=cpu"]
 """Every trial's."""

@@ -1,6 +1,6 @@
 """``hydra/launcher=local``: the members of a sweep side by side, each in a process of its own.
 
-Hydra looks for launchers in the namespace package ``hydra_plugins`` alone; ``ganexp.cli`` adds this folder.
+Hydra looks for launchers in the namespace package ``hydra_plugins`` alone; ``ganexp.verb`` adds this folder.
 """
 
 from collections.abc import Sequence
