@@ -274,6 +274,20 @@ def test_a_strangers_configuration_runs_nothing(train: Verb, target: str) -> Non
         read_run(str(folder), trust=False)
 
 
+def test_a_run_of_an_earlier_ganexp_says_what_it_lacks(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = train(*TINY, "max_steps=2")
+    file = folder / "config.yaml"
+    whole = file.read_text()
+    file.write_text(re.sub(r"\n    dropout: 0\.0", "", whole, count=1))
+    with pytest.raises(SystemExit) as ended:
+        train(f"resume={folder}", "epochs=2")
+    assert ended.value.code == 2
+    assert "has no arch.generator.dropout, perhaps because an earlier ganexp" in capfd.readouterr().err
+    file.write_text(whole)
+    train(f"resume={folder}", "max_steps=4")
+    assert receipt(folder)["images"] == 4 * 64
+
+
 def test_divergence_is_told_and_the_last_good_checkpoint_stays(
     train: Verb, capfd: pytest.CaptureFixture[str]
 ) -> None:

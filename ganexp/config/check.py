@@ -17,6 +17,14 @@ from ganexp.config.signature import settings_of
 from ganexp.errors import UserError, suggest
 
 
+class Missing(UserError):
+    """A setting that is not there."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where} is missing: {where}=null and ~{where} leave nothing to run with")
+        self.where = where
+
+
 def check(cfg: DictConfig, model: type[BaseModel]) -> DictConfig:
     """The configuration with every interpolation resolved and every value found good.
 
@@ -76,9 +84,7 @@ def validate(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> 
             undo = f"; if another choice brought it, ~{where} takes it out" if prefix else ""
             raise UserError(f"{where}: no such setting of {owner}; {hint}{undo}") from None
         if first["type"] == "missing":
-            raise UserError(
-                f"{where} is missing: {where}=null and ~{where} leave nothing to run with"
-            ) from None
+            raise Missing(where) from None
         if first["type"] == "dict_type":
             hint = f"it has settings of its own, {where}.<key>=<value>"
             raise UserError(f"{where}={_shown(first['input'])}: {hint}") from None

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
 
-from ganexp.config.check import check
+from ganexp.config.check import Missing, check
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.config.schema import (
     DataSettings,
@@ -117,6 +117,11 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
             raise UserError(f"{file} wants to run {value}: if you know that code, add trust=true")
     try:
         return check(cfg, TrainSettings)
+    except Missing as error:
+        raise UserError(
+            f"{file} has no {error.where}, perhaps because an earlier ganexp wrote it: put in what the run was "
+            "begun with; ganexp train --cfg job shows what a new one has"
+        ) from None
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
 
