@@ -29,10 +29,6 @@ class Meter:
             self._names[kind], self._sums[kind] = list(scalars), row
         self._counts[kind] = self._counts.get(kind, 0) + 1
 
-    def rows(self, prefix: str) -> int:
-        """How many were added under it."""
-        return sum(count for kind, count in self._counts.items() if _prefix(kind) == prefix)
-
     def means(self) -> dict[str, float]:
         """The mean of every scalar so far, over all processes of the run; empty if there is none."""
         if not self._sums:

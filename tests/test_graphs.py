@@ -125,7 +125,7 @@ def test_gradients_are_measured_now_and_then(pace: int, kinds: int, monkeypatch:
     monkeypatch.setattr(training, "MEASURED", 2)
     plain, made, recorder = pair(f"game.n_critic={pace}")
     assert trained(made) == trained(plain)
-    assert recorder.recorded == kinds, "a graph for each player or pair that moves, measured or not"
+    assert recorder.recorded == kinds, "one for each set of players that moves, measured or not"
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
