@@ -128,7 +128,8 @@ def _layout(cfg: DictConfig) -> dict[str, dict[str, list[Any]]]:
 
 
 _PENALTIES = (
-    r"(?!score|evaluate|speed|sentinel)\w+/(?!(adversarial|D_x|D_G_z|gradient_norm|weight_norm|lr)$)\w+$"
+    r"(?!score|evaluate|speed|sentinel|precision)\w+/"
+    r"(?!(adversarial|D_x|D_G_z|gradient_norm|weight_norm|lr)$)\w+$"
 )
 """What a player minimises besides the adversarial term: one expression for all, as charts are merged."""
 

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from ganexp import dist
 
+SHARE = ":share"
+"""A scalar ``name + SHARE``, 1 or 0, says whether ``name`` counts in its row, where it is 0 if it does not."""
+
 
 class Meter:
     """Sums of named scalars since the last ``clear``, and over how many images and seconds they reach."""
@@ -30,7 +33,7 @@ class Meter:
         self._counts[kind] = self._counts.get(kind, 0) + 1
 
     def means(self) -> dict[str, float]:
-        """The mean of every scalar so far, over all processes of the run; empty if there is none."""
+        """The mean of every scalar so far, over all processes of the run; one that never counted has none."""
         if not self._sums:
             return {}
         sums = torch.cat(list(self._sums.values()))
@@ -42,7 +45,9 @@ class Meter:
             tag = f"{_prefix(kind)}/{name}"
             totals[tag] = totals.get(tag, 0.0) + total
             counts[tag] = counts.get(tag, 0) + self._counts[kind]
-        return {tag: total / counts[tag] for tag, total in totals.items()}
+        means = {tag: total / counts[tag] for tag, total in totals.items()}
+        shares = {tag.removesuffix(SHARE): means.pop(tag) for tag in [*means] if tag.endswith(SHARE)}
+        return {tag: mean / shares.get(tag, 1.0) for tag, mean in means.items() if shares.get(tag, 1.0)}
 
     def clear(self) -> None:
         """Begins anew."""

@@ -15,6 +15,9 @@ from torch import Tensor
 from ganexp.config.ranges import Numbers
 from ganexp.errors import UserError, tell
 
+SCALE = "precision/scale"
+"""The name of fp16's scale among a run's scalars."""
+
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -57,10 +60,21 @@ class Precision:
         """Brings the gradients of an optimiser's weights back to their own scale."""
         self._scaler.unscale_(optimiser)
 
-    def step(self, optimiser: torch.optim.Optimizer) -> None:
-        """The optimiser's step; left out where a scaled gradient was too large, and the scale is lowered."""
+    def step(self, optimiser: torch.optim.Optimizer) -> Tensor | None:
+        """The optimiser's step; left out where a scaled gradient was too large, and the scale is lowered.
+
+        Under fp16 it returns whether the step was left out, a bool on the device, where nobody waits for it;
+        otherwise None, for none ever is.
+        """
+        one = torch.ones((), device=self._device)
+        before = self._scaler.scale(one)
         self._scaler.step(optimiser)
         self._scaler.update()
+        return self._scaler.scale(one) < before if self._scaler.is_enabled() else None
+
+    def readings(self) -> dict[str, float]:
+        """``precision/scale``, fp16's factor on the losses; waits for the device. Empty but for fp16."""
+        return {SCALE: self._scaler.get_scale()} if self._scaler.is_enabled() else {}
 
     def state_dict(self) -> dict[str, Any]:
         """The scale and how long it has held; empty but for fp16."""

@@ -1,6 +1,8 @@
 """The sentinel: notices when a run goes wrong, from numbers that an epoch's end reads anyway.
 
-    nonfinite   a loss, a gradient's norm or that of the weights is no longer a number
+    nonfinite   a loss, a gradient's norm or that of the weights is no longer a number; or fp16's scale has
+                fallen so low that gradients overflow at any. A single overflow is no fault: it is how the scale
+                is found (Micikevicius et al. 2018, section 3.2), and that step is left out
     vanished    the critic has won: every player's gradient is a small share of the largest it ever was, or
                 one player's is next to nothing (Arjovsky & Bottou 2017, theorem 2.4, is why)
     collapsed   samples of the same latents differ from one another far less than real ones do, or than
@@ -18,10 +20,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ganexp.config.ranges import Count, Positive, Share, Whole
+from ganexp.precision import SCALE
 
 _PATIENCE = 2
 """Epochs in a row that have to look wrong: one alone may be chance."""
 
+
+_LEAST_SCALE = 1e-4
+"""Where fp16's scale, 65,536 at first, is below it, gradients are larger than 10^8; fairseq stops there too."""
 
 _DIVERSITY = "sentinel/diversity"
 
@@ -71,7 +77,7 @@ class Sentinel:
         self._memory = _Memory()
 
     def look(self, means: Mapping[str, float], images: int) -> Alarm | None:
-        """Whether every mean is a number."""
+        """Whether every mean is a number, and fp16 still has a scale."""
         for name, value in means.items():
             if not math.isfinite(value):
                 line = (
@@ -79,6 +85,13 @@ class Sentinel:
                     "good checkpoint is not saved. Try a lower optim.lr, or a loss with a penalty: loss=wgan_gp"
                 )
                 return Alarm("nonfinite", line)
+        scale = means.get(SCALE, 1.0)
+        if scale < _LEAST_SCALE:
+            line = (
+                f"fp16's scale has fallen to {scale:.1e} after {images:,} images: gradients overflow at any "
+                "scale, and their steps are left out. Try device.precision=bf16 or fp32, or a lower optim.lr"
+            )
+            return Alarm("nonfinite", line)
         return None
 
     def judge(self, scalars: Mapping[str, float], images: int) -> list[Alarm]:

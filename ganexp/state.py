@@ -56,13 +56,13 @@ class State(NamedTuple):
         self.meter.seconds += seconds
 
     def readings(self) -> dict[str, float]:
-        """The meter's means so far, and the norm of each player's weights. Waits for the device."""
+        """The meter's means so far, each player's weights' norm, and fp16's scale. Waits for the device."""
         norms = {
             f"{name}/weight_norm": torch.nn.utils.get_total_norm(list(player.net.parameters()))
             for name, player in self.game.players.items()
         }
         values = torch.stack(list(norms.values())).tolist()
-        return self.meter.means() | dict(zip(norms, values, strict=True))
+        return self.meter.means() | dict(zip(norms, values, strict=True)) | self.precision.readings()
 
     def weights_hash(self) -> str:
         """SHA-256 of every weight and buffer, the averaged ones too, and of every optimiser's memory."""

@@ -17,6 +17,7 @@ from ganexp.errors import Diverged
 from ganexp.games.game import Game
 from ganexp.graphs import Mover, Seen
 from ganexp.lab import Lab, assemble
+from ganexp.meter import SHARE
 from ganexp.optim import weights
 from ganexp.precision import Precision
 from ganexp.report import closing, epoch_line, facts, finished_already, introduction
@@ -174,7 +175,7 @@ def move(
     """One player's turn: the others stand still, its terms add up, it takes one step.
 
     Returns scalars to look at, on the device: the terms, what the game saw, and, where ``measured``, the
-    gradient's norm.
+    gradient's norm. A step that fp16 leaves out has none: its gradient is infinite, to find the largest scale.
     """
     for other, theirs in optimisers.items():
         for weight in weights(theirs):
@@ -188,6 +189,9 @@ def move(
     dist.average(gradients)  # over the processes of a run, each with its part of the batch
     precision.unscale(optimiser)
     norm = {"gradient_norm": torch.nn.utils.get_total_norm(gradients)} if measured else {}
-    precision.step(optimiser)
+    left_out = precision.step(optimiser)
+    if measured and left_out is not None:
+        norm = {"gradient_norm": norm["gradient_norm"].masked_fill(left_out, 0.0)}
+        norm["gradient_norm" + SHARE] = (~left_out).float()
     game.constrain(name)
     return {key: term.detach() for key, term in terms.items()} | seen | norm

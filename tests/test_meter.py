@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ganexp.meter import Meter, merged
+from ganexp.meter import SHARE, Meter, merged
 
 CPU = torch.device("cpu")
 
@@ -25,6 +25,18 @@ def filled() -> Meter:
 def test_each_scalar_has_its_mean_over_the_rows_that_it_is_in() -> None:
     meter = filled()
     assert meter.means() == {"d/loss": 3.0, "d/norm": 20.0, "g/loss": 5.0, "g/norm": 7.0}
+
+
+def test_what_does_not_count_is_in_no_mean() -> None:
+    meter = Meter()
+    for counts in (1.0, 0.0, 1.0):
+        meter.add(
+            "d", scalars(loss=2.0) | {"norm": torch.tensor(5 * counts), "norm" + SHARE: torch.tensor(counts)}
+        )
+    meter.add("g", scalars(norm=0.0) | {"norm" + SHARE: torch.tensor(0.0)})
+    assert meter.means() == pytest.approx({"d/loss": 2.0, "d/norm": 5.0})
+    meter.add("d", {"norm": torch.tensor(torch.inf), "norm" + SHARE: torch.tensor(1.0)})
+    assert meter.means()["d/norm"] == torch.inf, "what counts and is not finite is not hidden"
 
 
 def test_a_copy_goes_on_where_it_stood() -> None:

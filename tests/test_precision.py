@@ -1,6 +1,7 @@
 """Mixed precision: networks in 16 bits, losses and penalties in 32, scores and samples as ever."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from ganexp.build import build, build_game
 from ganexp.checkpoint import digest, read
 from ganexp.cores import cores
 from ganexp.data.batches import Batch
-from ganexp.errors import UserError
+from ganexp.errors import Diverged, UserError
 from ganexp.precision import Precision, at_least_float32
 from ganexp.train import move
+from ganexp.verb import conf_folder
 
 CPU = torch.device("cpu")
 SMALL = ["arch=mlp", "data.resolution=8", "arch.generator.widths=[12]", "arch.discriminator.widths=[12]"]
@@ -67,13 +69,20 @@ def test_fp16_lowers_its_scale_where_a_gradient_is_too_large() -> None:
     before = layer.weight.item()
     precision.backward(layer(torch.full((1, 1), 1e36)).sum())
     precision.unscale(optimiser)
-    precision.step(optimiser)
+    left_out = precision.step(optimiser)
+    assert left_out is not None and left_out.item()
     assert layer.weight.item() == before
-    assert precision.state_dict()["scale"] == 2.0**15
+    assert precision.state_dict()["scale"] == 2.0**15 == precision.readings()["precision/scale"]
+    optimiser.zero_grad()
+    precision.backward(layer(torch.ones(1, 1)).sum())
+    precision.unscale(optimiser)
+    left_out = precision.step(optimiser)
+    assert left_out is not None and not left_out.item()
+    assert layer.weight.item() == before - 1
     other = Precision("fp16", CPU)
     other.load_state_dict(precision.state_dict())
     assert other.state_dict() == precision.state_dict()
-    assert Precision("fp32", CPU).state_dict() == {}
+    assert Precision("fp32", CPU).state_dict() == Precision("bf16", CPU).readings() == {}
 
 
 def test_what_the_processor_cannot_do_is_told() -> None:
@@ -143,3 +152,55 @@ def test_a_killed_run_in_fp16_goes_on_with_its_scale(train: Verb) -> None:
     found = [read(folder / "checkpoints" / "last.pt") for folder in (whole, cut)]
     assert found[0]["precision"] == found[1]["precision"] and found[0]["precision"]["_growth_tracker"] > 20
     assert digest(found[0]["game"]) == digest(found[1]["game"])
+
+
+def scaled(monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
+    """GradScaler begins at another scale."""
+    real = torch.amp.GradScaler
+    monkeypatch.setattr(
+        torch.amp, "GradScaler", lambda kind, enabled: real(kind, init_scale=scale, enabled=enabled)
+    )
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+FP16 = [*TINY, "device=cpu", "device.precision=fp16"]
+
+
+@pytest.mark.parametrize("loss", sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml")))
+def test_a_healthy_run_in_fp16_ends_well(loss: str, train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At first every gradient overflows: so the scale is found, and is no divergence."""
+    scaled(monkeypatch, 2.0**40)
+    folder = train(*FP16, f"loss={loss}", "epochs=2", "sentinel.every=1", "optim.lr=1e-4")
+    assert json.loads((folder / "run.json").read_text())["status"] == "finished"
+    last = rows(folder)[-1]
+    assert 1e-4 < last["precision/scale"] < 2.0**40
+    for name in ("d", "g"):
+        assert 0 < last[f"{name}/gradient_norm"] < math.inf
+
+
+def test_norms_are_those_of_the_steps_that_are_taken(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overflowing at first or not, the first step that is taken is the same one."""
+    exact = rows(train(*FP16, "max_steps=1", "device.precision=fp32", name="exact"))[0]
+    whole = rows(train(*FP16, "max_steps=1", name="whole"))[0]
+    for name in ("d/gradient_norm", "g/gradient_norm"):
+        assert whole[name] == pytest.approx(exact[name], rel=0.01)
+    scaled(monkeypatch, 2.0**100)
+    none = rows(train(*FP16, "max_steps=1", name="none"))[0]
+    assert not [name for name in none if "gradient_norm" in name]
+    assert none["precision/scale"] == 2.0**98
+
+
+def test_gradients_that_overflow_at_any_scale_end_a_run(
+    train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "ganexp.losses.NonSaturating.g",
+        lambda loss, *, real, fake: 1e30 * torch.nn.functional.softplus(-fake).mean(),
+    )
+    with pytest.raises(SystemExit) as ended:
+        train(*FP16, "epochs=9", "sentinel.every=5")
+    assert ended.value.code == Diverged.status
+    assert "fp16's scale has fallen to " in (told := capfd.readouterr().err) and "device.precision=bf16" in told

@@ -129,6 +129,7 @@ def test_charts_take_each_curve_once() -> None:
         "speed/images_per_second": "images per second",
     }.items():
         assert charted(tag) == [chart], tag
+    assert charted("precision/scale") == [], "most runs have none"
     written = summary.custom_scalars(charts).value[0]
     assert written.tag == "custom_scalars__config__"
     layout = Layout.FromString(written.tensor.string_val[0])
