@@ -96,8 +96,8 @@ def _hyperparameters(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, A
     for key in ("seed", "batch_size", "game.n_critic", "optim.lr", "ema.halflife"):
         value = OmegaConf.select(cfg, key)
         values[key] = str(value) if isinstance(value, bool) or value is None else value
-    for name, node in cfg.penalties.items():
-        values[f"penalties.{name}"] = node.weight
+    weights = {name: node["weight"] for name, node in cfg.penalties.items() if "weight" in node}
+    values |= {f"penalties.{name}": weight for name, weight in weights.items()}
     return values
 
 

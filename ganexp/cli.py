@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable
 
 from ganexp import __version__, lifeline, torchrun
+from ganexp.config.targets import conf_folder
 from ganexp.errors import fail, suggest
-from ganexp.verb import conf_folder, run_verb
+from ganexp.verb import run_verb
 
 VERBS = {
     "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",

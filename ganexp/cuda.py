@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 import torch
 
-from ganexp.graphs import Seen
+from ganexp.graphs import TurnLogs
 
 _WAITS = "called a synchronizing CUDA operation"
 _CAPTURABLE = "This instance was constructed with capturable=True"
@@ -36,7 +36,7 @@ class CudaRecorder:
             yield waits
         here.wait_stream(self._stream)
 
-    def record(self, work: Callable[[], Seen]) -> tuple[Callable[[], None], Seen]:
+    def record(self, work: Callable[[], TurnLogs]) -> tuple[Callable[[], None], TurnLogs]:
         graph = torch.cuda.CUDAGraph()
         here = torch.cuda.current_stream(self.device)
         numbers = torch.cuda.get_rng_state(self.device)
@@ -46,12 +46,12 @@ class CudaRecorder:
                 torch.cuda.device(self.device),
                 torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"),
             ):
-                seen = work()
+                logs = work()
         except RuntimeError:
             torch.cuda.set_stream(here)  # before torch 2.12 a failed capture leaves its own behind
             self._mend(numbers)
             raise
-        return graph.replay, seen
+        return graph.replay, logs
 
     def restart(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()  # a pool ends with its last graph

@@ -18,14 +18,15 @@ from ganexp.build import build
 from ganexp.data.arrays import Arrays
 from ganexp.data.batches import seed_for
 from ganexp.data.cache import alone, cache_folder
-from ganexp.data.source import Source, to_uint8
+from ganexp.data.source import Source
 from ganexp.device import random_numbers_left_alone
 from ganexp.errors import UserError, suggest
 from ganexp.files import replacing
-from ganexp.games.game import Game, Inputs
+from ganexp.games.game import Game, Inputs, Request
 from ganexp.metrics.features import Extracted, Features
 from ganexp.metrics.scores import Metric, Pair, Scores
 from ganexp.metrics.table import score_table
+from ganexp.reference import reference
 from ganexp.sampling import generate
 from ganexp.state import Progress
 
@@ -60,24 +61,26 @@ class Evaluator:
         found = (metric.caution(count, dimensions, classes) for metric in self._metrics.values())
         return [line for line in found if line is not None]
 
-    def inputs(self, game: Game, labels: np.ndarray) -> Inputs:
-        """What a generator is fed to be scored: always the same; labels as frequent as in ``labels``.
+    def inputs(self, game: Game, data: Arrays) -> Inputs:
+        """What a generator is given to be scored: always the same; labels as frequent as in ``data``.
 
-        Raises UserError where a metric asks for labels and the generator takes none.
+        Raises UserError where a metric asks for what the generator has not.
         """
         rng = np.random.default_rng(seed_for(self._seed, "labels to evaluate"))
-        wanted = rng.choice(labels, self.count).tolist()
-        drawn = game.inputs(wanted, torch.Generator().manual_seed(seed_for(self._seed, "latents to evaluate")))
+        rows = rng.choice(len(data.labels), self.count)
+        real = reference(self._source, data, rows, labels_only=not game.needs_reference)
+        latents = torch.Generator().manual_seed(seed_for(self._seed, "latents to evaluate"))
+        inputs = game.inputs(Request(self.count), latents, real)
         asking = [name for name, metric in self._metrics.items() if metric.needs_labels]
-        if asking and len(drawn) == 1:
+        if asking and inputs.labels is None:
             raise UserError(f"metrics={asking[0]} asks a generator for classes: train one with game=cgan")
-        return drawn
+        return inputs
 
     def of_generator(self, generator: nn.Module, inputs: Inputs) -> Scores:
         """The scores of a generator's samples."""
-        samples = generate(generator, inputs, _BATCH, self._device)
-        labels = inputs[1].numpy() if len(inputs) > 1 else None
-        return self.of_samples(to_uint8(samples) if self.real.samples.dtype == np.uint8 else samples, labels)
+        samples = self._source.encode(generate(generator, inputs, _BATCH, self._device))
+        labels = None if inputs.labels is None else inputs.labels.numpy()
+        return self.of_samples(samples, labels)
 
     def of_samples(self, samples: np.ndarray, labels: np.ndarray | None) -> Scores:
         """The scores of samples [N, ...], uint8 images or float32 points, and of their labels [N], if any."""
@@ -150,7 +153,7 @@ class Judge:
         """
         source, data, cfg, device = self._arguments
         self._evaluator = judge = Evaluator(source, data, cfg, device)
-        self._inputs = judge.inputs(self._game, data.labels)
+        self._inputs = judge.inputs(self._game, data)
         self._floor = floor = judge.floor()
         self._choose(floor, judge)
         told = ", ".join(f"{name} {score:.3f}" for name, score in floor.items())

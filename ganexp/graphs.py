@@ -1,14 +1,14 @@
 """Steps as CUDA graphs: what a GPU is told kernel by kernel is recorded once and then started as a whole.
 
-Small GANs wait for launches, not for arithmetic. A step's moves - forward passes, penalties with their double
+Small GANs wait for launches, not for arithmetic. A step's turns - forward passes, penalties with their double
 backward, optimisers, clipping - always launch the same kernels on the same memory, so they are captured, and
 replayed from then on with a new batch and new random numbers. What Python decides between steps is in the key
-of a graph: who moves, which penalties rest, the batch's shape. What changes from step to step is in tensors:
+of a graph: who moves, which penalties act, the batch's shape. What changes from step to step is in tensors:
 the batch, the learning rates, the optimisers' counters.
 
-All moves of a step are one graph, so that a generator that takes up the critic's fakes finds them. The first
-steps of a kind run as they are, and the last of these is listened to: one that waits for the device would
-break the capture, and runs on as it is. Capturing executes nothing and draws no random number: the step is
+All turns of a step are one graph, so that a generator that takes up the critic's fakes finds them. The first
+steps of a kind run as they are; the third of these has CUDA's sync warnings on, and a step that synchronises
+cannot be captured and stays eager. Capturing executes nothing and draws no random number: the step is
 then replayed like the ones that follow.
 """
 
@@ -22,7 +22,6 @@ from torch import Tensor
 
 from ganexp.data.batches import Batch
 from ganexp.errors import first_line
-from ganexp.games.game import Game
 
 WARM_UP = 3
 """So many steps of a kind run before it is captured: optimisers and libraries set themselves up."""
@@ -30,32 +29,33 @@ WARM_UP = 3
 _RUNS = "device.graphs=true, but kernels are launched one by one"
 
 
-class Mover(NamedTuple):
-    """A player whose turn it is, and whether the norm of its gradient is to be taken."""
+TurnLogs = list[dict[str, Tensor]]
+"""What each turn of a step came to: scalars to look at, on the device."""
 
-    player: str
-    measured: bool
-
-
-Seen = list[dict[str, Tensor]]
-"""What each move of a step came to: scalars to look at, on the device."""
-
-Movers = tuple[Mover, ...]
-"""Those of one step, in the order in which they move."""
-
-Moves = Callable[[Batch], Seen]
-"""The moves of one step."""
+Turns = Callable[[Batch], TurnLogs]
+"""The turns of one step."""
 
 
-class Perform(Protocol):
-    """Runs the ``moves`` of a step, which ``movers`` make, in whatever way."""
+class StepKey(NamedTuple):
+    """What decides which kernels a step launches."""
 
-    def __call__(self, moves: Moves, movers: Movers, batch: Batch) -> Seen: ...
+    players: tuple[str, ...]
+    """Who moves, in this order."""
+    plan: Hashable
+    """``StepPlan.key``."""
+    measured: tuple[bool, ...]
+    """In whose turn the gradient's norm is taken."""
 
 
-def directly(moves: Moves, movers: Movers, batch: Batch) -> Seen:
+class StepRunner(Protocol):
+    """Runs the turns of a step, in whatever way."""
+
+    def __call__(self, turns: Turns, key: StepKey, batch: Batch) -> TurnLogs: ...
+
+
+def eager(turns: Turns, key: StepKey, batch: Batch) -> TurnLogs:
     """As they are."""
-    return moves(batch)
+    return turns(batch)
 
 
 class Recorder(Protocol):
@@ -67,7 +67,7 @@ class Recorder(Protocol):
         """Where steps run before a capture; afterwards the list says where one waited for the device."""
         ...
 
-    def record(self, work: Callable[[], Seen]) -> tuple[Callable[[], None], Seen]:
+    def record(self, work: Callable[[], TurnLogs]) -> tuple[Callable[[], None], TurnLogs]:
         """What plays the work, and the tensors that it will then have filled; nothing is executed.
 
         Raises RuntimeError where it cannot be recorded; no earlier recording may be played after that.
@@ -80,11 +80,11 @@ class Recorder(Protocol):
 
 
 class Graph(NamedTuple):
-    """A step that was captured: it reads ``batch`` and fills ``seen``."""
+    """A step that was captured: it reads ``batch`` and fills ``logs``."""
 
     batch: Batch
     replay: Callable[[], None]
-    seen: Seen
+    logs: TurnLogs
 
 
 class Captured:
@@ -97,12 +97,10 @@ class Captured:
     def __init__(
         self,
         recorder: Recorder,
-        game: Game,
         optimisers: Mapping[str, torch.optim.Optimizer],
         say: Callable[[str], None],
     ) -> None:
         self._recorder = recorder
-        self._game = game
         self._say = say
         self._warm: Counter[Hashable] = Counter()
         self._graphs: dict[Hashable, Graph] = {}
@@ -114,47 +112,50 @@ class Captured:
             optimiser.register_load_state_dict_post_hook(self._loaded)
             optimiser.register_state_dict_post_hook(_plain)
 
-    def __call__(self, moves: Moves, movers: Movers, batch: Batch) -> Seen:
-        phases = tuple(self._game.phase(mover.player) for mover in movers)
-        key = (movers, phases, _form(batch))
-        if self._broken or key in self._left_alone:
-            return moves(batch)
-        if key not in self._graphs:
-            if self._warm[key] < WARM_UP:
-                return self._aside(key, moves, movers, batch)
-            self._capture(key, moves, movers, batch)
+    def __call__(self, turns: Turns, key: StepKey, batch: Batch) -> TurnLogs:
+        kind = (key, _form(batch))
+        if self._broken or kind in self._left_alone:
+            return turns(batch)
+        if kind not in self._graphs:
+            if self._warm[kind] < WARM_UP:
+                return self._warm_up(kind, turns, key, batch)
+            self._capture(kind, turns, key, batch)
             if self._broken:
-                return moves(batch)
-        graph = self._graphs[key]
+                return turns(batch)
+        graph = self._graphs[kind]
         for ours, theirs in zip(graph.batch, batch, strict=True):
-            ours.copy_(theirs)
+            if ours is not None and theirs is not None:
+                ours.copy_(theirs)
         graph.replay()
-        return graph.seen
+        return graph.logs
 
-    def _aside(self, key: Hashable, moves: Moves, movers: Movers, batch: Batch) -> Seen:
-        """A step before the capture; the last of them says whether there can be one."""
+    def _warm_up(self, kind: Hashable, turns: Turns, key: StepKey, batch: Batch) -> TurnLogs:
+        """A step before the capture. The last one has sync warnings on: a step that synchronises stays
+        eager.
+        """
         with self._recorder.aside() as waits:
-            seen = moves(batch)
-        self._warm[key] += 1
-        if self._warm[key] == WARM_UP and waits:
+            logs = turns(batch)
+        self._warm[kind] += 1
+        if self._warm[kind] == WARM_UP and waits:
             if not self._left_alone:
-                self._say(f"{_RUNS}: a step of {_names(movers)} waits for the device ({waits[0]})")
-            self._left_alone.add(key)
-        return seen
+                self._say(f"{_RUNS}: a step of {', '.join(key.players)} waits for the device ({waits[0]})")
+            self._left_alone.add(kind)
+        return logs
 
-    def _capture(self, key: Hashable, moves: Moves, movers: Movers, batch: Batch) -> None:
+    def _capture(self, kind: Hashable, turns: Turns, key: StepKey, batch: Batch) -> None:
         form = _form(batch)
         if form not in self._inputs:
-            self._inputs[form] = Batch(*[part.clone() for part in batch])
+            self._inputs[form] = batch.each(torch.clone)
         static = self._inputs[form]
         try:
-            replay, seen = self._recorder.record(lambda: moves(static))
+            replay, logs = self._recorder.record(lambda: turns(static))
         except RuntimeError as error:
             self._broken = True
             self._graphs.clear()
-            self._say(f"{_RUNS}: a step of {_names(movers)} cannot be captured ({first_line(_root(error))})")
+            step = f"a step of {', '.join(key.players)}"
+            self._say(f"{_RUNS}: {step} cannot be captured ({first_line(_root(error))})")
             return
-        self._graphs[key] = Graph(static, replay, seen)
+        self._graphs[kind] = Graph(static, replay, logs)
 
     def _loaded(self, optimiser: torch.optim.Optimizer) -> None:
         """Readies an optimiser for graphs, at first and whenever it has loaded other memory."""
@@ -182,12 +183,8 @@ def _plain(optimiser: torch.optim.Optimizer, content: dict[str, Any]) -> None:
         group.update({name: optimiser.defaults[name] for name in _switches(group)})
 
 
-def _names(movers: Movers) -> str:
-    return ", ".join(mover.player for mover in movers)
-
-
 def _form(batch: Batch) -> Hashable:
-    return tuple((part.shape, part.dtype, part.stride()) for part in batch)
+    return tuple(None if part is None else (part.shape, part.dtype, part.stride()) for part in batch)
 
 
 def _root(error: BaseException) -> BaseException:

@@ -1,30 +1,31 @@
-"""Optimisers and learning-rate schedules: what ``conf/optim`` and ``conf/schedule`` choose from.
+"""Optimisers and schedules: what ``conf/optim`` and ``conf/schedule`` choose from.
 
 An optimiser here is its settings; called with a player's parameters it makes torch's. A schedule is a
-function of the share of the run that is done, so it has no state to lose.
+function of the share of the run that is done, so it has no state to lose; ``schedules.py`` says what it drives.
 """
 
 import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
 from torch.nn import Parameter
 
 from ganexp.config.ranges import Betas, Fraction, NonNegative, Positive, Share
 
 
 class Optim(Protocol):
-    """Makes the optimiser of one player; ``ttur`` scales the rate of every player but the generator, ``g``."""
+    """Makes the optimiser of one player; ``ttur`` scales the rate of the discriminator, player ``d``."""
 
     def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer: ...
 
 
 class Schedule(Protocol):
-    """The factor on the learning rate when the share ``done`` in [0, 1] of the run lies behind."""
+    """The factor on a number, such as the learning rate, when the share ``done`` in [0, 1] of the run lies
+    behind.
+    """
 
     def __call__(self, done: float) -> float: ...
 
@@ -116,6 +117,14 @@ class SGD:
         )
 
 
+def start_anew(optimiser: torch.optim.Optimizer) -> None:
+    """Forgets an optimiser's moments and counters, as a new level of a growing network asks for.
+
+    By loading an empty state: whoever has to know of other memory, such as captured graphs, listens to that.
+    """
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": {}})
+
+
 def weights(optimiser: torch.optim.Optimizer) -> list[Parameter]:
     """What an optimiser of this module changes: a player's weights."""
     found: list[Parameter] = optimiser.param_groups[0]["params"]
@@ -123,7 +132,7 @@ def weights(optimiser: torch.optim.Optimizer) -> list[Parameter]:
 
 
 def _rate(lr: float, ttur: float, player: str) -> float:
-    return lr if player == "g" else lr * ttur
+    return lr * ttur if player == "d" else lr
 
 
 @dataclass(frozen=True)
@@ -154,28 +163,3 @@ class Cosine:
 
     def __call__(self, done: float) -> float:
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * done))
-
-
-class Rates:
-    """Every player's learning rate: what its optimiser began with, times the schedule."""
-
-    def __init__(self, optimisers: Mapping[str, torch.optim.Optimizer], schedule: Schedule) -> None:
-        self._optimisers = optimisers
-        self._schedule = schedule
-        self._initial = {name: float(o.param_groups[0]["lr"]) for name, o in optimisers.items()}
-        self._now = dict(self._initial)
-
-    def set(self, done: float, scale: float = 1.0) -> None:
-        """For the step that comes when the share ``done`` of the run lies behind."""
-        factor = self._schedule(done) * scale
-        for name, optimiser in self._optimisers.items():
-            self._now[name] = self._initial[name] * factor
-            for group in optimiser.param_groups:
-                if isinstance(group["lr"], Tensor):  # a CUDA graph reads it where it lies
-                    group["lr"].fill_(self._now[name])
-                else:
-                    group["lr"] = self._now[name]
-
-    def now(self) -> dict[str, float]:
-        """Each player's rate, as scalars to write."""
-        return {f"{name}/lr": rate for name, rate in self._now.items()}

@@ -1,16 +1,18 @@
-r"""Regularisers of a critic: functions of its gradient with respect to single samples.
+r"""Regularisers of one player.
 
-A penalty is called as ``penalty(critic, real, fake)`` with two batches [N, ...] of samples and a function
-from samples to logits [N]; it returns a scalar that already carries its weight. One norm is taken per
-sample, over everything but the batch, and in float32 also under autocast. Since each sample's gradient
-has to be its own, the critic must not mix samples: no batch norm.
+A penalty is called as ``penalty(call)`` with a ``PlayerCall``, what it may see of a player's turn, and returns
+a scalar that already carries its weight. ``player`` says whose turn it belongs to; most are the critic's.
+
+Those of a critic's gradient with respect to single samples (``GradientTerm``) take one norm per sample, over
+everything but the batch, and in float32 also under autocast. Since each sample's gradient has to be its own,
+the critic must not mix samples: no batch norm.
 
 ``every`` makes a penalty lazy (Karras et al. 2020, appendix B): it is computed in one of so many turns and
-weighted up by as much; in the others it is zero. The game tells it when a turn has ``passed``.
+weighted up by as much; in the others it is zero. The game calls ``begin_turn`` before each.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,46 +22,71 @@ from ganexp.config.ranges import Count, NonNegative
 from ganexp.precision import at_least_float32
 
 Critic = Callable[[Tensor], Tensor]
+"""A discriminator as a function of samples alone, to logits [N] or [N, ...] of float32 at least."""
+
+
+class PlayerCall(NamedTuple):
+    """What a penalty sees of a turn.
+
+    ``critic`` is bound to labels, pair and pack, and augments anew at each call; ``plain_critic`` does not
+    augment. ``real``, ``fake``: [N, ...] as the critic is shown them; logits [N] or [N, ...]. ``real_logits``
+    is None in a generator's turn whose loss does not need them. ``inputs``: what the generator made the fakes
+    from.
+    """
+
+    critic: Critic
+    plain_critic: Critic
+    real: Tensor
+    fake: Tensor
+    real_logits: Tensor | None
+    fake_logits: Tensor
+    generator: nn.Module
+    inputs: tuple[Tensor, ...]
 
 
 class Penalty(nn.Module):
-    """Weight and turn-taking, which every penalty shares; ``term`` is the equation."""
+    """Weight and laziness, which every penalty shares; ``term`` is the equation.
+
+    The weight is a buffer, so that a schedule can drive it in a captured step too.
+    """
+
+    player: ClassVar[str] = "d"
+    """Whose turn it belongs to."""
+
+    double_backward: ClassVar[bool] = False
+    """Whether it differentiates a gradient of that player's network, sample by sample."""
+
+    factor: Tensor
 
     def __init__(self, weight: float, every: int) -> None:
         super().__init__()
-        self.weight = weight
         self.every = every
-        self.turn = 0
+        self.active = True
+        self.register_buffer("factor", torch.tensor(float(weight) * every), persistent=False)
 
-    def term(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+    def term(self, call: PlayerCall) -> Tensor:
         """The penalty without its weight, a scalar."""
         raise NotImplementedError
 
-    def forward(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        if self.idle:
-            return real.new_zeros(())
-        with torch.autocast(real.device.type, enabled=False):
-            term = self.term(critic, at_least_float32(real), at_least_float32(fake))
-        return self.weight * self.every * term
+    def forward(self, call: PlayerCall) -> Tensor:
+        if not self.active:
+            return call.fake_logits.new_zeros(())
+        with torch.autocast(call.real.device.type, enabled=False):
+            term = self.term(call._replace(real=at_least_float32(call.real), fake=at_least_float32(call.fake)))
+        return self.factor * term
 
-    @property
-    def idle(self) -> bool:
-        """Whether it rests in this turn."""
-        return self.turn % self.every != 0
-
-    def passed(self) -> None:
-        """The critic's turn is over."""
-        self.turn += 1
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The turn: a resumed run must be lazy in the same steps."""
-        return {"turn": self.turn}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.turn = state["turn"]
+    def begin_turn(self, number: int) -> None:
+        """Says whether it acts in the turn with this number, counted from 0."""
+        self.active = number % self.every == 0
 
 
-class GradientPenalty(Penalty):
+class GradientTerm(Penalty):
+    """The base of penalties of the critic's gradient with respect to each sample."""
+
+    double_backward: ClassVar[bool] = True
+
+
+class GradientPenalty(GradientTerm):
     r"""Gulrajani et al. 2017, equation 3: :math:`\lambda\, E (\|\nabla D(\hat x)\|_2 - 1)^2`.
 
     :math:`\hat x = \epsilon x + (1 - \epsilon) G(z)` with one :math:`\epsilon \sim U[0, 1]` per sample.
@@ -69,12 +96,13 @@ class GradientPenalty(Penalty):
         super().__init__(weight, every)
         self.target = target
 
-    def term(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+    def term(self, call: PlayerCall) -> Tensor:
+        real = call.real
         epsilon = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
-        return _distance_from(self.target, critic, torch.lerp(fake, real, epsilon))
+        return _distance_from(self.target, call.critic, torch.lerp(call.fake, real, epsilon))
 
 
-class Dragan(Penalty):
+class Dragan(GradientTerm):
     r"""Kodali et al. 2017, section 2.3: :math:`\lambda\, E (\|\nabla D(x + \delta)\|_2 - k)^2`.
 
     :math:`\delta` is Gaussian, as in the paper; its deviation is ``noise`` times the deviation of the
@@ -86,29 +114,29 @@ class Dragan(Penalty):
         self.target = target
         self.noise = noise
 
-    def term(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        delta = self.noise * dist.std(real) * torch.randn_like(real)
-        return _distance_from(self.target, critic, real + delta)
+    def term(self, call: PlayerCall) -> Tensor:
+        delta = self.noise * dist.std(call.real) * torch.randn_like(call.real)
+        return _distance_from(self.target, call.critic, call.real + delta)
 
 
-class R1(Penalty):
+class R1(GradientTerm):
     r"""Mescheder et al. 2018, equation 9: :math:`\frac{\gamma}{2} E \|\nabla D(x)\|_2^2` on real samples."""
 
     def __init__(self, weight: NonNegative, every: Count) -> None:
         super().__init__(weight, every)
 
-    def term(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        return 0.5 * _squared_norms(critic, real).mean()
+    def term(self, call: PlayerCall) -> Tensor:
+        return 0.5 * _squared_norms(call.critic, call.real).mean()
 
 
-class R2(Penalty):
+class R2(GradientTerm):
     r"""Mescheder et al. 2018, section 4.1: :math:`\frac{\gamma}{2} E \|\nabla D(G(z))\|_2^2` on fakes."""
 
     def __init__(self, weight: NonNegative, every: Count) -> None:
         super().__init__(weight, every)
 
-    def term(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        return 0.5 * _squared_norms(critic, fake).mean()
+    def term(self, call: PlayerCall) -> Tensor:
+        return 0.5 * _squared_norms(call.critic, call.fake).mean()
 
 
 def _squared_norms(critic: Critic, samples: Tensor) -> Tensor:

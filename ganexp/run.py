@@ -32,6 +32,7 @@ from ganexp.receipt import Receipt, status_after
 from ganexp.records import Records
 from ganexp.sentinel import Alarm, is_fatal
 from ganexp.signals import Requests, Stopped
+from ganexp.start import load_start
 from ganexp.state import Progress, State
 from ganexp.vault import Vault
 
@@ -69,6 +70,8 @@ class Run:
                     f"{self.folder} has no checkpoint, but run.json knows of one at {saved:,} images: put it "
                     "back, or remove the folder to begin anew"
                 )
+            if self._cfg.start_from is not None:
+                self.journal.say(load_start(state, self._cfg))
             talk.share(None)
             dist.broadcast(list(state.game.state_dict().values()))
             return
@@ -97,7 +100,7 @@ class Run:
         self.receipt.begin(facts, resumed=images > 0)
         if images == 0:
             self.mark(state)
-            if self._cfg.sentinel.action == "rollback":
+            if self._cfg.sentinel.action == "rollback" or self._cfg.start_from is not None:
                 self._vault.save(state.snapshot(), epoch=0)
 
     def was_finished(self, progress: Progress) -> None:

@@ -4,7 +4,8 @@
                 fallen so low that gradients overflow at any. A single overflow is no fault: it is how the scale
                 is found (Micikevicius et al. 2018, section 3.2), and that step is left out
     vanished    the critic has won: every player's gradient is a small share of the largest it ever was, or
-                one player's is next to nothing (Arjovsky & Bottou 2017, theorem 2.4, is why)
+                one player's is next to nothing (Arjovsky & Bottou 2017, theorem 2.4, is why). Only players with
+                an adversarial loss are watched: that of a regression is to vanish
     collapsed   samples of the same latents differ from one another far less than real ones do, or than
                 they themselves once did
 
@@ -129,7 +130,9 @@ class Sentinel:
         self._memory = _Memory(dict(state["gradients"]), state["diversity"], dict(state["strikes"]))
 
     def _vanished(self, means: Mapping[str, float], images: int) -> Alarm | None:
-        norms = {name: value for name, value in means.items() if name.endswith("/gradient_norm")}
+        players = [name.removesuffix("/adversarial") for name in means if name.endswith("/adversarial")]
+        tags = [f"{player}/gradient_norm" for player in players]
+        norms = {tag: means[tag] for tag in tags if tag in means}
         for name, norm in norms.items():
             self._memory.gradients[name] = max(norm, self._memory.gradients.get(name, 0.0))
         shares = {name: norm / (self._memory.gradients[name] or 1.0) for name, norm in norms.items()}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ganexp import dist
 from ganexp.checkpoint import digest
+from ganexp.data.batches import BatchLoader
 from ganexp.ema import EMA
 from ganexp.errors import UserError, first_line
 from ganexp.games.game import Game
@@ -24,7 +25,7 @@ from ganexp.sentinel import Sentinel
 
 @dataclass
 class Progress:
-    """Where a run stands. ``images`` counts real images seen; it is also the position in the data."""
+    """Where a run stands. ``images`` counts real samples seen; the loader has the position in the data."""
 
     step: int = 0
     images: int = 0
@@ -39,7 +40,7 @@ class Progress:
 
 
 class State(NamedTuple):
-    """What training changes. Networks and the penalties' memory are in the game."""
+    """What training changes. Networks, and the buffers of penalties and augmentations, are in the game."""
 
     game: Game
     ema: EMA
@@ -48,6 +49,7 @@ class State(NamedTuple):
     progress: Progress
     meter: Meter
     sentinel: Sentinel
+    loader: BatchLoader
     device: torch.device
 
     def passed(self, seconds: float) -> None:
@@ -87,7 +89,11 @@ class State(NamedTuple):
         content |= self.own()
         if others:
             content["others"] = list(others)
-        return content | {"progress": dict(vars(self.progress)), "sentinel": self.sentinel.state_dict()}
+        return content | {
+            "progress": dict(vars(self.progress)),
+            "sentinel": self.sentinel.state_dict(),
+            "loader": self.loader.state_dict(),
+        }
 
     def restore(self, content: dict[str, Any]) -> int:
         """Goes back to a snapshot; returns the number of processes that it was of. Raises UserError where it
@@ -96,7 +102,7 @@ class State(NamedTuple):
         A process that it was not of is left with the random numbers that it has.
         """
         try:
-            self.game.load_state_dict(content["game"])
+            self.game.load_state_dict(_without_former_counters(content["game"], self.game))
             self.ema.module.load_state_dict(content["ema"])
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(content["optimisers"][name])
@@ -108,11 +114,19 @@ class State(NamedTuple):
             self.sentinel.load_state_dict(content["sentinel"])
             for key, value in content["progress"].items():
                 setattr(self.progress, key, value)
+            self.loader.load_state_dict(content.get("loader", {"position": self.progress.images}))
             if dist.rank() < len(each):
                 _set_random_state(each[dist.rank()]["random"], self.device)
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise UserError(f"a checkpoint does not fit this run: {first_line(error)}") from None
         return len(each)
+
+
+def _without_former_counters(content: dict[str, Any], game: Game) -> dict[str, Any]:
+    """A game's state without the turn counters that lazy penalties once kept: they now follow from the step."""
+    known = game.state_dict()
+    former = [key for key in content if key.startswith("penalties.") and key.endswith("._extra_state")]
+    return {key: value for key, value in content.items() if key in known or key not in former}
 
 
 def load_averaged(generator: nn.Module, content: dict[str, Any]) -> None:

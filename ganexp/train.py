@@ -14,15 +14,15 @@ from ganexp import dist, talk
 from ganexp.crew import crew
 from ganexp.data.batches import Batch
 from ganexp.errors import Diverged
-from ganexp.games.game import Game
-from ganexp.graphs import Mover, Seen
+from ganexp.games.game import Game, StepProgress
+from ganexp.graphs import StepKey, TurnLogs
 from ganexp.lab import Lab, assemble
 from ganexp.meter import SHARE
-from ganexp.optim import weights
+from ganexp.optim import start_anew, weights
 from ganexp.precision import Precision
 from ganexp.report import closing, epoch_line, facts, finished_already, introduction
 from ganexp.run import MARKS, Run
-from ganexp.sampling import generate
+from ganexp.sampling import draw, generate
 from ganexp.sentinel import Alarm, Kind
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def play(lab: Lab, cfg: DictConfig, run: "Run | Follower") -> None:
     state, progress = lab.state, lab.state.progress
     run.restore(state)
     if progress.step >= lab.steps:
-        run.journal.say(finished_already(run.folder, cfg, progress, len(lab.deck)))
+        run.journal.say(finished_already(run.folder, cfg, progress, len(lab.loader)))
         run.was_finished(progress)
         return
     run.begin(state, facts(cfg, lab, run.choices))
@@ -76,18 +76,18 @@ def play(lab: Lab, cfg: DictConfig, run: "Run | Follower") -> None:
 
 def _epoch(lab: Lab, cfg: DictConfig, run: "Run | Follower") -> None:
     """From where the run stands to the end of that epoch, or of the run. Raises Diverged, Stopped."""
-    state, deck = lab.state, lab.deck
+    state, loader = lab.state, lab.loader
     progress, meter, sentinel = state.progress, state.meter, state.sentinel
-    number = progress.images // len(deck) + 1
+    number = loader.epoch_number
     run.journal.bar(number, lab.steps * cfg.batch_size, progress.images)
     every, rate = cfg.sentinel.every, cfg.sentinel.rate**progress.rollbacks
     began = time.monotonic()
-    for batch in deck.epoch(progress.images):
+    for batch in loader.epoch():
         one_step(lab, batch, rate)
-        run.journal.advance(deck.batch_size)
+        run.journal.advance(loader.batch_size)
         if progress.step in MARKS:
             run.mark(state)
-        if progress.step == lab.steps or progress.images >= number * len(deck):
+        if progress.step == lab.steps or loader.epoch_number > number:
             break  # an end has its own checkpoint, which comes after its records
         due = run.due()
         if due or progress.step % every == 0:
@@ -116,36 +116,38 @@ def _look(
     last = progress.step == lab.steps
     scores = lab.judge(state.ema.module) if lab.judge.due(number, last=last) else {}
     speed = {"speed/images_per_second": meter.images / meter.seconds, "speed/seconds": progress.seconds}
-    scalars = means | lab.rates.now() | sentinel.scalars(samples) | speed
+    scalars = means | lab.schedules.now() | sentinel.scalars(samples) | speed
     scalars |= {f"score/{name}": value for name, value in scores.items()}
-    run.record(number, scalars, lab.source.draw(samples, lab.columns), progress)
+    run.record(number, scalars, draw(lab.source, lab.preview, samples, lab.columns), progress)
     run.journal.note(epoch_line(number, cfg.epochs, progress, scalars))
     alarms = [(alarm.kind, alarm.line) for alarm in sentinel.judge(scalars, progress.images)]
     return alarms, lab.judge.improves(scores, progress)
 
 
 def one_step(lab: Lab, batch: Batch, rate: float) -> None:
-    """Each player whose turn it is moves; the averaged generator follows. ``rate`` scales every rate.
+    """The players whose turn it is move; the averaged generator follows. ``rate`` scales every learning rate.
 
-    What a GPU captures of it is ``moves``; all else is Python's, and runs in each step.
+    What a GPU captures of it is ``turns``; all else is Python's, and runs in each step.
     """
     game, ema, optimisers, precision, progress, meter, *_ = lab.state
-    lab.rates.set(progress.step / lab.steps, rate)
-    # WGAN: d each step, g every fifth
-    steps = len(lab.deck) // lab.deck.batch_size  # of an epoch
-    movers = tuple(
-        Mover(name, is_measured(progress.step, steps // every))
-        for name, every in game.turns
-        if (progress.step + 1) % every == 0
-    )
+    done = progress.step / lab.steps
+    lab.schedules.set(done, rate)
+    plan = game.begin_step(
+        StepProgress(progress.step, progress.images, done)
+    )  # WGAN: d each step, g every fifth
+    for name in plan.reset:
+        start_anew(optimisers[name])
+    steps = len(lab.loader) // lab.loader.batch_size  # of an epoch
+    measured = tuple(is_measured(progress.step, steps // game.players[name].every) for name in plan.players)
 
-    def moves(batch: Batch) -> Seen:
-        return [move(game, name, optimisers, batch, precision, measured=measured) for name, measured in movers]
+    def turns(batch: Batch) -> TurnLogs:
+        pairs = zip(plan.players, measured, strict=True)
+        return [player_step(game, name, optimisers, batch, precision, measured=norm) for name, norm in pairs]
 
-    for (name, _), seen in zip(movers, lab.perform(moves, movers, batch), strict=True):
-        meter.add(name, seen)
-        game.passed(name)
-    count = lab.deck.batch_size  # of all processes together
+    key = StepKey(plan.players, plan.key, measured)
+    for name, logs in zip(plan.players, lab.run_step(turns, key, batch), strict=True):
+        meter.add(name, logs)
+    count = lab.loader.batch_size  # of all processes together
     progress.step += 1
     progress.images += count
     meter.images += count
@@ -156,14 +158,14 @@ def is_measured(step: int, moves: int) -> bool:
     """Whether a player that moves so many times in an epoch has its gradient's norm taken in this step.
 
     Multiples of the golden ratio leave no remainder class out (Weyl 1916): of the steps in which a lazy penalty
-    acts, as large a share is measured as of those in which it rests, whatever its interval. The choice depends
-    on the step alone, so a run that goes on measures where it would have.
+    acts, as large a share is measured as of those in which it does not, whatever its interval. The choice
+    depends on the step alone, so a run that goes on measures where it would have.
     """
     often = max(1, min(MEASURED, moves // FEW))
     return step * _GOLDEN % 2**32 * often < 2**32
 
 
-def move(
+def player_step(
     game: Game,
     name: str,
     optimisers: Mapping[str, torch.optim.Optimizer],
@@ -172,19 +174,22 @@ def move(
     *,
     measured: bool = True,
 ) -> dict[str, Tensor]:
-    """One player's turn: the others stand still, its terms add up, it takes one step.
+    """One player's turn: the others stand still, its losses add up, it takes one step.
 
-    Returns scalars to look at, on the device: the terms, what the game saw, and, where ``measured``, the
+    Returns scalars to look at, on the device: the losses, the turn's logs, and, where ``measured``, the
     gradient's norm. A step that fp16 leaves out has none: its gradient is infinite, to find the largest scale.
     """
+    player = game.players[name]
     for other, theirs in optimisers.items():
         for weight in weights(theirs):
             weight.requires_grad_(other == name)
+    for net in player.graph_through:
+        net.requires_grad_(True)
     optimiser = optimisers[name]
     optimiser.zero_grad(set_to_none=True)
     with precision.autocast():
-        terms, seen = game.players[name].turn(batch)
-    precision.backward(reduce(torch.add, terms.values()))
+        losses, logs = player.turn(batch)
+    precision.backward(reduce(torch.add, losses.values()))
     gradients = [weight.grad for weight in weights(optimiser) if weight.grad is not None]
     dist.average(gradients)  # over the processes of a run, each with its part of the batch
     precision.unscale(optimiser)
@@ -193,5 +198,5 @@ def move(
     if measured and left_out is not None:
         norm = {"gradient_norm": norm["gradient_norm"].masked_fill(left_out, 0.0)}
         norm["gradient_norm" + SHARE] = (~left_out).float()
-    game.constrain(name)
-    return {key: term.detach() for key, term in terms.items()} | seen | norm
+    game.after_step(name)
+    return {key: loss.detach() for key, loss in losses.items()} | logs | norm

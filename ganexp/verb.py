@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganexp.config.targets import conf_folder
 from ganexp.errors import fail, tell
 
 if TYPE_CHECKING:
@@ -18,12 +19,6 @@ PLUGINS = Path(__file__).resolve().parent / "plugins"
 
 _HOME = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
 """``data.root=~/data``: no shell spells the home folder out behind a ``=``."""
-
-
-def conf_folder() -> Path:
-    """The configuration: inside the package in a wheel, beside it in a checkout."""
-    inside = Path(__file__).resolve().parent / "conf"
-    return inside if inside.is_dir() else inside.parent.parent / "conf"
 
 
 def run_verb(verb: str, arguments: list[str], program: str) -> None:

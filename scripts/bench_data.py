@@ -21,23 +21,23 @@ from common import composed
 from torchvision import datasets, transforms
 
 from ganexp.build import build, build_game
-from ganexp.data.batches import Batch, Deck
+from ganexp.data.batches import Batch
 from ganexp.data.store import store
+from ganexp.lab import make_loader, make_optimisers
 from ganexp.precision import Precision
-from ganexp.train import move
+from ganexp.train import player_step
 
 BATCH = 64
 
 
 def ours(overrides: list[str]) -> Iterator[Batch]:
     """ganexp's batches, epoch after epoch."""
-    arrays = build(composed(overrides).data).load()
-    deck = Deck(arrays, BATCH, 0, store(arrays.samples, torch.device("cpu")))
-    images = 0
+    cfg, cpu = composed([*overrides, f"batch_size={BATCH}"]), torch.device("cpu")
+    source = build(cfg.data)
+    arrays = source.load()
+    loader = make_loader(cfg, source, arrays, store(arrays.samples, cpu), cpu)
     while True:
-        for batch in deck.epoch(images):
-            images += BATCH
-            yield batch
+        yield from loader.epoch()
 
 
 def theirs(folder: Path, side: int, workers: int) -> Iterator[Batch]:
@@ -67,14 +67,13 @@ def step_seconds(overrides: list[str]) -> float:
     """The median time of a DCGAN training step, both players."""
     cfg = composed(overrides)
     game = build_game(cfg).to(memory_format=torch.channels_last)
-    optim = build(cfg.optim)
-    optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
+    optimisers = make_optimisers(cfg.optim, game)
     precision = Precision("fp32", torch.device("cpu"))
     batch, times = next(ours(overrides)), []
     for _ in range(8):
         began = time.perf_counter()
         for name in game.players:
-            move(game, name, optimisers, batch, precision)
+            player_step(game, name, optimisers, batch, precision)
         times.append(time.perf_counter() - began)
     return statistics.median(times)
 

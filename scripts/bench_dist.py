@@ -62,11 +62,11 @@ def messages(workload: str) -> list[int]:
     """The bytes of each all-reduce of gradients in one step in which every player moves."""
     found: list[int] = []
     lab = assemble(composed([*WORKLOADS[workload], *COMMON, "batch_size=4"]))
-    lab.state.progress.step = lab.state.game.pace - 1
+    lab.state.progress.step = lab.state.game.players["g"].every - 1
     real = dist.average
     try:
         dist.average = lambda tensors: found.append(sum(t.numel() * t.element_size() for t in tensors))
-        one_step(lab, next(lab.deck.epoch(0)), 1.0)
+        one_step(lab, next(lab.loader.epoch()), 1.0)
     finally:
         dist.average = real
     return found

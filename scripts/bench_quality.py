@@ -21,10 +21,12 @@ from benchmark.workloads import BATCH
 from common import composed
 from tqdm import tqdm
 
+from ganexp.augment import NoAugment
 from ganexp.build import build
 from ganexp.data.batches import seed_for
 from ganexp.data.picture import save_png
 from ganexp.evaluation import Evaluator
+from ganexp.games.game import Parts, Request
 from ganexp.games.gan import GAN
 from ganexp.lab import load
 from ganexp.sampling import generate
@@ -41,9 +43,10 @@ def train(overrides: list[str], seconds: float, every: float, out: Path) -> None
     seed_everything(cfg.seed)
     pair = Pair(build(cfg.arch.generator), build(cfg.arch.discriminator)).usual()
     judge = Evaluator(source, data, cfg, CPU)
-    game = GAN(pair.g, pair.d, build(cfg.loss), {}, 1, 1, "normal", False, None)
-    inputs = judge.inputs(game, data.labels)
-    preview = game.inputs([0] * 64, torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
+    parts = Parts({"generator": pair.g, "discriminator": pair.d}, build(cfg.loss), {}, NoAugment())
+    game = GAN(parts=parts, n_critic=1, n_generator=1, noise="normal", reuse_fake=False, clip=None)
+    inputs = judge.inputs(game, data)
+    preview = game.inputs(Request(64), torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
     batches, step = textbook.batches(data.samples, data.labels, 0, CPU), textbook.gan(pair, CPU)
     out.mkdir(parents=True, exist_ok=True)
     spent, images, due = 0.0, 0, every

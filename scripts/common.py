@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from ganexp.config.resolvers import register
 from ganexp.config.settle import settle_train
-from ganexp.verb import conf_folder
+from ganexp.config.targets import conf_folder
 
 if sys.platform != "win32":
     import resource

@@ -22,14 +22,14 @@ from common import composed, silent
 from torch.profiler import record_function
 
 from ganexp import train as training
-from ganexp.data.batches import Batch, Deck
+from ganexp.data.batches import Batch, BatchLoader
 from ganexp.ema import EMA
 from ganexp.lab import Lab, assemble
 from ganexp.meter import Meter
-from ganexp.optim import Rates
 from ganexp.penalties import Penalty
 from ganexp.precision import Precision
 from ganexp.run import Run
+from ganexp.schedules import Schedules
 from ganexp.state import State
 
 _WARM = 10
@@ -45,7 +45,7 @@ _PARTS: list[tuple[object, str, str]] = [
     (Precision, "step", "optimiser"),
     (torch.nn.utils, "get_total_norm", "norms"),
     (Meter, "add", "meter"),
-    (Rates, "set", "learning rates"),
+    (Schedules, "set", "learning rates"),
     (EMA, "update", "averaging"),
     (training, "generate", "grid"),
     (State, "readings", "reading the meter"),
@@ -116,8 +116,8 @@ def _assembled(clock: Clock, real: Callable[..., Lab]) -> Callable[..., Lab]:
 def _dealt(clock: Clock, real: Callable[..., Iterator[Batch]]) -> Callable[..., Iterator[Batch]]:
     """Deals batches, each as a part."""
 
-    def epoch(deck: Deck, images: int) -> Iterator[Batch]:
-        batches = real(deck, images)
+    def epoch(loader: BatchLoader) -> Iterator[Batch]:
+        batches = real(loader)
         while True:
             with clock.part("data"):
                 batch = next(batches, None)
@@ -131,24 +131,24 @@ def _dealt(clock: Clock, real: Callable[..., Iterator[Batch]]) -> Callable[..., 
 @contextmanager
 def watched(clock: Clock) -> Iterator[None]:
     """Puts the clock around every part of training."""
-    real_step, real_move = training.one_step, training.move
+    real_step, real_turn = training.one_step, training.player_step
 
     def one_step(lab: Lab, *rest: Any) -> None:
         real_step(lab, *rest)
         if lab.state.progress.step == _WARM:
             clock.clear()
 
-    def move(game: Any, name: str, *rest: Any, measured: bool) -> Any:
+    def player_step(game: Any, name: str, *rest: Any, measured: bool) -> Any:
         with clock.part(f"turn of {name}"):
-            return real_move(game, name, *rest, measured=measured)
+            return real_turn(game, name, *rest, measured=measured)
 
     with ExitStack() as patches:
         for owner, name, part in _PARTS:
             patches.enter_context(patch.object(owner, name, clock.around(getattr(owner, name), part)))
         patches.enter_context(patch.object(training, "assemble", _assembled(clock, assemble)))
         patches.enter_context(patch.object(training, "one_step", one_step))
-        patches.enter_context(patch.object(training, "move", move))
-        patches.enter_context(patch.object(Deck, "epoch", _dealt(clock, Deck.epoch)))
+        patches.enter_context(patch.object(training, "player_step", player_step))
+        patches.enter_context(patch.object(BatchLoader, "epoch", _dealt(clock, BatchLoader.epoch)))
         patches.enter_context(silent())
         yield
 

@@ -19,7 +19,8 @@ from omegaconf import DictConfig
 from ganexp import train as training
 from ganexp.config.resolvers import register
 from ganexp.config.settle import settle_train
-from ganexp.verb import PLUGINS, conf_folder, run_verb
+from ganexp.config.targets import conf_folder
+from ganexp.verb import PLUGINS, run_verb
 
 sys.path.append(str(PLUGINS))  # Hydra looks for launchers once, at whichever test composes first
 torch.set_num_threads(1)  # tiny networks, on machines that do other things too

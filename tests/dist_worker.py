@@ -23,11 +23,11 @@ from torch.optim import SGD
 from ganexp import dist
 from ganexp.build import build_game
 from ganexp.data.batches import Batch
-from ganexp.games.game import Game
+from ganexp.games.game import Game, StepProgress
 from ganexp.meter import Meter
 from ganexp.nets.synchronised import synchronise
 from ganexp.precision import Precision
-from ganexp.train import move
+from ganexp.train import player_step
 
 WORLD = 2
 BATCH = 8
@@ -49,7 +49,6 @@ def numbers_of_the_whole_batch(seed: int) -> Iterator[None]:
         patch("torch.rand", lambda *shape, **where: part("rand", *shape)),
         patch("torch.randn", lambda *shape, **where: part("randn", *shape)),
         patch("torch.randn_like", lambda like: part("randn", *like.shape)),
-        patch.dict("ganexp.games.gan.NOISES", normal=lambda *shape, **where: part("randn", *shape)),
     ):
         yield
 
@@ -77,21 +76,15 @@ def trained(cfg: DictConfig) -> dict[str, Tensor]:
         game = game_of(cfg)
         optimisers = {name: SGD(player.net.parameters(), 0.01) for name, player in game.players.items()}
         for step, batch in enumerate(batches):
-            for turn, (name, every) in enumerate(game.turns):
-                if (step + 1) % every == 0:
-                    meter.add(name, move(game, name, optimisers, batch, Precision("fp32", CPU)))
-                    game.passed(name)
-                    for key, parameter in game.players[name].net.named_parameters():
-                        if parameter.grad is not None:
-                            found[f"gradient {step} {turn} {name}.{key}"] = parameter.grad.clone()
-    weights = {f"weight {key}": value.clone() for key, value in game.state_dict().items() if is_tensor(value)}
+            plan = game.begin_step(StepProgress(step, step * BATCH, step / STEPS))
+            for turn, name in enumerate(plan.players):
+                meter.add(name, player_step(game, name, optimisers, batch, Precision("fp32", CPU)))
+                for key, parameter in game.players[name].net.named_parameters():
+                    if parameter.grad is not None:
+                        found[f"gradient {step} {turn} {name}.{key}"] = parameter.grad.clone()
+    weights = {f"weight {key}": value.clone() for key, value in game.state_dict().items()}
     means = {f"meter {key}": torch.tensor(value) for key, value in meter.means().items()}
     return found | weights | means
-
-
-def is_tensor(value: object) -> bool:
-    """A penalty's turn is no tensor."""
-    return isinstance(value, Tensor)
 
 
 def apart(alone: dict[str, Tensor], together: dict[str, Tensor]) -> dict[str, float]:

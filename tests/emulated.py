@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ganexp.graphs import Seen
+from ganexp.graphs import TurnLogs
 from ganexp.state import State
 
 _WAITING = {"_local_scalar_dense", "item", "is_nonzero", "nonzero", "equal", "masked_select", "_unique2"}
@@ -61,23 +61,23 @@ class EmulatedRecorder:
         if not self.deaf:
             waits += notes.waits
 
-    def record(self, work: Callable[[], Seen]) -> tuple[Callable[[], None], Seen]:
+    def record(self, work: Callable[[], TurnLogs]) -> tuple[Callable[[], None], TurnLogs]:
         kept = [(tensor, tensor.detach().clone()) for tensor in self._memory()]
         numbers = torch.get_rng_state()
         notes = _Notes(strict=True)
         try:
             with notes:
-                seen = work()
+                logs = work()
             self.recorded += 1
         finally:
             torch.set_rng_state(numbers)
             with torch.no_grad():
                 for tensor, content in kept:
                     tensor.copy_(content)
-        for scalars in seen:
+        for scalars in logs:
             for scalar in scalars.values():
                 scalar.fill_(float("nan"))
-        return lambda: self._play(notes.operations), seen
+        return lambda: self._play(notes.operations), logs
 
     def restart(self) -> None:
         self.restarts += 1

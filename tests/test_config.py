@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from ganexp.config.resolvers import overrides_name
 from ganexp.config.signature import settings_of
+from ganexp.config.targets import conf_folder
 from ganexp.errors import UserError, suggest
-from ganexp.verb import conf_folder
 
 GROUPS = ("arch", "data", "device", "experiment", "game", "loss", "optim", "penalties", "schedule")
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((conf_folder() / group).glob("*.yaml"))]

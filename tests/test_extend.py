@@ -19,12 +19,12 @@ from ganexp.config.ranges import Count, Shape, Whole
 from ganexp.data.arrays import Arrays
 from ganexp.data.source import Images
 from ganexp.losses import Score
-from ganexp.nets.layers import LatentNet
+from ganexp.nets.layers import GeneratorBase
 
 {classes}
 
 
-class Generator(LatentNet):
+class Generator(GeneratorBase):
     def __init__(self, shape: Shape, latent: Count, classes: Whole):
         super().__init__()
         self.latent, self.classes, self.shape = latent, classes, shape
@@ -71,10 +71,21 @@ def test_the_readmes_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_readmes_commands_name_choices_that_exist() -> None:
-    from ganexp.verb import conf_folder
+    from ganexp.config.targets import conf_folder
 
     text = README.read_text(encoding="utf-8")
-    for group in ("data", "arch", "loss", "penalties", "game", "optim", "schedule", "device", "experiment"):
+    for group in (
+        "data",
+        "arch",
+        "loss",
+        "penalties",
+        "augment",
+        "game",
+        "optim",
+        "schedule",
+        "device",
+        "experiment",
+    ):
         row = next(line for line in text.splitlines() if line.startswith(f"| `{group}` |"))
         for file in (conf_folder() / group).glob("*.yaml"):
             assert f"`{file.stem}`" in row, f"{group}={file.stem} is missing from the README"

@@ -9,18 +9,18 @@ from conftest import composed
 from torch import nn
 
 from ganexp.build import build, build_game
+from ganexp.config.targets import conf_folder
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.games.game import Game
+from ganexp.games.game import Game, Request, StepProgress
 from ganexp.games.gan import GAN
 from ganexp.games.pacgan import pack
-from ganexp.nets.layers import CriticNet
-from ganexp.penalties import Critic, Penalty
+from ganexp.nets.layers import DiscriminatorBase
+from ganexp.penalties import Penalty, PlayerCall
 from ganexp.precision import Precision
-from ganexp.train import move
-from ganexp.verb import conf_folder
+from ganexp.train import player_step
 
-LOSSES = sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml"))
+LOSSES = sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml") if path.stem != "none")
 GAMES = sorted(path.stem for path in Path(conf_folder(), "game").glob("*.yaml"))
 PENALTIES = sorted(path.stem for path in Path(conf_folder(), "penalties").glob("*.yaml"))
 FP32 = Precision("fp32", torch.device("cpu"))
@@ -47,7 +47,7 @@ def test_two_steps_of_everything(game: str, loss: str) -> None:
     for _ in range(2):
         for name in played.players:
             before = {other: weights(player.net) for other, player in played.players.items()}
-            seen = move(played, name, optimisers, batch, FP32)
+            seen = player_step(played, name, optimisers, batch, FP32)
             assert all(torch.isfinite(value) for value in seen.values())
             assert not any(value.requires_grad for value in seen.values())
             for other, player in played.players.items():
@@ -58,36 +58,38 @@ def test_two_steps_of_everything(game: str, loss: str) -> None:
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_every_penalty_joins_every_loss(loss: str, penalty: str) -> None:
     game, optimisers, batch = parts(f"loss={loss}", f"penalties={penalty}")
-    seen = move(game, "d", optimisers, batch, FP32)
+    seen = player_step(game, "d", optimisers, batch, FP32)
     assert penalty in seen and torch.isfinite(seen[penalty])
 
 
 def test_the_generator_learns_from_the_discriminators_judgement() -> None:
     """A step of the generator alone makes its fakes look more real."""
     game, optimisers, batch = parts("optim.lr=1e-3")
-    first = move(game, "g", optimisers, batch, FP32)["D_G_z"]
+    first = player_step(game, "g", optimisers, batch, FP32)["D_G_z"]
     for _ in range(100):
-        last = move(game, "g", optimisers, batch, FP32)["D_G_z"]
+        last = player_step(game, "g", optimisers, batch, FP32)["D_G_z"]
     assert last > first + 0.05
 
 
 def test_the_discriminator_learns_to_tell_real_from_fake() -> None:
     game, optimisers, batch = parts("optim.lr=1e-3")
     for _ in range(200):
-        seen = move(game, "d", optimisers, batch, FP32)
+        seen = player_step(game, "d", optimisers, batch, FP32)
     assert seen["D_x"] > 0.7 and seen["D_G_z"] < 0.3
 
 
 def test_wgan_clips_the_critic_and_only_the_critic() -> None:
     game, optimisers, batch = parts("loss=wgan")
-    move(game, "d", optimisers, batch, FP32)
+    player_step(game, "d", optimisers, batch, FP32)
     assert weights(game.players["d"].net).abs().max() <= 0.01
     assert weights(game.players["g"].net).abs().max() > 0.01
 
 
 @pytest.mark.parametrize(("loss", "every"), [("gan", 1), ("wgan", 5), ("wgan_gp", 5)])
 def test_critic_steps(loss: str, every: int) -> None:
-    assert parts(f"loss={loss}")[0].turns == (("d", 1), ("g", every))
+    game, _, _ = parts(f"loss={loss}")
+    moving = [game.begin_step(StepProgress(step, 0, 0.0)).players for step in range(10)]
+    assert moving == [("d", "g") if (step + 1) % every == 0 else ("d",) for step in range(10)]
 
 
 def test_recipes_are_their_papers() -> None:
@@ -109,14 +111,14 @@ def test_batch_norm_and_a_penalty_per_sample_are_refused() -> None:
 
 def test_a_penalty_is_handed_the_real_batch_first() -> None:
     class Recording(Penalty):
-        def term(self, critic: Critic, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-            seen.append((real, fake))
-            return critic(real).sum() * 0
+        def term(self, call: PlayerCall) -> torch.Tensor:
+            seen.append((call.real, call.fake))
+            return call.critic(call.real).sum() * 0
 
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     game, optimisers, batch = parts()
-    cast(GAN, game).penalties["recording"] = Recording(weight=1.0, every=1)
-    move(game, "d", optimisers, batch, FP32)
+    game.parts.penalties["recording"] = Recording(weight=1.0, every=1)
+    player_step(game, "d", optimisers, batch, FP32)
     ((real, fake),) = seen
     assert torch.equal(real, batch.x) and not torch.equal(fake, batch.x) and not fake.requires_grad
 
@@ -128,34 +130,38 @@ def test_a_conditional_game_refuses_networks_without_labels() -> None:
 
 def test_labels_reach_the_networks_of_a_conditional_game() -> None:
     game, _, _ = parts("game=cgan")
-    labels, columns = game.grid_labels(100)
+    request, columns = game.grid(Request(100))
+    assert request.label is not None
+    labels = request.label.tolist()
     assert columns == 10 and labels[:10] == [0] * 10 and labels[-1] == 9
-    z, y = game.inputs([3, 4], torch.Generator().manual_seed(0))
-    assert y.tolist() == [3, 4]
+    asked = Request(2, torch.tensor([3, 4]))
+    (z, y), shown, *_ = game.inputs(asked, torch.Generator().manual_seed(0))
+    assert y.tolist() == [3, 4] and shown is y
     game.eval()
     swapped = game.generator(z, y.flip(0))
     assert not torch.allclose(game.generator(z, y), swapped)
     with pytest.raises(UserError, match="0 to 9"):
-        game.check_label(10)
+        game.inputs(Request(1, torch.tensor([10])), torch.Generator())
 
 
 def test_looking_does_not_draw_from_the_trainings_random_numbers() -> None:
     game, _, _ = parts()
     before = torch.get_rng_state()
-    one = game.inputs([0] * 4, torch.Generator().manual_seed(5))
-    two = game.inputs([0] * 4, torch.Generator().manual_seed(5))
-    assert torch.equal(one[0], two[0])
+    one = game.inputs(Request(4), torch.Generator().manual_seed(5))
+    two = game.inputs(Request(4), torch.Generator().manual_seed(5))
+    assert torch.equal(one.args[0], two.args[0])
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_a_generator_may_move_twice_in_its_turn() -> None:
-    assert parts("game.n_generator=2")[0].turns == (("d", 1), ("g", 1), ("g", 1))
+    game, _, _ = parts("game.n_generator=2")
+    assert game.begin_step(StepProgress(0, 0, 0.0)).players == ("d", "g", "g")
 
 
 @pytest.mark.parametrize(("noise", "std"), [("normal", 1.0), ("uniform", 3**-0.5)])
 def test_what_latents_are_drawn_from(noise: str, std: float) -> None:
     game, _, batch = parts(f"game.noise={noise}", "arch.generator.latent=5000")
-    (z,) = game.inputs([0] * 6, torch.Generator().manual_seed(0))
+    (z,) = game.inputs(Request(6), torch.Generator().manual_seed(0)).args
     for drawn in (z, cast(GAN, game).latents(batch)):
         assert drawn.shape == (6, 5000)
         assert drawn.std() == pytest.approx(std, rel=0.03) and abs(drawn.mean()) < 0.03
@@ -173,20 +179,20 @@ def test_packs_are_whole_and_in_order() -> None:
 
 def test_a_packed_discriminator_judges_packs_and_its_penalties_too() -> None:
     class Recording(Penalty):
-        def term(self, critic: Critic, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-            seen.append((real.shape, fake.shape, critic(fake).shape))
-            return critic(real).sum() * 0
+        def term(self, call: PlayerCall) -> torch.Tensor:
+            seen.append((call.real.shape, call.fake.shape, call.critic(call.fake).shape))
+            return call.critic(call.real).sum() * 0
 
     seen: list[tuple[torch.Size, ...]] = []
     game, optimisers, batch = parts("game=pacgan", "game.packing=3", "batch_size=6")
-    cast(GAN, game).penalties["recording"] = Recording(weight=1.0, every=1)
-    move(game, "d", optimisers, batch, FP32)
+    game.parts.penalties["recording"] = Recording(weight=1.0, every=1)
+    player_step(game, "d", optimisers, batch, FP32)
     assert seen == [((2, 3, 8, 8), (2, 3, 8, 8), (2,))]
     assert game.generator(torch.randn(4, 100)).shape == (4, 1, 8, 8)
 
 
 def test_a_batch_holds_whole_packs() -> None:
-    with pytest.raises(UserError, match=r"batch_size=64.*whole packs of 3"):
+    with pytest.raises(UserError, match=r"batch_size=64.*multiple of game.packing=3"):
         composed("game=pacgan", "game.packing=3")
 
 
@@ -196,13 +202,13 @@ def test_one_pass_over_real_and_fake_is_two(game: str) -> None:
     found = []
     for joined in (True, False):
         played, optimisers, batch = parts(f"game={game}", "loss=rpgan", "penalties=[r1,r2]")
-        critic = cast(CriticNet, played.players["d"].net)
-        assert critic.one_by_one
-        critic.one_by_one = joined
+        critic = cast(DiscriminatorBase, played.players["d"].net)
+        assert critic.samplewise
+        critic.samplewise = joined
         calls: list[int] = []
         critic.register_forward_hook(lambda _, given, __, calls=calls: calls.append(len(given[0])))
         torch.manual_seed(1)
-        terms = move(played, "d", optimisers, batch, FP32)
+        terms = player_step(played, "d", optimisers, batch, FP32)
         gradients = [parameter.grad for parameter in critic.parameters()]
         found.append((terms, gradients, len(calls)))
     (one, ours, passes), (two, theirs, more) = found
@@ -214,9 +220,9 @@ def test_one_pass_over_real_and_fake_is_two(game: str) -> None:
 
 def test_batch_norm_is_shown_real_and_fake_apart() -> None:
     played, _, _ = parts("arch.discriminator.norm=batch")
-    assert not cast(CriticNet, played.players["d"].net).one_by_one
+    assert not cast(DiscriminatorBase, played.players["d"].net).samplewise
     played, _, _ = parts("arch.discriminator.norm=layer")
-    assert cast(CriticNet, played.players["d"].net).one_by_one
+    assert cast(DiscriminatorBase, played.players["d"].net).samplewise
 
 
 def test_a_reused_fake_is_the_critics_own() -> None:
@@ -227,9 +233,9 @@ def test_a_reused_fake_is_the_critics_own() -> None:
         made: list[torch.Tensor] = []
         played.generator.register_forward_hook(lambda _, __, out, made=made: made.append(out.detach()))
         torch.manual_seed(1)
-        move(played, "d", optimisers, batch, FP32)
+        player_step(played, "d", optimisers, batch, FP32)
         torch.manual_seed(1)
-        move(played, "g", optimisers, batch, FP32)
+        player_step(played, "g", optimisers, batch, FP32)
         found.append((made, weights(played.players["d"].net), weights(played.generator)))
         assert (len(made) == 1) == (reuse == "true")
     assert torch.equal(found[0][1], found[1][1]) and torch.allclose(found[0][2], found[1][2], atol=1e-7)
@@ -241,8 +247,8 @@ def test_fakes_are_reused_once() -> None:
     made: list[int] = []
     played.generator.register_forward_hook(lambda _, __, out: made.append(len(out)))
     for _ in range(2):
-        for name, _ in played.turns:
-            move(played, name, optimisers, batch, FP32)
+        for name in played.begin_step(StepProgress(0, 0, 0.0)).players:
+            player_step(played, name, optimisers, batch, FP32)
     assert len(made) == 4
     with pytest.raises(UserError, match=r"game.reuse_fake=true asks for game.n_critic=1, and it is 5"):
         parts("loss=wgan_gp", "game.reuse_fake=true")

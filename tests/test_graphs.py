@@ -15,17 +15,18 @@ from ganexp import graphs, lab
 from ganexp import train as training
 from ganexp.build import build
 from ganexp.checkpoint import digest, read
+from ganexp.config.targets import conf_folder
 from ganexp.data.batches import Batch
 from ganexp.graphs import WARM_UP, Captured
 from ganexp.lab import Lab, assemble
 from ganexp.losses import NonSaturating
 from ganexp.nets.layers import one_hot
 from ganexp.signals import Stopped
+from ganexp.state import State
 from ganexp.train import one_step
-from ganexp.verb import conf_folder
 
 STEPS = 16
-LOSSES = sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml"))
+LOSSES = sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml") if path.stem != "none")
 GAMES = sorted(path.stem for path in Path(conf_folder(), "game").glob("*.yaml"))
 CHANGING = ["schedule=linear", "schedule.start=0", f"max_steps={STEPS}", "optim.lr=0.0009765625"]
 """Another learning rate in each step, and each a float32 exactly: a graph's rate is one."""
@@ -55,12 +56,12 @@ def pair(*overrides: str, base: Sequence[str] = TINY, deaf: bool = False) -> Pai
     cfg = composed(*base, "batch_size=8", *CHANGING, *overrides)
     plain, made = assemble(cfg), assemble(cfg)
     recorder = EmulatedRecorder(made.state, deaf=deaf)
-    perform = Captured(recorder, made.state.game, made.state.optimisers, made.notes)
-    return Pair(plain, made._replace(perform=perform), recorder)
+    runner = Captured(recorder, made.state.optimisers, made.notes)
+    return Pair(plain, made._replace(run_step=runner), recorder)
 
 
 def batches(made: Lab) -> Iterator[Batch]:
-    for batch in made.deck.epoch(made.state.progress.images):
+    for batch in made.loader.epoch():
         if made.state.progress.step == STEPS:
             return
         yield batch
@@ -74,14 +75,16 @@ def trained(made: Lab, steps: int = STEPS) -> dict[str, str]:
         one_step(made, batch, 1.0)
         if made.state.progress.step == steps:
             break
-    return {name: digest(part) for name, part in made.state.snapshot().items()} | {"lr": str(made.rates.now())}
+    return {name: digest(part) for name, part in made.state.snapshot().items()} | {
+        "lr": str(made.schedules.now())
+    }
 
 
 def never_captured(plain: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """With optimisers that expect a capture, which does not come: RMSprop then rounds otherwise."""
     monkeypatch.setattr(graphs, "WARM_UP", STEPS + 1)
     state = plain.state
-    return plain._replace(perform=Captured(EmulatedRecorder(state), state.game, state.optimisers, plain.notes))
+    return plain._replace(run_step=Captured(EmulatedRecorder(state), state.optimisers, plain.notes))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -142,7 +145,7 @@ def test_rmsprop_that_can_be_captured_is_rmsprop() -> None:
     nets[1].load_state_dict(nets[0].state_dict())
     optim = build(composed("optim=rmsprop", "optim.momentum=0.5").optim)
     optimisers = [optim(net.parameters(), "d") for net in nets]
-    Captured(recorder, made.state.game, {"d": optimisers[1]}, made.notes)
+    Captured(recorder, {"d": optimisers[1]}, made.notes)
     for _ in range(5):
         for net, optimiser in zip(nets, optimisers, strict=True):
             optimiser.zero_grad()
@@ -210,18 +213,23 @@ def test_what_is_saved_knows_nothing_of_graphs(optim: str) -> None:
         state.restore(found)
         assert digest(state.snapshot()["optimisers"]) == digest(found["optimisers"])
     for one in (plain, made):
-        one.state.progress.step = 0
+        one.state.progress.step = one.loader.position = 0
         trained(one, 2 * WARM_UP)
 
 
 def test_a_killed_run_with_graphs_goes_on_bit_for_bit(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
     """After going on, the first steps run as they are again: it must make no difference."""
 
-    def performer(hardware: Any, game: Any, optimisers: Any, notes: Any) -> Captured:
-        state: Any = type("Parts", (), {"game": game, "optimisers": optimisers})
-        return Captured(EmulatedRecorder(state), game, optimisers, notes)
+    def runner(hardware: Any, optimisers: Any, schedules: Any, notes: Any) -> Captured:
+        return Captured(EmulatedRecorder(made[0]), optimisers, notes)
 
-    monkeypatch.setattr(lab, "_performer", performer)
+    def state(*parts: Any) -> State:
+        made.insert(0, State(*parts))
+        return made[0]
+
+    made: list[State] = []
+    monkeypatch.setattr(lab, "State", state)
+    monkeypatch.setattr(lab, "_step_runner", runner)
     arguments = [*TINY, "penalties=r1", "penalties.r1.every=2", "schedule=cosine", "epochs=2"]
     whole = train(*arguments, name="whole")
     with asked_to_stop(after=20), pytest.raises(Stopped):
@@ -255,6 +263,6 @@ def test_fp16_is_not_captured_and_says_so() -> None:
     hardware = made.hardware._replace(graphs=True)
     notes = made.notes
     notes.to(said.append)
-    perform = lab._performer(hardware, made.state.game, made.state.optimisers, notes)
-    assert perform is graphs.directly
+    runner = lab._step_runner(hardware, made.state.optimisers, made.schedules, notes)
+    assert runner is graphs.eager
     assert said == ["no CUDA graphs: device.precision=fp16 waits for the device in each step"]

@@ -39,15 +39,16 @@ def test_a_player_has_a_norm_in_each_epoch(every: int, moves: int) -> None:
 
 
 def test_a_lazy_penalty_is_measured_as_often_as_it_acts(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, found = training.move, list[tuple[int, bool]]()
+    real, found = training.player_step, list[tuple[int, bool]]()
+    turns: list[int] = []
 
     def watched(game: Any, name: str, *rest: Any, measured: bool) -> Any:
         if name == "d" and measured:
-            turn = game.penalties["r1"].turn
-            found.append((turn * 8 // 1797, turn % 8 == 0))
+            found.append((len(turns) * 8 // 1797, game.penalties["r1"].active))
+        turns.extend([1] * (name == "d"))
         return real(game, name, *rest, measured=measured)
 
-    monkeypatch.setattr(training, "move", watched)
+    monkeypatch.setattr(training, "player_step", watched)
     train(*TINY, "batch_size=8", "epochs=3", "penalties=r1", "penalties.r1.every=8")
     for epoch in range(3):
         acted = [acts for number, acts in found if number == epoch]

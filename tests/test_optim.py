@@ -5,14 +5,19 @@ import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conftest import ENVIRONMENT, TINY, composed
 from torch import nn
 
-from ganexp.build import build
-from ganexp.optim import SGD, Adam, Constant, Cosine, Linear, Optim, Rates, RMSprop
+from ganexp.build import build, build_game
+from ganexp.ema import EMA
+from ganexp.errors import UserError
+from ganexp.lab import make_optimisers
+from ganexp.optim import SGD, Adam, Constant, Cosine, Linear, Optim, RMSprop
+from ganexp.schedules import Schedules
 
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
@@ -43,14 +48,75 @@ def test_schedules() -> None:
 
 
 def test_rates_follow_the_schedule_for_each_player() -> None:
-    players = {
+    players: dict[str, torch.optim.Optimizer] = {
         name: torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=lr) for name, lr in (("d", 0.4), ("g", 0.1))
     }
-    rates = Rates(players, Linear(start=0.0, final=0.0))
+    rates = schedules(players)
     rates.set(0.75)
     assert rates.now() == pytest.approx({"d/lr": 0.1, "g/lr": 0.025})
     rates.set(0.0)
     assert rates.now() == pytest.approx({"d/lr": 0.4, "g/lr": 0.1})
+
+
+def schedules(players: dict[str, torch.optim.Optimizer], *overrides: str, **driven: Any) -> Schedules:
+    """Of a small game, whose learning rates fall to 0."""
+    game = build_game(composed(*TINY, "penalties=r1", "penalties.r1.weight=2", *overrides))
+    return Schedules(game, EMA(game.generator, 1000, 0.1), players, Linear(start=0.0, final=0.0), driven)
+
+
+def test_schedules_drive_any_number() -> None:
+    players: dict[str, torch.optim.Optimizer] = {
+        name: torch.optim.Adam(nn.Linear(1, 1).parameters(), lr=0.1, betas=(0.5, 0.9)) for name in ("d", "g")
+    }
+    game = build_game(composed(*TINY, "penalties=r1", "penalties.r1.weight=2", "penalties.r1.every=3"))
+    ema, half = EMA(game.generator, 1000, 0.1), Linear(start=0.0, final=0.5)
+    driven = {
+        "penalties": {"r1": {"weight": half}},
+        "ema": {"halflife": half},
+        "optim": {"beta2": half, "g": {"lr": Constant()}},
+    }
+    made = Schedules(game, ema, players, Linear(start=0.0, final=0.0), driven)
+    made.set(1.0)
+    assert game.parts.penalties["r1"].factor.item() == 3 and ema.halflife == 500
+    assert players["d"].param_groups[0]["betas"] == (0.5, 0.45) == players["g"].param_groups[0]["betas"]
+    assert made.now() == pytest.approx({"d/lr": 0.0, "g/lr": 0.1}), "a player's own schedule replaces the other"
+    assert not made.graphable and schedules(players).graphable
+    made.set(0.0)
+    assert game.parts.penalties["r1"].factor.item() == 6 and ema.halflife == 1000
+
+
+@pytest.mark.parametrize(
+    ("driven", "told"),
+    [
+        ({"penalties": {"r3": {"weight": Constant()}}}, r"schedules.penalties.r3.weight: this run has no such"),
+        ({"emma": {"halflife": Constant()}}, r"schedules.emma.halflife: did you mean ema"),
+        ({"optim": {"x": {"lr": Constant()}}}, r"schedules.optim.x.lr: this game has no player x"),
+        ({"optim": {"momentum": Constant()}}, r"schedules.optim.momentum: .*beta1"),
+    ],
+)
+def test_what_no_schedule_can_drive(driven: dict[str, Any], told: str) -> None:
+    players = {name: torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1) for name in ("d", "g")}
+    with pytest.raises(UserError, match=told):
+        schedules(dict(players), **driven)
+
+
+def test_a_player_may_have_an_optimiser_of_its_own() -> None:
+    sgd = "{_target_:ganexp.optim.SGD,lr:0.5,momentum:0,weight_decay:0,ttur:1}"
+    cfg = composed(*TINY, "optim.lr=0.1", "optim.ttur=3", "+optim.d.betas=[0.1,0.2]", f"+optim.g={sgd}")
+    made = make_optimisers(cfg.optim, build_game(cfg))
+    assert isinstance(made["d"], torch.optim.Adam) and isinstance(made["g"], torch.optim.SGD)
+    assert made["d"].param_groups[0]["lr"] == pytest.approx(0.3)
+    assert made["d"].param_groups[0]["betas"] == (0.1, 0.2) and made["g"].param_groups[0]["lr"] == 0.5
+    with pytest.raises(UserError, match=r"optim.e: this game has no player e"):
+        make_optimisers(composed(*TINY, "+optim.e.lr=0.1").optim, build_game(cfg))
+    with pytest.raises(UserError, match=r"optim.d.lr=-1"):
+        composed(*TINY, "+optim.d.lr=-1")
+
+
+def test_ttur_is_for_the_discriminator_alone() -> None:
+    """An encoder, or any other player, keeps the rate that was said."""
+    optim = build(composed("optim.lr=0.125", "optim.ttur=4").optim)
+    assert optim(nn.Linear(1, 1).parameters(), "e").param_groups[0]["lr"] == 0.125
 
 
 @pytest.mark.parametrize(

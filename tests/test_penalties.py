@@ -4,14 +4,19 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ganexp.penalties import R1, R2, Dragan, GradientPenalty, Penalty
+from ganexp.penalties import R1, R2, Critic, Dragan, GradientPenalty, Penalty, PlayerCall
 
 REAL = torch.tensor([[3.0, 4.0], [0.3, 0.4], [1.0, 0.0]])  # norms 5, 0.5, 1
 FAKE = torch.tensor([[0.0, 2.0], [6.0, 8.0], [0.0, 0.0]])  # norms 2, 10, 0
 
 A = 0.7
+
+
+def call(critic: Critic, real: Tensor = REAL, fake: Tensor = FAKE) -> PlayerCall:
+    """A critic's turn, as a penalty sees it."""
+    return PlayerCall(critic, critic, real, fake, critic(real), critic(fake), nn.Identity(), (fake,))
 
 
 class Bowl:
@@ -34,7 +39,9 @@ def by_hand(samples: Tensor, target: float) -> tuple[float, float]:
 
 def measured(penalty: Penalty, real: Tensor = REAL, fake: Tensor = FAKE) -> tuple[float, float, Bowl]:
     critic = Bowl()
-    value = penalty(critic, real, fake)
+    seen = call(critic, real, fake)
+    critic.seen.clear()
+    value = penalty(seen)
     value.backward()
     assert critic.a.grad is not None, "a detached penalty teaches the critic nothing"
     return value.item(), critic.a.grad.item(), critic
@@ -98,12 +105,12 @@ def linear(x: Tensor) -> Tensor:
     [GradientPenalty(weight=10.0, target=1.0, every=1), Dragan(weight=10.0, target=1.0, noise=0.5, every=1)],
 )
 def test_a_critic_with_unit_gradients_pays_nothing(penalty: Penalty) -> None:
-    assert penalty(linear, REAL, FAKE).item() == pytest.approx(0, abs=1e-10)
+    assert penalty(call(linear)).item() == pytest.approx(0, abs=1e-10)
 
 
 def test_a_dead_critic_pays_and_its_gradient_is_finite() -> None:
     weight = torch.zeros(2, requires_grad=True)
-    value = GradientPenalty(weight=10.0, target=1.0, every=1)(lambda x: x @ weight, REAL, FAKE)
+    value = GradientPenalty(weight=10.0, target=1.0, every=1)(call(lambda x: x @ weight))
     value.backward()
     assert value.item() == pytest.approx(10)
     assert weight.grad is not None and torch.isfinite(weight.grad).all()
@@ -125,7 +132,7 @@ def test_finite_differences_in_the_critics_weights(name: str) -> None:
 
     def value() -> Tensor:
         torch.manual_seed(2)
-        penalty: Tensor = MAKERS[name](1)(lambda x: torch.tanh(x @ first) @ second, real, fake)
+        penalty: Tensor = MAKERS[name](1)(call(lambda x: torch.tanh(x @ first) @ second, real, fake))
         return penalty
 
     value().backward()
@@ -147,34 +154,33 @@ def test_lazy_penalties_cost_as_much_on_average(name: str) -> None:
     torch.manual_seed(0)
     lazy, eager = MAKERS[name](4), MAKERS[name](1)
     values = []
-    for _ in range(8):
-        values.append(lazy(linear, REAL, FAKE).item())
-        lazy.passed()
+    for turn in range(8):
+        lazy.begin_turn(turn)
+        values.append(lazy(call(linear)).item())
     assert [value == 0 for value in values[1:4]] == [True] * 3
     if name in ("r1", "r2"):  # no random points: exactly
-        assert sum(values) / 8 == pytest.approx(eager(linear, REAL, FAKE).item())
+        assert sum(values) / 8 == pytest.approx(eager(call(linear)).item())
 
 
-def test_a_lazy_penalty_remembers_its_turn() -> None:
-    first = R1(weight=1.0, every=3)
-    for _ in range(2):
-        first(linear, REAL, FAKE)
-        first.passed()
-    second = R1(weight=1.0, every=3)
-    second.load_state_dict(first.state_dict())
-    assert second(linear, REAL, FAKE).item() == 0
-    second.passed()
-    assert second(linear, REAL, FAKE).item() > 0
+def test_a_lazy_penalty_keeps_nothing_that_a_checkpoint_would_lack() -> None:
+    """Which turns it acts in follows from their number alone."""
+    penalty = R1(weight=1.0, every=3)
+    assert not penalty.state_dict()
+    acts = []
+    for turn in (2, 3, 4, 6):
+        penalty.begin_turn(turn)
+        acts.append(penalty(call(linear)).item() > 0)
+    assert acts == [False, True, False, True]
 
 
 def test_penalties_are_float32_under_autocast() -> None:
     critic = torch.nn.Linear(2, 1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        value = R1(weight=1.0, every=1)(lambda x: critic(x).squeeze(1), REAL, FAKE)
+        value = R1(weight=1.0, every=1)(call(lambda x: critic(x).squeeze(1)))
     assert value.dtype == torch.float32
     assert value.item() == pytest.approx(0.5 * critic.weight.square().sum().item(), rel=1e-6)
 
 
 def test_samples_of_half_precision_are_widened_first() -> None:
-    value = R2(weight=2.0, every=1)(linear, REAL.bfloat16(), FAKE.bfloat16())
+    value = R2(weight=2.0, every=1)(call(lambda x: linear(x.float()), REAL.bfloat16(), FAKE.bfloat16()))
     assert value.dtype == torch.float32 and value.item() == pytest.approx(1)

@@ -16,13 +16,13 @@ from conftest import ENVIRONMENT, TINY, Verb, asked_to_stop, verb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ganexp import lab
+from ganexp.config.targets import conf_folder
 from ganexp.data.store import OnDisk
 from ganexp.receipt import Receipt, status_of
 from ganexp.same import differences
 from ganexp.signals import Stopped
-from ganexp.verb import conf_folder
 
-LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml"))
+LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml") if file.stem != "none")
 PENALTIES = sorted(file.stem for file in (conf_folder() / "penalties").glob("*.yaml"))
 GAMES = sorted(file.stem for file in (conf_folder() / "game").glob("*.yaml"))
 CASES = {

@@ -396,13 +396,13 @@ def test_the_generator_moves_in_each_fifth_step(train: Verb, monkeypatch: pytest
     from ganexp import train as training
 
     moves: list[str] = []
-    real = training.move
+    real = training.player_step
 
     def counting(game: Any, name: str, *rest: Any, measured: bool) -> Any:
         moves.append(name)
         return real(game, name, *rest, measured=measured)
 
-    monkeypatch.setattr(training, "move", counting)
+    monkeypatch.setattr(training, "player_step", counting)
     train(*TINY, "loss=wgan", "max_steps=11")
     assert "".join(moves) == "dddddgdddddgd"
 

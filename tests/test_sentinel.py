@@ -36,7 +36,8 @@ def sentinel() -> Sentinel:
 
 
 def kinds(guard: Sentinel, means: dict[str, float], scale: float) -> list[str]:
-    return [alarm.kind for alarm in guard.judge(means | guard.scalars(samples(scale)), 64)]
+    adversarial = {name.replace("gradient_norm", "adversarial"): 0.5 for name in means if name[0] in "dg"}
+    return [alarm.kind for alarm in guard.judge(adversarial | means | guard.scalars(samples(scale)), 64)]
 
 
 def test_spread_is_the_root_mean_squared_distance_of_pairs() -> None:
@@ -101,6 +102,13 @@ def test_the_critic_has_won_when_every_gradient_is_gone() -> None:
     told = [kinds(guard, {"d/gradient_norm": 0.0, "g/gradient_norm": 9.0}, 1.0) for _ in range(3)]
     assert told == [[], ["vanished"], []], "a discriminator that has nothing more to learn"
     assert kinds(guard, {"d/gradient_norm": 5.0, "g/gradient_norm": 9.0}, 1.0) == [] and guard.calm
+
+
+def test_a_regression_whose_gradient_falls_is_no_critic_that_has_won() -> None:
+    """Only players with an adversarial loss are watched: an encoder's gradient is to vanish."""
+    guard = sentinel()
+    for norm in (10.0, 0.07, 0.07, 0.0):
+        assert kinds(guard, {"e/gradient_norm": norm, "e/reconstruction": norm}, 1.0) == []
 
 
 def test_it_remembers_across_a_checkpoint() -> None:

@@ -17,13 +17,14 @@ from optuna.trial import FrozenTrial
 from ganexp.archive import Record
 from ganexp.config.resolvers import register
 from ganexp.config.settle import SETTLE
+from ganexp.config.targets import conf_folder
 from ganexp.errors import UserError
 from ganexp.same import differences
 from ganexp.tune.goal import read_goal
 from ganexp.tune.plan import read_plan
 from ganexp.tune.space import draw, read_space
 from ganexp.tune.study import Study
-from ganexp.verb import _arranged, conf_folder
+from ganexp.verb import _arranged
 
 RUN = [*TINY[:4], "features=pixels", "metrics=swd", "evaluate.count=100", "device=cpu"]
 """Every trial's."""

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from ganexp.data import cache
 from ganexp.data.arrays import Arrays
 from ganexp.data.picture import save_png
-from ganexp.data.source import Images, Source
+from ganexp.data.source import Source
 from ganexp.errors import UserError
 
 _CLASSES_SHOWN = 20
@@ -19,10 +19,10 @@ _CHUNK = 4096
 def prepare(cfg: DictConfig) -> None:
     """Fills the cache with a set and says where it lies. Raises UserError."""
     source: Source = instantiate(cfg.data, _convert_="all")
-    if not isinstance(source, Images):
-        print("points are made when they are needed: there is nothing to prepare")
-        return
     entry = source.entry()
+    if entry is None:
+        print("these samples are made when they are needed: there is nothing to prepare")
+        return
     source.checked(entry.open())
     print(f"{entry.meta['shape'][0]:,} images, {_size(entry.size)}: {entry.folder}")
 
@@ -30,13 +30,13 @@ def prepare(cfg: DictConfig) -> None:
 def info(cfg: DictConfig) -> None:
     """Prints what a set holds and draws some of it. Raises UserError."""
     source: Source = instantiate(cfg.data, _convert_="all")
-    entry = source.entry() if isinstance(source, Images) else None
+    entry = source.entry()
     data = source.checked(entry.open()) if entry else source.load()
     name = type(source).__name__.lower()
     rows = [
         ("samples", f"{len(data.samples):,} of {' x '.join(map(str, data.samples.shape[1:]))}"),
         ("classes", _classes(data)),
-        *_moments(data),
+        *_moments(data, source.value_range),
         ("fingerprint", data.fingerprint),
     ]
     if entry:
@@ -45,10 +45,8 @@ def info(cfg: DictConfig) -> None:
             rows.append(("left out", f"{len(entry.meta['left_out'])}: {'; '.join(entry.meta['left_out'])}"))
     out = Path(cfg.out).expanduser() if cfg.out else Path("outputs/data", f"{name}.png")
     picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[: source.overview])
-    samples = data.samples[picked]
-    known = samples / np.float32(127.5) - np.float32(1) if samples.dtype == np.uint8 else samples
     try:
-        save_png(source.draw(known, 8), out)
+        save_png(source.draw_stored(data.samples[picked], 8), out)
     except OSError as error:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
     rows.append(("picture", str(out)))
@@ -78,10 +76,9 @@ def _classes(data: Arrays) -> str:
     return f"{len(data.classes)}: {', '.join(shown)}{f', and {more:,} more' if more else ''}"
 
 
-def _moments(data: Arrays) -> list[tuple[str, str]]:
-    """Mean and deviation of each channel, images on a scale from 0 to 1."""
-    scale = 255.0 if data.samples.dtype == np.uint8 else 1.0
-    axes = (0, 2, 3) if data.samples.ndim == 4 else (0,)
+def _moments(data: Arrays, scale: float) -> list[tuple[str, str]]:
+    """Mean and deviation of each channel [N, C, ...], values divided by ``scale``."""
+    axes = tuple(axis for axis in range(data.samples.ndim) if axis != 1)
     total, squares, count = 0.0, 0.0, 0
     for start in range(0, len(data.samples), _CHUNK):
         piece = data.samples[start : start + _CHUNK].astype(np.float64) / scale

@@ -47,7 +47,7 @@ def evaluate(cfg: DictConfig) -> None:
     evaluator = Evaluator(source, data, OmegaConf.create(wanted), device)
     if cfg.against is None:
         count = evaluator.count
-        inputs = evaluator.inputs(game, data.labels)
+        inputs = evaluator.inputs(game, data)
         scores = evaluator.of_generator(game.generator.to(device), inputs)
     else:
         images, labels = _images(cfg.against, source, data.classes, evaluator.count)
@@ -80,7 +80,7 @@ def _images(
 
     There are labels if the folder has the run's ``classes``. Raises UserError.
     """
-    if len(source.shape) != 3:
+    if not source.is_image:
         raise UserError(f"against={against}: this run makes points, not images")
     root = Path(against).expanduser().absolute()
     images = Folder(

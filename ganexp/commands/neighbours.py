@@ -18,11 +18,13 @@ from ganexp.config.settle import read_run
 from ganexp.data.arrays import Arrays
 from ganexp.data.batches import seed_for
 from ganexp.data.picture import save_png, tile
-from ganexp.data.source import Images, Source, to_uint8
+from ganexp.data.source import Source
 from ganexp.errors import UserError
+from ganexp.games.game import Request
 from ganexp.lab import load
 from ganexp.metrics.features import Features
 from ganexp.metrics.neighbours import nearest
+from ganexp.reference import reference
 from ganexp.sampling import generate
 from ganexp.state import load_averaged
 from ganexp.vault import chosen
@@ -37,7 +39,7 @@ def neighbours(cfg: DictConfig) -> None:
     folder = Path(cfg.run).expanduser()
     run = read_run(cfg.run, trust=cfg.trust)
     source: Source = build(run.data)
-    if not isinstance(source, Images):
+    if not source.is_image:
         raise UserError("neighbours are looked at as images, and this run makes points")
     device = build(cfg.device).device
     data = load(source, own=cfg.trust)
@@ -47,9 +49,10 @@ def neighbours(cfg: DictConfig) -> None:
     load_averaged(game.generator, chosen(folder / "checkpoints", cfg.checkpoint).content)
     rng = np.random.default_rng(seed_for(cfg.seed, "neighbours"))
     count = max(cfg.n, cfg.count)
-    wanted = rng.choice(data.labels, count).tolist()
-    inputs = game.inputs(wanted, torch.Generator().manual_seed(seed_for(cfg.seed, "neighbours")))
-    made = to_uint8(generate(game.generator.to(device), inputs, _BATCH, device))
+    real = reference(source, data, rng.choice(len(data.labels), count), labels_only=not game.needs_reference)
+    latents = torch.Generator().manual_seed(seed_for(cfg.seed, "neighbours"))
+    inputs = game.inputs(Request(count), latents, real)
+    made = source.encode(generate(game.generator.to(device), inputs, _BATCH, device))
     own = rng.permutation(len(data.samples))[:count]
     features: Features = build(cfg.features)(data, device)
     queries = np.vstack([features(made).features, features(data.samples[own]).features])

@@ -5,16 +5,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 
 from ganexp.build import build, build_game
 from ganexp.config.settle import read_run
 from ganexp.data.batches import seed_for
 from ganexp.data.picture import save_png
-from ganexp.data.source import Images, Source, to_uint8
+from ganexp.data.source import Source
 from ganexp.errors import UserError
+from ganexp.games.game import Inputs, Request
 from ganexp.lab import load
 from ganexp.metrics.classifier import labels_of, trained
-from ganexp.sampling import generate
+from ganexp.reference import real_rows, reference
+from ganexp.sampling import draw, generate
 from ganexp.state import load_averaged
 from ganexp.vault import chosen
 
@@ -29,22 +32,30 @@ def sample(cfg: DictConfig) -> None:
     device = build(cfg.device).device
     source: Source = build(run.data)
     game = build_game(run)
-    labels, columns = game.grid_labels(cfg.n)
-    if cfg.label is not None:
-        game.check_label(cfg.label)
-        labels = [cfg.label] * cfg.n
+    grid = game.grid(_request(cfg))
     found = chosen(folder / "checkpoints", cfg.checkpoint)
     load_averaged(game.generator, found.content)
-    inputs = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "sample")))
+    real = None
+    if game.needs_reference:
+        data = load(source, own=cfg.trust)
+        real = reference(
+            source, data, real_rows(len(data.samples), cfg.n, seed_for(cfg.seed, "sources to sample"))
+        )
+    inputs = game.inputs(grid.request, torch.Generator().manual_seed(seed_for(cfg.seed, "sample")), real)
     samples = generate(game.generator.to(device), inputs, cfg.batch_size, device)
     name = f"sample_{cfg.n}_seed_{cfg.seed}" + ("" if cfg.label is None else f"_label_{cfg.label}")
     name += "_classes" if cfg.format == "classes" else ""
     name += "" if cfg.checkpoint == "last" else f"_{found.file.stem}"
     out = Path(cfg.out).expanduser() if cfg.out else folder / "samples" / name
     try:
-        if cfg.format == "classes":
-            samples, columns = _by_class(samples, source, device, own=cfg.trust)
-        written = _WRITERS[cfg.format](out, samples, labels if len(inputs) > 1 else None, source, columns)
+        if cfg.format == "grid":
+            written = _write_grid(out, draw(source, inputs, samples, grid.columns))
+        elif cfg.format == "classes":
+            written = _write_grid(out, source.draw(*_by_class(samples, source, device, own=cfg.trust)))
+        elif cfg.format == "npz":
+            written = _write_array(out, samples, inputs, source)
+        else:
+            written = _write_files(out, samples, inputs, source, cfg.format)
     except OSError as error:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
     print(f"{cfg.n} samples: {written}")
@@ -62,7 +73,7 @@ def _by_class(
     if classes > min(_MOST_ROWS, len(samples)):
         raise UserError(f"format=classes: {classes} classes make too many rows for {len(samples)} samples")
     net, _, accuracy = trained(data, device)
-    found = labels_of(net, to_uint8(samples), device)
+    found = labels_of(net, source.encode(samples), device)
     columns = len(samples) // classes
     grid = np.full((classes, columns, *samples.shape[1:]), _DARK, samples.dtype)
     for label in range(classes):
@@ -74,38 +85,41 @@ def _by_class(
     return grid.reshape(-1, *samples.shape[1:]), columns
 
 
-def _write_grid(out: Path, samples: np.ndarray, labels: list[int] | None, source: Source, columns: int) -> Path:
+def _request(cfg: DictConfig) -> Request:
+    """What is asked for, of one label if one is named."""
+    label = None if cfg.label is None else torch.full((cfg.n,), cfg.label)
+    return Request(cfg.n, label)
+
+
+def _write_grid(out: Path, picture: Image.Image) -> Path:
     file = out if out.suffix == ".png" else out.with_name(f"{out.name}.png")
-    save_png(source.draw(samples, columns), file)
+    save_png(picture, file)
     return file
 
 
-def _write_images(
-    out: Path, samples: np.ndarray, labels: list[int] | None, source: Source, columns: int
-) -> Path:
-    """A folder of PNGs of the images' own size; below a folder for each class if there are labels."""
-    if not isinstance(source, Images):
-        raise UserError("format=png: this run makes points; format=grid draws them, format=npz keeps them")
-    for index, image in enumerate(samples):
-        name = f"{index:06d}.png" if labels is None else f"{labels[index]}/{index:06d}.png"
-        save_png(source.draw_one(image), out / name)
+def _write_files(out: Path, samples: np.ndarray, inputs: Inputs, source: Source, form: str) -> Path:
+    """A folder with a file for each sample, of the data's own kind; below a folder for each class if there are
+    labels.
+
+    Raises UserError where the data have no such files.
+    """
+    if source.file_type is None or (form == "png" and source.file_type != "png"):
+        raise UserError(f"format={form}: this run makes points; format=grid draws them, format=npz keeps them")
+    names = [f"{index:06d}.{source.file_type}" for index in range(len(samples))]
+    if inputs.labels is not None and source.label_kind == "classes":
+        names = [f"{label}/{name}" for label, name in zip(inputs.labels.tolist(), names, strict=True)]
+    source.save(samples, [out / name for name in names])
     return out
 
 
-def _write_array(
-    out: Path, samples: np.ndarray, labels: list[int] | None, source: Source, columns: int
-) -> Path:
-    """``images`` [N, H, W, C] uint8 or ``points`` [N, D] float32, and ``labels`` [N] if there are any."""
-    if isinstance(source, Images):
-        content = {"images": to_uint8(samples).transpose(0, 2, 3, 1)}
-    else:
-        content = {"points": samples}
-    if labels is not None:
-        content["labels"] = np.array(labels, np.int64)
+def _write_array(out: Path, samples: np.ndarray, inputs: Inputs, source: Source) -> Path:
+    """The data's own array (``images`` [N, H, W, C] uint8, ``points`` [N, D] float32 ...), and ``labels`` if
+    any.
+    """
+    content = dict([source.to_array(samples)])
+    if inputs.labels is not None:
+        content["labels"] = inputs.labels.numpy()
     file = out if out.suffix == ".npz" else out.with_name(f"{out.name}.npz")
     file.parent.mkdir(parents=True, exist_ok=True)
     np.savez(file, allow_pickle=False, **content)
     return file
-
-
-_WRITERS = {"grid": _write_grid, "classes": _write_grid, "png": _write_images, "npz": _write_array}

@@ -65,7 +65,7 @@ def _weights(lab: Lab, marks: list[int]) -> Iterator[tuple[int, str]]:
     yield 0, lab.state.weights_hash()
     with tqdm(total=marks[-1], unit=" steps", disable=None, leave=False) as bar:
         while progress.step < marks[-1]:
-            for batch in lab.deck.epoch(progress.images):
+            for batch in lab.loader.epoch():
                 one_step(lab, batch, 1.0)
                 bar.update()
                 if progress.step in marks:

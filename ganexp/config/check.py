@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError, create_model
 
 from ganexp.config.messages import user_error
+from ganexp.config.optimisers import split_by_player
 from ganexp.config.schema import STRICT, Node
 from ganexp.config.signature import settings_of
 from ganexp.errors import UserError, suggest
@@ -33,7 +34,12 @@ def check(cfg: DictConfig, model: type[BaseModel]) -> DictConfig:
     plain = _resolve(cfg)
     validate(model, plain, "")
     for key, value in plain.items():
-        if isinstance(value, dict):
+        if key == "optim" and isinstance(value, dict):
+            shared, players = split_by_player(value)
+            _check_node(shared, "optim")
+            for player, node in players.items():
+                _check_node(node, f"optim.{player}")
+        elif isinstance(value, dict):
             _check_node(value, str(key))
     return OmegaConf.create(plain)
 

@@ -84,6 +84,8 @@ class TrainSettings(BaseModel):
     max_steps: Count | None
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
     resume: str | None
+    start_from: str | None
+    start_weights: Literal["averaged", "live"]
     trust: bool
     ema: Ema
     checkpoint: Checkpoint
@@ -94,10 +96,12 @@ class TrainSettings(BaseModel):
     data: Node
     arch: Node
     game: Node
-    loss: Node
+    loss: Node | None
     penalties: dict[PenaltyName, Node]
+    augment: Node
     optim: Node
     schedule: Node
+    schedules: Node
     device: Node
 
 

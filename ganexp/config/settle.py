@@ -1,6 +1,5 @@
 """From what was composed to what is run: checked, resolved, with absolute paths; or read from a folder."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
 
 from ganexp.config.check import Missing, check
+from ganexp.config.nets import check_nets
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.config.schema import (
     DataSettings,
@@ -24,13 +24,18 @@ from ganexp.config.schema import (
     TuneSettings,
     VerifySettings,
 )
+from ganexp.config.signature import constant_of
+from ganexp.config.start import with_start
+from ganexp.config.targets import own_targets
 from ganexp.errors import UserError
 
-_TRUSTED = re.compile(
-    r"ganexp\.((data|nets|games)\.[a-z0-9_]+|losses|penalties|optim|sentinel|metrics\.(scores|conditional))\.[A-Z]\w*"
-    r"|ganexp\.device\.(auto|cpu|cuda|mps)|ganexp\.metrics\.features\.(auto|pixels|random|classifier|inception)"
-)
-"""What a run may name: classes, and the functions that choose a device or features."""
+_ADDED: dict[str, Any] = {
+    "start_from": None,
+    "start_weights": "averaged",
+    "schedules": {},
+    "augment": {"_target_": "ganexp.augment.NoAugment"},
+}
+"""Settings that earlier versions did not write, as those versions behaved."""
 
 
 def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -39,16 +44,44 @@ def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         raise UserError("resume is empty: say resume=<folder>")
     if cfg.resume is not None:
         return _resumed(cfg, overrides)
+    typed = _typed_facts(cfg)
+    if cfg.start_from is not None:
+        cfg = with_start(cfg, read_run(cfg.start_from, trust=cfg.trust), overrides)
     settled = _absolute(check(cfg, TrainSettings))
-    shape = settled.data.shape
+    check_parts(settled)
+    _check_facts(settled, typed)
     share_alike(settled, processes(settled))
-    shapes = {"discriminator": [_packing(settled) * shape[0], *shape[1:]]}
-    for player, net in settled.arch.items():
-        if "shape" in net and net.shape != shapes.get(str(player), shape):
-            raise UserError(f"arch.{player}.shape={net.shape}: the data's samples are {shape}")
-        if "classes" in net and net.classes not in (0, settled.data.classes):
-            raise UserError(f"arch.{player}.classes={net.classes}: the data has {settled.data.classes} classes")
     return settled
+
+
+def _typed_facts(cfg: DictConfig) -> list[tuple[str, str]]:
+    """Networks, and which of their facts (``shape``, ``classes``) were typed and not worked out from the data's.
+
+    What a game or an architecture works them out by (an interpolation) may be anything: a critic of pairs has twice
+    the channels.
+    """
+    nets = [(str(name), net) for name, net in cfg.arch.items() if isinstance(net, DictConfig)]
+    facts = [(name, key, net) for name, net in nets for key in ("shape", "classes") if key in net]
+    return [(name, key) for name, key, net in facts if not OmegaConf.is_interpolation(net, key)]
+
+
+def _check_facts(settled: DictConfig, typed: Sequence[tuple[str, str]]) -> None:
+    """Raises UserError for a fact that was typed and is not the data's."""
+    shape, classes = settled.data.shape, settled.data.classes
+    for name, key in typed:
+        value = settled.arch[name][key]
+        if key == "shape" and value != shape:
+            raise UserError(f"arch.{name}.shape={value}: the data's samples are {shape}")
+        if key == "classes" and value not in (0, classes):
+            raise UserError(f"arch.{name}.classes={value}: the data has {classes} classes")
+
+
+def check_parts(settled: DictConfig) -> None:
+    """Raises UserError where ``arch`` is not what the game is played with."""
+    target = str(settled.game.get("_target_"))
+    nets = constant_of(target, "NETS")
+    if nets is not None:
+        check_nets(target.rpartition(".")[2], tuple(nets), settled.arch)
 
 
 def processes(cfg: DictConfig) -> int:
@@ -57,18 +90,14 @@ def processes(cfg: DictConfig) -> int:
 
 
 def share_alike(cfg: DictConfig, world: int) -> None:
-    """Raises UserError where so many processes cannot take equal parts of a batch, in whole packs."""
-    packing = _packing(cfg)
-    if cfg.batch_size % packing:
-        raise UserError(f"batch_size={cfg.batch_size}: it has to hold whole packs of {packing} samples")
-    if cfg.batch_size % (world * packing):
-        what = f"{cfg.batch_size // packing} packs of {packing}" if packing > 1 else "it"
+    """Raises UserError where so many processes cannot take equal parts of a batch, as the game counts them."""
+    name = constant_of(str(cfg.game.get("_target_")), "BATCH_UNIT")
+    unit = 1 if name is None else int(cfg.game[name])
+    if cfg.batch_size % unit:
+        raise UserError(f"batch_size={cfg.batch_size}: it has to be a multiple of game.{name}={unit}")
+    if cfg.batch_size % (world * unit):
+        what = "it" if name is None else f"multiples of game.{name}={unit}"
         raise UserError(f"batch_size={cfg.batch_size}: {world} processes cannot share {what} alike")
-
-
-def _packing(cfg: DictConfig) -> int:
-    """How many samples the discriminator judges as one."""
-    return int(cfg.game.packing) if "packing" in cfg.game else 1
 
 
 def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -108,12 +137,15 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
     if not file.is_file():
         raise UserError(f"{folder} is not a run: it has no config.yaml")
     cfg = load_config(file)
+    for key, value in _ADDED.items():
+        if key not in cfg:
+            cfg[key] = value
     if not trust:
         stays_inside(file.parent)
     for key, value in _leaves(OmegaConf.to_container(cfg)):
         if "${" in str(value):
             raise UserError(f"{file} is damaged: it was written without {value}")
-        if key == "_target_" and not trust and not _TRUSTED.fullmatch(str(value)):
+        if key == "_target_" and not trust and str(value) not in own_targets():
             raise UserError(f"{file} wants to run {value}: if you know that code, add trust=true")
     try:
         return check(cfg, TrainSettings)

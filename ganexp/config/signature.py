@@ -1,8 +1,8 @@
 """What a ``_target_`` accepts, read from its source without importing it (and so without torch).
 
-The annotations are evaluated where only plain types, ``Literal`` and the names of ``ranges`` exist. A
-parameter of ours whose annotation needs more (``nn.Module``, ``Tensor``) is one that the program hands
-over itself, not one that a user sets.
+The annotations are evaluated where only plain types, ``Literal`` and the names of ``ranges`` exist. A parameter
+whose annotation needs more of ganexp or torch (``Parts``, ``Tensor``) is one that the program hands over
+itself, not one that a user sets.
 """
 
 import ast
@@ -42,8 +42,43 @@ def settings_of(target: str) -> Settings | None:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return _class_settings(node, module, tree)
         if isinstance(node, ast.FunctionDef) and node.name == name:
-            return _function_settings(node, module)
+            return _function_settings(node, module, tree)
     raise LookupError(f"{module} defines no {name}")
+
+
+@cache
+def constant_of(target: str, name: str) -> Any:
+    """The literal that a class, or the nearest of its bases, assigns to ``name``; None if there is none.
+
+    Raises LookupError if the class's module does not exist.
+    """
+    module, _, class_name = target.rpartition(".")
+    tree = _parse(module)
+    for node in tree.body if tree else []:
+        if isinstance(node, ast.ClassDef) and node.name == class_name:
+            for item in node.body:
+                targets = [item.target] if isinstance(item, ast.AnnAssign) else getattr(item, "targets", [])
+                if any(isinstance(found, ast.Name) and found.id == name for found in targets):
+                    return _literal(getattr(item, "value", None))
+            for base in node.bases:
+                known = _base(base, module, tree)
+                if known is not None and (value := constant_of(known, name)) is not None:
+                    return value
+    return None
+
+
+def _literal(value: ast.expr | None) -> Any:
+    try:
+        return None if value is None else ast.literal_eval(value)
+    except ValueError:
+        return None  # worked out when the module is imported
+
+
+def _base(base: ast.expr, module: str, tree: ast.Module | None) -> str | None:
+    """The dotted path of a base class that is named by a plain name."""
+    if not isinstance(base, ast.Name) or tree is None:
+        return None
+    return _imported(tree).get(base.id, f"{module}.{base.id}")
 
 
 @cache
@@ -72,19 +107,36 @@ def _parse(module: str) -> ast.Module | None:
 def _class_settings(node: ast.ClassDef, module: str, tree: ast.Module) -> Settings | None:
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return _function_settings(item, module)
+            return _function_settings(item, module, tree)
     inherited: Settings = {}
     for base in node.bases:  # without a constructor of its own, a class takes its base's
-        if isinstance(base, ast.Name):
-            found = settings_of(_imported(tree).get(base.id, f"{module}.{base.id}"))
-            if found is None:
-                return None
+        known = _base(base, module, tree)
+        if known is not None and (found := _settings_of_base(known)) is not None:
             inherited |= found
+        elif known is not None:
+            return None
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-        fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+        fields = [item for item in node.body if isinstance(item, ast.AnnAssign) and _is_setting(item)]
         names = [(item.target.id, item) for item in fields if isinstance(item.target, ast.Name)]
-        return inherited | _evaluated([(name, f.annotation, f.value) for name, f in names], module)
+        return inherited | _evaluated([(name, f.annotation, f.value) for name, f in names], module, tree)
     return inherited
+
+
+def _is_setting(item: ast.AnnAssign) -> bool:
+    """Whether a field of a dataclass is an argument of its constructor."""
+    value = "" if item.value is None else ast.unparse(item.value).replace(" ", "")
+    return (
+        not ast.unparse(item.annotation).startswith(("ClassVar", "typing.ClassVar"))
+        and "init=False" not in value
+    )
+
+
+def _settings_of_base(target: str) -> Settings | None:
+    """Of a class whose module says nothing of it (it is compiled, or made on import), nothing is known."""
+    try:
+        return settings_of(target)
+    except LookupError:
+        return None
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:
@@ -97,7 +149,7 @@ def _imported(tree: ast.Module) -> dict[str, str]:
     }
 
 
-def _function_settings(node: ast.FunctionDef, module: str) -> Settings | None:
+def _function_settings(node: ast.FunctionDef, module: str, tree: ast.Module) -> Settings | None:
     arguments = node.args
     if arguments.kwarg is not None:
         return None
@@ -106,18 +158,34 @@ def _function_settings(node: ast.FunctionDef, module: str) -> Settings | None:
     pairs = list(zip(positional, defaults, strict=True))
     pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     fields = [(a.arg, a.annotation, default) for a, default in pairs if a.arg != "self"]
-    return _evaluated(fields, module)
+    return _evaluated(fields, module, tree)
 
 
-def _evaluated(fields: list[tuple[str, ast.expr | None, ast.expr | None]], module: str) -> Settings:
+def _evaluated(
+    fields: list[tuple[str, ast.expr | None, ast.expr | None]], module: str, tree: ast.Module
+) -> Settings:
     """The settings among (name, annotation, default) triples."""
     found: Settings = {}
     for name, written, default in fields:
         try:
             annotation = eval(ast.unparse(written or ast.Name("Any")), dict(_NAMESPACE))
         except (NameError, AttributeError):
-            if module.startswith("ganexp."):
+            if module.startswith("ganexp.") or _is_handed_over(written, tree):
                 continue
             annotation = Any
         found[name] = Parameter(annotation, required=default is None)
     return found
+
+
+def _is_handed_over(annotation: ast.expr | None, tree: ast.Module) -> bool:
+    """Whether an annotation of somebody else's class names a type of ganexp's or torch's."""
+    names = {node.id for node in ast.walk(annotation or ast.Name("Any")) if isinstance(node, ast.Name)}
+    imported = _imported(tree)
+    modules = {
+        alias.asname or alias.name: alias.name
+        for s in tree.body
+        if isinstance(s, ast.Import)
+        for alias in s.names
+    }
+    origins = [imported.get(name, modules.get(name, "")) for name in names]
+    return any(origin.split(".")[0] in ("ganexp", "torch") for origin in origins)

@@ -10,28 +10,34 @@ _CHUNK = 1 << 26  # bytes hashed at once
 
 @dataclass(frozen=True)
 class Arrays:
-    """A data set.
+    """A data set as it is stored; a ``Source`` says how it becomes what networks see.
 
     ``samples`` [N, C, H, W] uint8 for images (in memory or a memory map), [N, D] float32 for points;
-    ``labels`` [N] int64; ``classes``: a name for each label; ``known``: the fingerprint, if it is known.
+    ``labels`` int64: classes [N], or attributes [N, K]; ``classes``: a name for each class or attribute;
+    ``known``: the fingerprint, if it is known; ``sources`` [M, ...]: what an image-to-image generator is given,
+    M = N for pairs.
     """
 
     samples: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
     known: str = ""
+    sources: np.ndarray | None = None
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of shape, samples, labels and class names: the same data, the same 64 digits."""
-        return self.known or fingerprint(self.samples, self.labels, self.classes)
+        """SHA-256 of shapes, samples, labels, class names and sources: the same data, the same 64 digits."""
+        return self.known or fingerprint(self.samples, self.labels, self.classes, self.sources)
 
 
-def fingerprint(samples: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> str:
+def fingerprint(
+    samples: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], sources: np.ndarray | None = None
+) -> str:
     """See ``Arrays.fingerprint``. Reads the samples piece by piece, so that they may be larger than memory."""
     digest = hashlib.sha256(repr((samples.shape, samples.dtype.str, tuple(classes))).encode())
-    rows = max(1, _CHUNK // max(1, samples[:1].nbytes))
-    for start in range(0, len(samples), rows):
-        digest.update(np.ascontiguousarray(samples[start : start + rows]).data)
+    for array in (samples,) if sources is None else (samples, sources):
+        rows = max(1, _CHUNK // max(1, array[:1].nbytes))
+        for start in range(0, len(array), rows):
+            digest.update(np.ascontiguousarray(array[start : start + rows]).data)
     digest.update(np.ascontiguousarray(labels).data)
     return digest.hexdigest()

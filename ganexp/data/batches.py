@@ -1,30 +1,42 @@
 """Batches on the device, in an order that depends on the seed and the position alone.
 
-The epochs' shuffled orders, one after the other, are one endless row of images; a batch is the next piece
-of it. So every image comes once an epoch, every batch is full (the last of an epoch takes its rest from
-the next), and the number of images seen is the whole state.
+The epochs' shuffled orders, one after the other, are one endless row of samples; a batch is the next piece
+of it. So every sample comes once an epoch, every batch is full (the last of an epoch takes its rest from
+the next), and the position in the row is the whole state.
+
+Sources of pairs come with their samples, under one index and mirrored alike. Sources of another domain,
+unpaired, have an endless row of their own.
 """
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ganexp.data.arrays import Arrays
 from ganexp.data.store import Store, to_device
-from ganexp.errors import UserError
 
 
 class Batch(NamedTuple):
-    """Real samples on the device: ``x`` [N, ...] float32 (images in [-1, 1]), labels ``y`` [N] int64."""
+    """Real samples on the device.
+
+    ``x`` [N, ...]: what the critic calls real, as networks see it (images float32 in [-1, 1]). ``y``: int64
+    classes [N], or attributes [N, K]; the ``Source`` says which. ``source`` [N, ...]: what an image-to-image
+    generator is given, which may have a shape and a scale of its own; None for data without.
+    """
 
     x: Tensor
     y: Tensor
+    source: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with every tensor changed."""
+        return Batch(*(None if part is None else change(part) for part in self))  # type: ignore[arg-type]
 
 
 def seed_for(seed: int, purpose: str) -> int:
@@ -33,89 +45,143 @@ def seed_for(seed: int, purpose: str) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-def to_network(samples: Tensor) -> Tensor:
-    """What networks see: uint8 images become float32 in [-1, 1]; points stay as they are.
+class Domain(NamedTuple):
+    """Samples of one kind: where they are stored, how many there are, and how they become what networks see."""
 
-    Channels come last in memory, which is what convolutions are fastest with.
+    store: Store
+    size: int
+    decode: Callable[[Tensor], Tensor]
+
+
+class BatchLoader:
+    """A data set in batches on a device.
+
+    ``batch_size`` counts the samples of a step on all of ``world`` processes together; each takes a contiguous
+    slice of them, so that no sample is drawn twice and packs are not split. ``sources`` are paired with the
+    samples unless ``paired`` is false. ``mirror``: each sample, with its source, is mirrored with probability
+    1/2.
     """
-    if samples.dtype != torch.uint8:
-        return samples
-    return samples.to(torch.float32, memory_format=torch.channels_last).mul_(1 / 127.5).sub_(1)
 
-
-class Deck:
-    """A data set, dealt in batches on a device.
-
-    ``batch_size`` counts the images of a step on all of ``world`` processes together; each takes its
-    share of them, a piece of the row, so that none is dealt twice and what stands together stays together.
-    Raises UserError where they cannot share alike.
-    """
-
-    def __init__(
+    def __init__(  # noqa: PLR0913 - data, their order, and the process's part of them
         self,
-        arrays: Arrays,
+        samples: Domain,
+        labels: np.ndarray,
         batch_size: int,
         seed: int,
-        samples: Store,
         *,
+        sources: Domain | None = None,
+        paired: bool = True,
         mirror: bool = False,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         self.batch_size = batch_size
-        self._count = len(arrays.samples)
-        self._labels = torch.from_numpy(arrays.labels)
-        self._seed = seed
-        self._samples = samples
+        self.position = 0
+        """Samples dealt since the run began."""
+        self._labels = torch.from_numpy(labels)
+        self._samples, self._sources = samples, sources
+        self._paired = paired
         self._mirror = mirror
-        if batch_size % world:
-            raise UserError(f"batch_size={batch_size}: {world} processes cannot share it alike")
+        self._order = _EndlessOrder(samples.size, seed, "order")
+        self._source_order = self._order
+        if sources is not None and not paired:
+            self._source_order = _EndlessOrder(sources.size, seed, "order of the sources")
         share = batch_size // world
         self._part = slice(rank * share, (rank + 1) * share)
 
     def __len__(self) -> int:
-        return self._count
+        return self._samples.size
 
-    def epoch(self, images: int) -> Iterator[Batch]:
-        """The batches from the position ``images`` to the end of the epoch that it lies in."""
-        pieces = (rows[self._part] for rows in self._rows(images))
-        for samples, rows in _ahead(self._samples, pieces):
-            x = to_network(samples)
+    @property
+    def epoch_number(self) -> int:
+        """The epoch that the position lies in, counted from 1."""
+        return self.position // len(self) + 1
+
+    def epoch(self) -> Iterator[Batch]:
+        """The batches from the position to the end of the epoch that it lies in."""
+        drawn = _fetch_ahead(self._rows(self.position), self._take, max(d.store.ahead for d in self._domains()))
+        for x, source, rows in drawn:
+            self.position += self.batch_size
+            x = self._samples.decode(x)
+            source = None if self._sources is None or source is None else self._sources.decode(source)
             if self._mirror:
-                x = mirrored(x)
-            yield Batch(x, to_device(self._labels[rows], x.device))
+                x, source = mirrored(x, source)
+            yield Batch(x, to_device(self._labels[rows], x.device), source)
 
-    def _rows(self, images: int) -> Iterator[Tensor]:
-        """The row numbers of each batch."""
-        end = (images // len(self) + 1) * len(self)
-        order, first = self._order(images // len(self)), images // len(self) * len(self)
-        while images < end:
-            while len(order) < images + self.batch_size - first:
-                order = torch.cat([order, self._order((first + len(order)) // len(self))])
-            yield order[images - first : images - first + self.batch_size]
-            images += self.batch_size
+    def state_dict(self) -> dict[str, int]:
+        """The position, for a checkpoint."""
+        return {"position": self.position}
 
-    def _order(self, epoch: int) -> Tensor:
-        rng = torch.Generator().manual_seed(seed_for(self._seed, f"order of epoch {epoch}"))
-        return torch.randperm(len(self), generator=rng)
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on from the position of a checkpoint."""
+        self.position = state["position"]
+
+    def _domains(self) -> list[Domain]:
+        return [self._samples] if self._sources is None else [self._samples, self._sources]
+
+    def _rows(self, position: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The row numbers of this process's part of each batch: of the samples, and of their sources."""
+        end = (position // len(self) + 1) * len(self)
+        while position < end:
+            rows = self._order.rows(position, self.batch_size)[self._part]
+            paired = self._sources is None or self._paired
+            yield rows, rows if paired else self._source_order.rows(position, self.batch_size)[self._part]
+            position += self.batch_size
+
+    def _take(self, rows: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | None, Tensor]:
+        source = None if self._sources is None else self._sources.store.take(rows[1])
+        return self._samples.store.take(rows[0]), source, rows[0]
 
 
-def mirrored(x: Tensor) -> Tensor:
-    """Images [N, C, H, W], each flipped left to right with probability 1/2."""
-    flip = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-    return torch.where(flip, x.flip(-1), x)
+class _EndlessOrder:
+    """The epochs' shuffled orders one after the other. The last two are kept, for batches come in order."""
+
+    def __init__(self, count: int, seed: int, purpose: str) -> None:
+        self._count = count
+        self._seed = seed
+        self._purpose = purpose
+        self._known: dict[int, Tensor] = {}
+
+    def rows(self, position: int, number: int) -> Tensor:
+        """Row numbers [number] from a position on."""
+        pieces, found = [], 0
+        while found < number:
+            epoch, start = divmod(position + found, self._count)
+            pieces.append(self._epoch(epoch)[start : start + number - found])
+            found += len(pieces[-1])
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def _epoch(self, epoch: int) -> Tensor:
+        if epoch not in self._known:
+            rng = torch.Generator().manual_seed(seed_for(self._seed, f"{self._purpose} of epoch {epoch}"))
+            self._known = {known: order for known, order in self._known.items() if known == epoch - 1}
+            self._known[epoch] = torch.randperm(self._count, generator=rng)
+        return self._known[epoch]
 
 
-def _ahead(samples: Store, pieces: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Samples and their rows, in order; a thread fetches them early where fetching takes time."""
-    if not samples.ahead:
-        for rows in pieces:
-            yield samples.take(rows), rows
+def mirrored(x: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """Samples [N, ..., W], and their sources alike, each flipped left to right with probability 1/2."""
+    flip = torch.rand(len(x), device=x.device) < 0.5
+
+    def flipped(samples: Tensor) -> Tensor:
+        return torch.where(flip.view(-1, *[1] * (samples.dim() - 1)), samples.flip(-1), samples)
+
+    return flipped(x), None if source is None else flipped(source)
+
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def _fetch_ahead(rows: Iterator[R], take: Callable[[R], T], ahead: int) -> Iterator[T]:
+    """What ``take`` gives for each of the rows, in order; ``ahead`` of them early, in a thread."""
+    if not ahead:
+        yield from map(take, rows)
         return
     with ThreadPoolExecutor(1) as thread:
-        waiting = deque((thread.submit(samples.take, rows), rows) for rows in islice(pieces, samples.ahead))
+        waiting = deque(thread.submit(take, some) for some in islice(rows, ahead))
         while waiting:
-            fetched, rows = waiting.popleft()
-            for following in islice(pieces, 1):
-                waiting.append((thread.submit(samples.take, following), following))
-            yield fetched.result(), rows
+            fetched = waiting.popleft()
+            for following in islice(rows, 1):
+                waiting.append(thread.submit(take, following))
+            yield fetched.result()

@@ -1,6 +1,6 @@
 """Pictures of samples: a grid of images, a scatter of points over their true density."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -27,6 +27,22 @@ def tile(images: np.ndarray, columns: int) -> Image.Image:
     picture = Image.fromarray(canvas[:, :, 0] if channels == 1 else canvas)
     factor = max(1, _MAGNIFIED // max(height, width))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def side_by_side(sets: Sequence[np.ndarray]) -> np.ndarray:
+    """Sets of as many images [N, C, H, W] uint8 as one, the first of each set, then the second of each ...
+
+    Smaller images are magnified by repeating pixels to the largest height and width, grey ones become coloured
+    where others are.
+    """
+    channels, height, width = (max(images.shape[axis] for images in sets) for axis in (1, 2, 3))
+    alike = []
+    for images in sets:
+        rows = np.arange(height) * images.shape[2] // height
+        columns = np.arange(width) * images.shape[3] // width
+        scaled = images[:, :, rows][:, :, :, columns]
+        alike.append(np.repeat(scaled, channels, 1) if scaled.shape[1] == 1 else scaled)
+    return np.stack(alike, 1).reshape(-1, channels, height, width)
 
 
 def save_png(picture: Image.Image, file: Path) -> bytes:

@@ -46,6 +46,10 @@ class Plane(Source):
             total += np.exp(-distance)
         return total / (len(self.centres) * 2 * math.pi * self.sigma**2)
 
+    def to_array(self, samples: np.ndarray) -> tuple[str, np.ndarray]:
+        """``points`` [N, 2] float32."""
+        return "points", samples
+
     def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
         extent = float(np.abs(self.centres).max()) * 1.25 + 4 * self.sigma
         return scatter(samples, self.density, extent)

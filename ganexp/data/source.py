@@ -1,11 +1,11 @@
-"""What every data set is: facts known beforehand, arrays to train on, and a way to draw samples."""
+"""What every data set is: facts known beforehand, arrays to train on, and what its kind of sample can do."""
 
 import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,15 +14,26 @@ from ganexp.config.ranges import Count, Crop, Shape
 from ganexp.data import cache
 from ganexp.data.arrays import Arrays
 from ganexp.data.decode import Recipe
-from ganexp.data.picture import tile
+from ganexp.data.picture import save_png, side_by_side, tile
 from ganexp.data.prepare import decode_into, drop_rows
 from ganexp.data.tree import Tree
 from ganexp.errors import UserError
 
+if TYPE_CHECKING:  # facts and pictures of data need no torch, whose import takes a second
+    from torch import Tensor
+
+
+LabelKind = Literal["classes", "attributes"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The base of every data set: the facts that networks are built from, before anything is read."""
+    """The base of every data set: facts from which networks are built before anything is read, and its kind.
+
+    The kind of sample is stated here and guessed nowhere else: how stored samples become what networks see
+    (``decode``) and back (``encode``), how they are drawn, and how they are written into files. What is stated
+    here fits real numbers, such as points, that are stored as networks see them.
+    """
 
     shape: Shape
     bounded: bool
@@ -34,13 +45,67 @@ class Source:
     overview: ClassVar[int] = 64
     """How many samples make a picture that shows what a generator does."""
 
+    is_image: ClassVar[bool] = False
+    """Whether samples are [C, H, W], stored as uint8, so that networks for images can be asked for features."""
+
+    label_kind: ClassVar[LabelKind] = "classes"
+    """Whether a sample has one class of several (labels [N]) or several attributes at once (labels [N, K])."""
+
+    paired: ClassVar[bool] = True
+    """Whether sample and source of one index belong together; otherwise they are two domains."""
+
+    file_type: ClassVar[str | None] = None
+    """What kind of file holds a sample, such as ``png``; None if there is none."""
+
+    value_range: ClassVar[float] = 1.0
+    """What stored values are divided by when statistics of them are told."""
+
     def load(self) -> Arrays:
         """The data set. Raises UserError, one line, where it is missing, damaged or too small."""
         raise NotImplementedError
 
+    def entry(self) -> cache.Entry | None:
+        """The prepared set in the cache, made first if need be; None for data that are made when they are
+        needed.
+        """
+        return None
+
+    def decode(self, samples: "Tensor") -> "Tensor":
+        """Stored samples [N, ...], on any device, as networks see them: float32."""
+        return samples
+
+    def decode_sources(self, sources: "Tensor") -> "Tensor":
+        """Stored sources [N, ...] as networks see them."""
+        return self.decode(sources)
+
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        """Samples [N, ...] float32 from a network as they would be stored."""
+        return samples
+
     def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
         """Samples as the networks know them (float32, images in [-1, 1]) as one picture."""
         raise NotImplementedError
+
+    def draw_stored(self, samples: np.ndarray, columns: int) -> Image.Image:
+        """Stored samples as one picture."""
+        return self.draw(samples, columns)
+
+    def draw_beside(
+        self, sources: np.ndarray | None, samples: np.ndarray, targets: np.ndarray | None, columns: int
+    ) -> Image.Image:
+        """Samples, each with what it was made from before it and what it should be behind it.
+
+        Raises UserError where such samples cannot be drawn so.
+        """
+        raise UserError(f"{type(self).__name__} cannot draw what samples were made from")
+
+    def save(self, samples: np.ndarray, files: Sequence[Path]) -> None:
+        """Writes samples [N, ...] float32 from a network into a file each, of ``file_type``. Raises OSError."""
+        raise UserError(f"{type(self).__name__} has no files of single samples; format=npz keeps them")
+
+    def to_array(self, samples: np.ndarray) -> tuple[str, np.ndarray]:
+        """Samples [N, ...] float32 from a network as an array for other programs, and what it is called."""
+        return "samples", self.encode(samples)
 
     def checked(self, arrays: Arrays) -> Arrays:
         """The arrays, if they are what the facts say. Raises UserError."""
@@ -50,7 +115,9 @@ class Source:
             found = list(arrays.samples.shape[1:])
             raise UserError(f"data.shape={list(self.shape)}: the data's samples are {found}")
         if len(arrays.classes) != self.classes:
-            raise UserError(f"data.classes={self.classes}: the data has {len(arrays.classes)} classes")
+            raise UserError(
+                f"data.classes={self.classes}: the data has {len(arrays.classes)} {self.label_kind}"
+            )
         return arrays
 
 
@@ -60,8 +127,23 @@ class Images(Source):
 
     resolution: Count
 
+    is_image: ClassVar[bool] = True
+    file_type: ClassVar[str | None] = "png"
+    value_range: ClassVar[float] = 255.0
+
     def load(self) -> Arrays:
         return self.checked(self.entry().open())
+
+    def decode(self, samples: "Tensor") -> "Tensor":
+        """uint8 [N, C, H, W] to float32 in [-1, 1], with channels last in memory, as convolutions are
+        fastest.
+        """
+        import torch
+
+        return samples.to(torch.float32, memory_format=torch.channels_last).mul_(1 / 127.5).sub_(1)
+
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        return to_uint8(samples)
 
     def entry(self) -> cache.Entry:
         """The prepared set, made first if need be. Raises UserError."""
@@ -84,10 +166,23 @@ class Images(Source):
     def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
         return tile(to_uint8(samples), columns)
 
-    def draw_one(self, sample: np.ndarray) -> Image.Image:
-        """One image [C, H, W] in [-1, 1], pixel for pixel."""
-        pixels = to_uint8(sample).transpose(1, 2, 0)
-        return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    def draw_stored(self, samples: np.ndarray, columns: int) -> Image.Image:
+        return tile(samples, columns)
+
+    def draw_beside(
+        self, sources: np.ndarray | None, samples: np.ndarray, targets: np.ndarray | None, columns: int
+    ) -> Image.Image:
+        shown = [to_uint8(images) for images in (sources, samples, targets) if images is not None]
+        return tile(side_by_side(shown), columns * len(shown))
+
+    def save(self, samples: np.ndarray, files: Sequence[Path]) -> None:
+        for sample, file in zip(to_uint8(samples), files, strict=True):
+            pixels = sample.transpose(1, 2, 0)
+            save_png(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), file)
+
+    def to_array(self, samples: np.ndarray) -> tuple[str, np.ndarray]:
+        """``images`` [N, H, W, C] uint8."""
+        return "images", to_uint8(samples).transpose(0, 2, 3, 1)
 
     def fits(self, most: int) -> None:
         """Raises UserError where the images would have to be enlarged."""

@@ -5,55 +5,55 @@
 The label is joined to both players' input; fakes take the labels of the real batch. Any loss will do.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.games.game import Inputs
+from ganexp.games.game import Grid, Inputs, Request
 from ganexp.games.gan import GAN
-from ganexp.penalties import Critic
-from ganexp.precision import at_least_float32
 
 _MOST_ROWS = 20
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class CGAN(GAN):
     """``generator(z, y)`` against ``discriminator(x, y)``."""
 
-    def check(self) -> None:
-        super().check()
+    def __post_init__(self) -> None:
+        super().__post_init__()
         for name, player in self.players.items():
             if not getattr(player.net, "classes", 1):
                 raise UserError(f"game=cgan: player {name} takes no labels: leave arch's classes as they are")
 
-    def fake(self, batch: Batch) -> Tensor:
-        samples: Tensor = self.generator(self.latents(batch), batch.y)
-        return samples
+    def training_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        return self.latents(batch), batch.y
 
-    def critic(self, batch: Batch) -> Critic:
-        def critic(samples: Tensor) -> Tensor:
-            labels = batch.y.repeat(len(samples) // len(batch.y))
-            return at_least_float32(self.discriminator(samples, labels))
+    def judged(self, samples: Tensor, batch: Batch) -> Tensor:
+        labels = batch.y.repeat(len(samples) // len(batch.y), *[1] * (batch.y.dim() - 1))
+        logits: Tensor = self.discriminator(samples, y=labels)
+        return logits
 
-        return critic
+    def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
+        labels = request.label if request.label is not None or reference is None else reference.y
+        if labels is None:
+            raise ValueError("a conditional generator needs labels: ask for them, or give a reference")
+        if labels.dim() == 1 and int(labels.max()) >= self.generator.classes:
+            last = self.generator.classes - 1
+            raise UserError(f"label={int(labels.max())}: this run's labels are 0 to {last}")
+        z, *_ = super().inputs(replace(request, label=None), rng).args
+        return Inputs((z, labels), labels=labels)
 
-    def inputs(self, labels: Sequence[int], rng: torch.Generator) -> Inputs:
-        (z,) = super().inputs(labels, rng)
-        return z, torch.tensor(labels, dtype=torch.int64)
-
-    def preview(self, count: int) -> int:
+    def preview_count(self, count: int) -> int:
         rows = min(self.generator.classes, _MOST_ROWS)
         return rows * -(-count // rows)
 
-    def grid_labels(self, count: int) -> tuple[list[int], int]:
-        """One row per class, as many columns as that takes."""
+    def grid(self, request: Request) -> Grid:
+        """One row per class, as many columns as that takes; of one label if that is asked for."""
         rows = min(self.generator.classes, _MOST_ROWS)
-        columns = -(-count // rows)
-        return [index // columns for index in range(count)], columns
-
-    def check_label(self, label: int) -> None:
-        if label >= self.generator.classes:
-            raise UserError(f"label={label}: this run's labels are 0 to {self.generator.classes - 1}")
+        columns = -(-request.count // rows)
+        if request.label is None:
+            request = replace(request, label=torch.arange(request.count) // columns)
+        return Grid(request, columns)

@@ -11,151 +11,135 @@ The paper draws new noise for the generator. ``reuse_fake`` gives it the fakes t
 been shown, as most programs do: one pass of the generator less.
 """
 
-import math
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganexp.config.ranges import Count, Noise, Positive
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.games.game import Game, Inputs, Player, Turn
-from ganexp.losses import Loss
-from ganexp.nets.layers import CriticNet, LatentNet
-from ganexp.penalties import Critic, Penalty
+from ganexp.games.game import Game, Inputs, Player, Request, Turn
+from ganexp.games.prior import LatentPrior
+from ganexp.games.turns import critic_turn, generator_turn, judge, real_logits_if_needed
+from ganexp.nets.layers import DiscriminatorBase, GeneratorBase
+from ganexp.penalties import Critic, PlayerCall
 from ganexp.precision import at_least_float32
 
 
-def _uniform(count: int, latent: int, **where: Any) -> Tensor:
-    return 2 * torch.rand(count, latent, **where) - 1
-
-
-NOISES: dict[str, Callable[..., Tensor]] = {"normal": torch.randn, "uniform": _uniform}
-"""What z is drawn from: N(0, I), or each number from [-1, 1) alike."""
-
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class GAN(Game):
     """``generator(z)`` against ``discriminator(x)``; see the module."""
 
-    generator: LatentNet
+    NETS: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
 
-    def __init__(  # noqa: PLR0913 - the parts that the game joins, and the settings of conf/game
-        self,
-        generator: LatentNet,
-        discriminator: nn.Module,
-        loss: Loss,
-        penalties: dict[str, Penalty],
-        n_critic: Count,
-        n_generator: Count,
-        noise: Noise,
-        reuse_fake: bool,
-        clip: Positive | None,
-    ) -> None:
-        super().__init__()
-        self.generator = generator
-        self.discriminator = discriminator
-        self.loss = loss
-        self.penalties = nn.ModuleDict(penalties)
-        self._counting = list(penalties.values())
-        self.clip = clip
-        self.reuse_fake = reuse_fake
-        self._fake: Tensor | None = None
+    n_critic: Count
+    n_generator: Count
+    noise: Noise
+    reuse_fake: bool
+    clip: Positive | None
+
+    generator: GeneratorBase = field(init=False)
+    discriminator: DiscriminatorBase = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.parts.loss is None:
+            raise UserError("loss=none: this game is adversarial; choose a loss such as loss=gan")
+        if self.reuse_fake and self.n_critic > 1:
+            raise UserError(f"game.reuse_fake=true asks for game.n_critic=1, and it is {self.n_critic}")
+        self.loss = self.parts.loss
+        self.prior = LatentPrior(self.generator.latent, self.noise)
+        self._reused: tuple[Tensor, tuple[Tensor, ...]] | None = None
+        through = (self.generator,) if self.reuse_fake else ()
         self.players = {
-            "d": Player(discriminator, self.discriminator_turn),
-            "g": Player(generator, self.generator_turn),
+            "d": Player(self.discriminator, self.discriminator_turn, graph_through=through),
+            "g": Player(self.generator, self.generator_turn, every=self.n_critic, times=self.n_generator),
         }
-        self.turns = (("d", 1), *[("g", n_critic)] * n_generator)
-        self.noise = NOISES[noise]
 
     def discriminator_turn(self, batch: Batch) -> Turn:
-        """Real against fake; no gradient reaches the generator, which stands still."""
-        real, fake, critic = self.real(batch), self._fake_for_critic(batch), self.critic(batch)
-        real_logits, fake_logits = self._logits(critic, real, fake)
-        terms = {"adversarial": self.loss.d(real=real_logits, fake=fake_logits)}
-        for name, penalty in self.penalties.items():
-            terms[name] = penalty(critic, real, fake)
-        seen = {
-            "D_x": self.loss.output(real_logits.detach()).mean(),
-            "D_G_z": self.loss.output(fake_logits.detach()).mean(),
-        }
-        return Turn(terms, seen)
+        """Real against fake; no gradient reaches the generator, which is frozen."""
+        real, (fake, inputs) = self.real(batch), self._fake_for_critic(batch)
+        critic = self.critic(batch)
+        real_logits, fake_logits = judge(
+            critic, real, fake, samplewise=getattr(self.discriminator, "samplewise", False)
+        )
+        call = self._call(critic, batch, real, fake, real_logits, fake_logits, inputs)
+        return critic_turn(self.loss, self.penalties_of("d"), call, self.augment)
 
     def generator_turn(self, batch: Batch) -> Turn:
-        """New fakes, or the critic's; gradients flow through the discriminator, which stands still."""
-        critic = self.critic(batch)
-        fake = self.fake(batch) if self._fake is None else self._fake
-        self._fake = None  # its graph serves once
-        fake_logits = critic(fake)
-        real_logits = None
-        if self.loss.needs_real:
-            with torch.no_grad():
-                real_logits = critic(self.real(batch))
-        terms = {"adversarial": self.loss.g(real=real_logits, fake=fake_logits)}
-        return Turn(terms, {"D_G_z": self.loss.output(fake_logits.detach()).mean()})
-
-    def _fake_for_critic(self, batch: Batch) -> Tensor:
-        """Fakes without a graph, which costs less; with one if the generator's turn is to reuse them."""
-        if not self.reuse_fake:
-            with torch.no_grad():
-                return self.fake(batch)
-        self.generator.requires_grad_(True)
-        self._fake = self.fake(batch)
-        return self._fake.detach()
-
-    def _logits(self, critic: Critic, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """In one pass, which is quicker, where that makes no difference to the discriminator."""
-        if isinstance(self.discriminator, CriticNet) and self.discriminator.one_by_one:
-            real_logits, fake_logits = critic(torch.cat([real, fake.to(real.dtype)])).chunk(2)
-            return real_logits, fake_logits
-        return critic(real), critic(fake)
-
-    def check(self) -> None:
-        if self.reuse_fake and self.pace > 1:
-            raise UserError(f"game.reuse_fake=true asks for game.n_critic=1, and it is {self.pace}")
-
-    def passed(self, player: str) -> None:
-        if player == "d":
-            for penalty in self._counting:
-                penalty.passed()
-
-    def phase(self, player: str) -> Hashable:
-        """Which penalties rest."""
-        return tuple(penalty.idle for penalty in self._counting) if player == "d" else None
-
-    def differentiated_twice(self, player: str) -> bool:
-        return player == "d" and bool(self._counting)
+        """New fakes, or the critic's; gradients flow through the discriminator, which is frozen."""
+        critic, real = self.critic(batch), self.real(batch)
+        fake, inputs = self._reused or self.fake(batch)
+        self._reused = None  # its graph serves once
+        fake_logits, real_logits = critic(fake), real_logits_if_needed(self.loss, critic, real)
+        call = self._call(critic, batch, real, fake, real_logits, fake_logits, inputs)
+        return generator_turn(self.loss, self.penalties_of("g"), call)
 
     def real(self, batch: Batch) -> Tensor:
         """The batch's samples, as the discriminator is shown them."""
         return batch.x
 
-    def fake(self, batch: Batch) -> Tensor:
-        """As many generated ones, from the training's own random numbers."""
-        samples: Tensor = self.generator(self.latents(batch))
-        return samples
+    def fake(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """As many generated ones, from the training's own random numbers, and what they were made from."""
+        inputs = self.training_inputs(batch)
+        samples: Tensor = self.generator(*inputs)
+        return samples, inputs
 
-    def critic(self, batch: Batch) -> Critic:
-        """The discriminator as a function of one or several batches, to logits of float32 at least."""
-        return lambda samples: at_least_float32(self.discriminator(samples))
+    def training_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What the generator is given in training."""
+        return (self.latents(batch),)
 
     def latents(self, batch: Batch) -> Tensor:
-        """z [N, latent], a sample each."""
-        return self.noise(len(batch.x), self.generator.latent, device=batch.x.device)
+        """z [N, latent], one for each sample of the batch."""
+        assert self.prior is not None
+        return self.prior(len(batch.x), device=batch.x.device)
 
-    def constrain(self, player: str) -> None:
+    def critic(self, batch: Batch, *, augmented: bool = True) -> Critic:
+        """The discriminator as a function of one or several batches of samples, to logits."""
+
+        def critic(samples: Tensor) -> Tensor:
+            (shown,) = self.augment(samples) if augmented else (samples,)
+            return at_least_float32(self.judged(shown, batch))
+
+        return critic
+
+    def judged(self, samples: Tensor, batch: Batch) -> Tensor:
+        """Logits of samples, which are one or several times as many as the batch has."""
+        logits: Tensor = self.discriminator(samples)
+        return logits
+
+    def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
+        if request.label is not None:
+            raise UserError("label: this run knows no labels; train one with game=cgan")
+        assert self.prior is not None
+        return Inputs((self.prior(request.count, generator=rng),))
+
+    def after_step(self, player: str) -> None:
         """WGAN's clipping of the critic's weights."""
         if player == "d" and self.clip is not None:
             with torch.no_grad():
                 for parameter in self.discriminator.parameters():
                     parameter.clamp_(-self.clip, self.clip)
 
-    def inputs(self, labels: Sequence[int], rng: torch.Generator) -> Inputs:
-        return (self.noise(len(labels), self.generator.latent, generator=rng),)
+    def _fake_for_critic(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Fakes without a graph, which costs less; with one if the generator's turn is to reuse them."""
+        if not self.reuse_fake:
+            with torch.no_grad():
+                return self.fake(batch)
+        self._reused = fake, inputs = self.fake(batch)
+        return fake.detach(), inputs
 
-    def grid_labels(self, count: int) -> tuple[list[int], int]:
-        return [0] * count, math.ceil(math.sqrt(count))
-
-    def check_label(self, label: int) -> None:
-        raise UserError(f"label={label}: this run knows no labels; train one with game=cgan")
+    def _call(
+        self,
+        critic: Critic,
+        batch: Batch,
+        real: Tensor,
+        fake: Tensor,
+        real_logits: Tensor | None,
+        fake_logits: Tensor,
+        inputs: tuple[Tensor, ...],
+    ) -> PlayerCall:
+        plain = self.critic(batch, augmented=False)
+        return PlayerCall(critic, plain, real, fake, real_logits, fake_logits, self.generator, inputs)

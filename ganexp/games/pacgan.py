@@ -6,42 +6,30 @@ All of a pack are real or all generated; a generator that repeats itself is foun
 variety. Packs are joined along the channels, and losses and penalties see one pack as one sample.
 """
 
-from torch import Tensor, nn
+from dataclasses import dataclass
+from typing import ClassVar
 
-from ganexp.config.ranges import Count, Noise, Positive
+from torch import Tensor
+
+from ganexp.config.ranges import Count
 from ganexp.data.batches import Batch
 from ganexp.games.gan import GAN
-from ganexp.losses import Loss
-from ganexp.nets.layers import LatentNet
-from ganexp.penalties import Penalty
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class PacGAN(GAN):
     """``generator(z)`` against ``discriminator`` of ``packing`` samples; a batch holds whole packs."""
 
-    def __init__(  # noqa: PLR0913 - the parts that the game joins, and the settings of conf/game
-        self,
-        generator: LatentNet,
-        discriminator: nn.Module,
-        loss: Loss,
-        penalties: dict[str, Penalty],
-        n_critic: Count,
-        n_generator: Count,
-        noise: Noise,
-        reuse_fake: bool,
-        clip: Positive | None,
-        packing: Count,
-    ) -> None:
-        super().__init__(
-            generator, discriminator, loss, penalties, n_critic, n_generator, noise, reuse_fake, clip
-        )
-        self.packing = packing
+    BATCH_UNIT: ClassVar[str | None] = "packing"
+
+    packing: Count
 
     def real(self, batch: Batch) -> Tensor:
         return pack(batch.x, self.packing)
 
-    def fake(self, batch: Batch) -> Tensor:
-        return pack(super().fake(batch), self.packing)
+    def fake(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        samples, inputs = super().fake(batch)
+        return pack(samples, self.packing), inputs
 
 
 def pack(samples: Tensor, packing: int) -> Tensor:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Upsample, Whole
 from ganexp.errors import UserError
-from ganexp.nets.convolutions import Doubling, FromPoint, Halving, ResizeConv, ToPoint
-from ganexp.nets.layers import IMAGE_NORMS, CriticNet, LatentNet, LeakyReLU, one_hot
+from ganexp.nets.convolutions import Doubling, FromPoint, Halving, ResizeConv
+from ganexp.nets.heads import MapHead
+from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, one_hot
 
 _UPSAMPLES: dict[str, type[Doubling] | type[ResizeConv]] = {"transposed": Doubling, "nearest": ResizeConv}
 
@@ -40,7 +41,7 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-class Generator(LatentNet):
+class Generator(GeneratorBase):
     """Latents [N, latent] and, if ``classes``, labels [N] to images [N, C, H, W] in [-1, 1]."""
 
     def __init__(
@@ -79,7 +80,7 @@ class Generator(LatentNet):
         return images
 
 
-class Discriminator(CriticNet):
+class Discriminator(DiscriminatorBase):
     """Images [N, C, H, W] and, if ``classes``, labels [N] to logits [N]. A label is a map of its own."""
 
     def __init__(
@@ -94,7 +95,7 @@ class Discriminator(CriticNet):
         super().__init__()
         base, channels = _channels(shape, width, max_width)
         self.classes = classes
-        self.one_by_one = norm != "batch"
+        self.samplewise = norm != "batch"
         layers: list[nn.Module] = []
         inputs = shape[0] + classes
         for level, outputs in enumerate(channels):
@@ -106,13 +107,15 @@ class Discriminator(CriticNet):
             if dropout:
                 layers.append(nn.Dropout2d(dropout))
             inputs = outputs
-        layers.append(ToPoint(inputs, 1, base))
         self.layers = nn.Sequential(*layers)
+        self.head = MapHead(inputs, base)
+        self.rename_former_head(f"layers.{len(layers)}")
         self.apply(_initialise)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def features(self, *samples: Tensor, y: Tensor | None = None) -> Tensor:
+        (x,) = samples
         if self.classes:
             maps = one_hot(y, self.classes)[:, :, None, None]
             x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
-        logits: Tensor = self.layers(x)
-        return logits.flatten()
+        maps_of_x: Tensor = self.layers(x)
+        return maps_of_x

@@ -54,8 +54,8 @@ class _LeakyReLU(torch.autograd.Function):
         return passed, None
 
 
-class LatentNet(nn.Module):
-    """A generator that is fed noise: the base of every architecture's ``Generator``."""
+class GeneratorBase(nn.Module):
+    """A generator that is fed noise: ``forward(z, y=None)``. The base of every architecture's ``Generator``."""
 
     latent: int
     """How many numbers z has."""
@@ -64,11 +64,36 @@ class LatentNet(nn.Module):
     """How many labels it can be asked for; 0 if none."""
 
 
-class CriticNet(nn.Module):
-    """A discriminator that says how it judges: the base of every architecture's ``Discriminator``."""
+class DiscriminatorBase(nn.Module):
+    """A trunk (``features``) and a head (``heads.py``). The base of every architecture's ``Discriminator``.
 
-    one_by_one: bool
-    """Whether a sample's logit is its own, whatever else is in the batch: then batches may be joined."""
+    ``forward(*samples, y=None)`` gives logits [N], or [N, ...] where patches are judged.
+    """
+
+    samplewise: bool
+    """Whether a sample's logit depends on that sample alone: then batches may be joined."""
+
+    classes: int
+    """How many labels it is told of; 0 if none."""
+
+    head: nn.Module
+
+    def features(self, *samples: Tensor, y: Tensor | None = None) -> Tensor:
+        """What the head judges: [N, D] or [N, C, H, W]."""
+        raise NotImplementedError
+
+    def forward(self, *samples: Tensor, y: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.head(self.features(*samples, y=y), y)
+        return logits
+
+    def rename_former_head(self, former: str) -> None:
+        """Has checkpoints load that were written when the head was a layer of another name, such as ``out``."""
+
+        def rename(module: nn.Module, content: dict[str, Tensor], prefix: str, *_: object) -> None:
+            for key in [key for key in content if key.startswith(f"{prefix}{former}.")]:
+                content[f"{prefix}head.{key.removeprefix(f'{prefix}{former}.')}"] = content.pop(key)
+
+        self.register_load_state_dict_pre_hook(rename)  # type: ignore[no-untyped-call]
 
 
 def one_hot(y: Tensor | None, classes: int) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, Positive, Shape, Whole, Widths
-from ganexp.nets.layers import CriticNet, LatentNet, one_hot
+from ganexp.nets.heads import LinearHead
+from ganexp.nets.layers import DiscriminatorBase, GeneratorBase, one_hot
 
 
 def _initialise(net: nn.Module, std: float) -> None:
@@ -21,7 +22,7 @@ def _initialise(net: nn.Module, std: float) -> None:
                 nn.init.zeros_(module.bias)
 
 
-class Generator(LatentNet):
+class Generator(GeneratorBase):
     """Latents [N, latent] and, if ``classes``, labels [N] to samples [N, *shape], in [-1, 1] if ``bounded``."""
 
     def __init__(
@@ -60,25 +61,26 @@ class Maxout(nn.Module):
         return largest
 
 
-class Discriminator(CriticNet):
+class Discriminator(DiscriminatorBase):
     """Samples [N, *shape] and, if ``classes``, labels [N] to logits [N]."""
 
     def __init__(self, shape: Shape, classes: Whole, widths: Widths, pieces: Count, std: Positive) -> None:
         super().__init__()
         self.classes = classes
-        self.one_by_one = True
+        self.samplewise = True
         layers: list[nn.Module] = []
         inputs = math.prod(shape) + classes
         for width in widths:
             layers.append(Maxout(inputs, width, pieces))
             inputs = width
-        layers.append(nn.Linear(inputs, 1))
         self.layers = nn.Sequential(*layers)
+        self.head = LinearHead(inputs)
+        self.rename_former_head(f"layers.{len(layers)}")
         _initialise(self, std)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        x = x.flatten(1)
+    def features(self, *samples: Tensor, y: Tensor | None = None) -> Tensor:
+        x = samples[0].flatten(1)
         if self.classes:
             x = torch.cat([x, one_hot(y, self.classes)], 1)
-        logits: Tensor = self.layers(x)
-        return logits.squeeze(1)
+        vectors: Tensor = self.layers(x)
+        return vectors

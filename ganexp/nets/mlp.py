@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, FlatNorm, Fraction, Shape, Whole, Widths
-from ganexp.nets.layers import FLAT_NORMS, CriticNet, LatentNet, LeakyReLU, one_hot
+from ganexp.nets.heads import LinearHead
+from ganexp.nets.layers import FLAT_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, one_hot
 
 
 def _hidden(inputs: int, widths: list[int], norm: FlatNorm, dropout: float) -> nn.Sequential:
@@ -23,7 +24,7 @@ def _hidden(inputs: int, widths: list[int], norm: FlatNorm, dropout: float) -> n
     return nn.Sequential(*layers)
 
 
-class Generator(LatentNet):
+class Generator(GeneratorBase):
     """Latents [N, latent] and, if ``classes``, labels [N] to samples [N, *shape].
 
     Samples lie in [-1, 1] if ``bounded`` (tanh), else anywhere.
@@ -54,7 +55,7 @@ class Generator(LatentNet):
         return flat.reshape(-1, *self.shape)
 
 
-class Discriminator(CriticNet):
+class Discriminator(DiscriminatorBase):
     """Samples [N, *shape] and, if ``classes``, labels [N] to logits [N]."""
 
     def __init__(
@@ -67,13 +68,14 @@ class Discriminator(CriticNet):
     ) -> None:
         super().__init__()
         self.classes = classes
-        self.one_by_one = norm != "batch"
+        self.samplewise = norm != "batch"
         self.hidden = _hidden(math.prod(shape) + classes, widths, norm, dropout)
-        self.out = nn.Linear(widths[-1], 1)
+        self.head = LinearHead(widths[-1])
+        self.rename_former_head("out")
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        x = x.flatten(1)
+    def features(self, *samples: Tensor, y: Tensor | None = None) -> Tensor:
+        x = samples[0].flatten(1)
         if self.classes:
             x = torch.cat([x, one_hot(y, self.classes)], 1)
-        logits: Tensor = self.out(self.hidden(x))
-        return logits.squeeze(1)
+        vectors: Tensor = self.hidden(x)
+        return vectors

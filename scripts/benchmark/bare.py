@@ -39,7 +39,7 @@ class Bare:
 
     def judged(self, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of real and fake, in one pass where that is the same."""
-        if not self.d.one_by_one:
+        if not self.d.samplewise:
             return self.d(self.real), self.d(fake)
         real_logits, fake_logits = self.d(torch.cat([self.real, fake.to(self.real.dtype)])).chunk(2)
         return real_logits, fake_logits

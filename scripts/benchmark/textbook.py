@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmark.workloads import BATCH
 from ganexp.nets.convolutions import Doubling, FromPoint, Halving, ToPoint
-from ganexp.nets.layers import CriticNet, LatentNet, LeakyReLU
+from ganexp.nets.layers import DiscriminatorBase, GeneratorBase, LeakyReLU
 
 Step = Callable[[Tensor], None]
 """One step on a batch of real images."""
@@ -23,8 +23,8 @@ Step = Callable[[Tensor], None]
 class Pair(NamedTuple):
     """A generator and its critic."""
 
-    g: LatentNet
-    d: CriticNet
+    g: GeneratorBase
+    d: DiscriminatorBase
 
     def usual(self) -> "Pair":
         """With torch's own layers."""

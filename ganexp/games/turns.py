@@ -1,0 +1,55 @@
+"""The two turns that most games share. A game calls them and adds its own losses with ``|``.
+
+critic_turn        real against fake; penalties of the critic
+generator_turn     the fakes' logits; penalties of the generator
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ganexp.games.game import Turn
+from ganexp.losses import Loss
+from ganexp.penalties import Critic, Penalty, PlayerCall
+
+
+def critic_turn(
+    loss: Loss, penalties: dict[str, Penalty], call: PlayerCall, augment: nn.Module | None = None
+) -> Turn:
+    """What the discriminator minimises: the adversarial loss and each of its penalties.
+
+    ``augment`` is shown the real logits (ADA adapts to them).
+    """
+    assert call.real_logits is not None
+    losses = {"adversarial": loss.d(real=call.real_logits, fake=call.fake_logits)}
+    for name, penalty in penalties.items():
+        losses[name] = penalty(call)
+    real_logits, fake_logits = call.real_logits.detach(), call.fake_logits.detach()
+    if augment is not None:
+        augment.observe(real_logits)  # type: ignore[operator]
+    logs = {"D_x": loss.output(real_logits).mean(), "D_G_z": loss.output(fake_logits).mean()}
+    return Turn(losses, logs)
+
+
+def generator_turn(loss: Loss, penalties: dict[str, Penalty], call: PlayerCall) -> Turn:
+    """What the generator minimises: the adversarial loss and each of its penalties."""
+    losses = {"adversarial": loss.g(real=call.real_logits, fake=call.fake_logits)}
+    for name, penalty in penalties.items():
+        losses[name] = penalty(call)
+    return Turn(losses, {"D_G_z": loss.output(call.fake_logits.detach()).mean()})
+
+
+def judge(critic: Critic, real: Tensor, fake: Tensor, *, samplewise: bool) -> tuple[Tensor, Tensor]:
+    """The logits of real and of fake samples.
+
+    In one pass, which is quicker, where each logit depends on its own sample alone.
+    """
+    if samplewise:
+        real_logits, fake_logits = critic(torch.cat([real, fake.to(real.dtype)])).chunk(2)
+        return real_logits, fake_logits
+    return critic(real), critic(fake)
+
+
+@torch.no_grad()
+def real_logits_if_needed(loss: Loss, critic: Critic, real: Tensor) -> Tensor | None:
+    """For a generator's turn: the real logits, without a graph, if the loss compares with them."""
+    return critic(real) if loss.needs_real else None

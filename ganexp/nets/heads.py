@@ -1,0 +1,30 @@
+"""What a discriminator ends in: heads turn the features of its trunk into logits.
+
+A head is called as ``head(features, y=None)`` and returns logits [N].
+"""
+
+from torch import Tensor, nn
+
+from ganexp.nets.convolutions import ToPoint
+
+
+class LinearHead(nn.Linear):
+    """Feature vectors [N, D] to logits [N]."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__(inputs, 1)
+
+    def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        return super().forward(features).squeeze(1)
+
+
+class MapHead(ToPoint):
+    """Feature maps [N, C, side, side] to logits [N]: one convolution over the whole map (DCGAN's last
+    layer).
+    """
+
+    def __init__(self, inputs: int, side: int) -> None:
+        super().__init__(inputs, 1, side)
+
+    def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        return super().forward(features).flatten()
