@@ -105,8 +105,10 @@ class GradientPenalty(GradientTerm):
 class Dragan(GradientTerm):
     r"""Kodali et al. 2017, section 2.3: :math:`\lambda\, E (\|\nabla D(x + \delta)\|_2 - k)^2`.
 
-    :math:`\delta` is Gaussian, as in the paper; its deviation is ``noise`` times the deviation of the
-    whole batch's values, the scale that the authors' program uses.
+    :math:`\delta = \alpha\, c\, \mathrm{std}(x)\, u` as in the authors' program (kodalinaveen3/DRAGAN, where
+    c is 0.5): one :math:`\alpha \sim U[0, 1]` per sample, one :math:`u \sim U[0, 1]` per value, and the
+    deviation of all values of the batch. Its root mean square is c / 3 deviations, 0.167 with theirs. In the
+    paper :math:`\delta` is Gaussian, of a variance that is left to the user. ``noise`` is c.
     """
 
     def __init__(self, weight: NonNegative, target: NonNegative, noise: NonNegative, every: Count) -> None:
@@ -115,8 +117,10 @@ class Dragan(GradientTerm):
         self.noise = noise
 
     def term(self, call: PlayerCall) -> Tensor:
-        delta = self.noise * dist.std(call.real) * torch.randn_like(call.real)
-        return _distance_from(self.target, call.critic, call.real + delta)
+        real = call.real
+        alpha = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
+        delta = alpha * self.noise * dist.std(real) * torch.rand_like(real)
+        return _distance_from(self.target, call.critic, real + delta)
 
 
 class R1(GradientTerm):

@@ -48,7 +48,7 @@ def numbers_of_the_whole_batch(seed: int) -> Iterator[None]:
     with (
         patch("torch.rand", lambda *shape, **where: part("rand", *shape)),
         patch("torch.randn", lambda *shape, **where: part("randn", *shape)),
-        patch("torch.randn_like", lambda like: part("randn", *like.shape)),
+        patch("torch.rand_like", lambda like: part("rand", *like.shape)),
     ):
         yield
 

@@ -144,6 +144,24 @@ def test_recipes_of_the_plane_are_the_papers(recipe: str) -> None:
     assert composed(f"experiment={recipe}", "game=pacgan").arch.discriminator.shape == [4]
 
 
+@pytest.mark.parametrize(
+    ("recipe", "facts"),
+    [
+        ("pacgan_ring", ["same z", "drawn with replacement", "batch norm over each place", "counts packs"]),
+        ("pacgan_grid", ["same z", "drawn with replacement", "batch norm over each place", "counts packs"]),
+        (
+            "stacked_mnist",
+            ["share one z", "same order", "batch norm over each place", "test digits", "in [0, 1]"],
+        ),
+    ],
+)
+def test_recipes_say_where_the_authors_program_is_another(recipe: str, facts: list[str]) -> None:
+    differs = composed(f"experiment={recipe}").evaluate.published.differs
+    assert "\n" not in differs
+    for fact in facts:
+        assert fact in differs
+
+
 def test_the_recipe_of_a_run_is_printed_at_its_end(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
     small: list[Any] = ["data.count=2000", "arch.generator.widths=[8]", "arch.discriminator.widths=[8]"]
     train("experiment=pacgan_ring", *small, "epochs=1", "evaluate.count=200")

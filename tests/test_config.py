@@ -180,6 +180,18 @@ def test_a_penalty_of_ones_own_is_checked_too(tmp_path: Path, monkeypatch: pytes
         composed(own % "deep")
 
 
+@pytest.mark.parametrize("loss", sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml")))
+def test_a_loss_is_a_whole_recipe_or_says_that_it_is_none(loss: str) -> None:
+    text = Path(conf_folder(), "loss", f"{loss}.yaml").read_text()
+    comment = " ".join(line[2:] for line in text.splitlines() if line.startswith("# "))
+    assert ("objective alone" in comment) != ("\noptim:" in text)
+
+
+def test_dragan_brings_its_authors_settings() -> None:
+    optim = composed("loss=dragan").optim
+    assert (optim.lr, optim.betas) == (1e-4, [0.5, 0.9])
+
+
 def test_the_nearest_name() -> None:
     assert suggest("wgna", ["gan", "wgan"]) == "did you mean wgan? (gan, wgan)"
     assert suggest("zzz", ["gan"]) == "(gan)"

@@ -1,9 +1,13 @@
 """Every architecture at every size: shapes, ranges, labels that matter, and what is refused."""
 
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, grad, vmap
 
 from ganexp.errors import UserError
 from ganexp.nets import dcgan, maxout, mlp
@@ -240,3 +244,82 @@ def test_our_leaky_relu_has_the_derivatives_of_torchs() -> None:
         found.append([value, gradient, first.grad, second.grad])
     for mine, other in zip(*found, strict=True):
         assert mine is not None and torch.allclose(mine, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(7, 8), (8, 7)])
+def test_halving_refuses_odd_sides_at_once(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=f"even sides, and this one is {size[0]} x {size[1]}"):
+        Halving(1, 2, bias=True)(torch.zeros(1, 1, *size))
+
+
+def a_pair(arch: str, classes: int) -> tuple[nn.Module, nn.Module]:
+    """In evaluation, with weights that are no longer those of the start."""
+    torch.manual_seed(0)
+    shape = [1, 16, 16]
+    if arch == "mlp":
+        generator: nn.Module = mlp.Generator(shape, True, 8, classes, [9], "batch", 0.0)
+        critic: nn.Module = mlp.Discriminator(shape, classes, [9], "layer", 0.3)
+    elif arch == "maxout":
+        generator = maxout.Generator(shape, True, 8, classes, [9], 0.5)
+        critic = maxout.Discriminator(shape, classes, [9], 3, 0.5)
+    else:
+        generator, critic = conv_pair(shape, classes, upsample=arch)
+    generator(torch.randn(6, 8), *labels(6, classes))
+    critic(torch.randn(6, *shape), *labels(6, classes))
+    return generator.eval(), critic.eval()
+
+
+def labels(count: int, classes: int) -> list[Tensor]:
+    return [torch.arange(count) % classes] if classes else []
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("arch", ["transposed", "nearest", "mlp", "maxout"])
+def test_traced_networks_are_the_networks(arch: str, classes: int) -> None:
+    """Saved and loaded, on batches of any size: what torch.jit.trace sees is torch's operations alone."""
+    generator, critic = a_pair(arch, classes)
+    for net, shape in ((generator, [8]), (critic, [1, 16, 16])):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+            warnings.simplefilter("ignore", FutureWarning)  # torch.export is to take its place
+            traced = torch.jit.trace(net, (torch.randn(2, *shape), *labels(2, classes)))
+            file = BytesIO()
+            torch.jit.save(traced, file)
+            file.seek(0)
+            loaded = torch.jit.load(file)
+        inputs = (torch.randn(5, *shape), *labels(5, classes))
+        torch.testing.assert_close(loaded(*inputs), net(*inputs))
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("arch", ["transposed", "mlp", "maxout"])
+def test_gradients_of_single_samples_are_those_of_autograd(arch: str, classes: int) -> None:
+    """torch.func's, of the critic's weights by the logit, and by the norm of its gradient in the sample."""
+    critic = a_pair(arch, classes)[1].double()
+    weights = {name: weight.detach() for name, weight in critic.named_parameters()}
+    rest = dict(critic.named_buffers())
+    x, y = torch.randn(4, 1, 16, 16, dtype=torch.float64), labels(4, classes)
+
+    def logit(weights: dict[str, Tensor], x: Tensor, *y: Tensor) -> Tensor:
+        made: Tensor = functional_call(critic, (weights, rest), (x[None], *[one[None] for one in y]))
+        return made.sum()
+
+    def slope(weights: dict[str, Tensor], x: Tensor, *y: Tensor) -> Tensor:
+        gradient: Tensor = grad(logit, argnums=1)(weights, x, *y)
+        return gradient.square().sum()
+
+    def plainly(x: Tensor, *y: Tensor) -> tuple[Tensor, Tensor]:
+        x = x.clone().requires_grad_()
+        value = critic(x[None], *[one[None] for one in y]).sum()
+        (gradient,) = torch.autograd.grad(value, x, create_graph=True)
+        return value, gradient.square().sum()
+
+    each: Callable[..., dict[str, Tensor]]
+    for index, value in enumerate((logit, slope)):
+        each = vmap(grad(value), (None, 0, *[0] * len(y)))
+        found = each(weights, x, *y)
+        for row in range(len(x)):
+            scalar = plainly(x[row], *[one[row] for one in y])[index]
+            expected = torch.autograd.grad(scalar, list(critic.parameters()), materialize_grads=True)
+            for name, gradient in zip(weights, expected, strict=True):
+                torch.testing.assert_close(found[name][row], gradient, rtol=1e-9, atol=1e-12)

@@ -1,5 +1,6 @@
 """Optimisers get the settings that their YAML names; schedules are their formulas."""
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,19 @@ from ganexp.build import build, build_game
 from ganexp.ema import EMA
 from ganexp.errors import UserError
 from ganexp.lab import make_optimisers
-from ganexp.optim import SGD, Adam, Constant, Cosine, Linear, Optim, RMSprop
+from ganexp.optim import (
+    _SGD,
+    SGD,
+    Adam,
+    Constant,
+    Cosine,
+    Linear,
+    Optim,
+    RMSprop,
+    _Adam,
+    _Plain,
+    _RMSprop,
+)
 from ganexp.schedules import Schedules
 
 
@@ -150,6 +163,37 @@ def test_steps_are_torchs_bit_for_bit(ours: Optim, torchs: Callable[..., torch.o
     assert torch.equal(one.weight, two.weight) and torch.equal(one.bias, two.bias)
     states = [optimiser.state_dict()["state"] for optimiser in optimisers]
     assert str(states[0]) == str(states[1])
+
+
+def decorators(method: Callable[..., object]) -> list[str]:
+    """What a method is wrapped in, from outside in; the profiler's hook, which every optimiser gets, aside."""
+    found = []
+    while hasattr(method, "__wrapped__"):
+        if not hasattr(method, "hooked"):
+            found.append(method.__code__.co_name)
+        method = method.__wrapped__
+    return found
+
+
+@pytest.mark.parametrize("name", ["add_param_group", "zero_grad", "state_dict", "load_state_dict"])
+def test_only_what_keeps_the_compiler_out_is_stripped(name: str) -> None:
+    """Another decorator of torch's, or an optimiser's own method, would be lost with it."""
+    assert decorators(getattr(torch.optim.Optimizer, name)) == ["inner"], "of torch._disable_dynamo"
+    assert decorators(getattr(_Plain, name)) == []
+    for ours in _Plain.__subclasses__():
+        torchs = ours.__mro__[2]
+        assert torchs.__module__.startswith("torch.optim.") and name not in vars(torchs)
+        assert getattr(ours, name) is getattr(_Plain, name)
+
+
+@pytest.mark.parametrize(
+    ("ours", "torchs"),
+    [(_Adam, torch.optim.Adam), (_RMSprop, torch.optim.RMSprop), (_SGD, torch.optim.SGD)],
+)
+def test_only_what_breaks_the_compilers_graph_is_stripped_from_a_step(ours: Any, torchs: Any) -> None:
+    assert decorators(torchs.step) == ["_use_grad"], "of _use_grad_for_differentiable"
+    assert decorators(ours.step) == ["decorate_context"], "of torch.no_grad"
+    assert inspect.unwrap(ours.step) is inspect.unwrap(torchs.step)
 
 
 def test_a_run_does_not_wait_for_the_compiler(tmp_path: Path) -> None:

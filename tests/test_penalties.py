@@ -87,12 +87,16 @@ def test_dragan_by_hand() -> None:
 
 
 def test_dragan_looks_around_the_real_samples() -> None:
+    """Where the authors do: x + alpha * (0.5 * std * u), alpha of a sample and u of a value in [0, 1]."""
     torch.manual_seed(0)
-    real = torch.randn(4000, 2) * 3 + 5
+    real = torch.randn(4000, 50) * 3 + 5
     _, _, critic = measured(Dragan(weight=1.0, target=1.0, noise=0.5, every=1), real, real)
-    delta = critic.seen[0] - real
-    assert delta.std().item() == pytest.approx(0.5 * real.std().item(), rel=0.05)
-    assert delta.mean().item() == pytest.approx(0, abs=0.1)
+    delta = (critic.seen[0] - real) / real.std()
+    assert delta.min() > -1e-6 and delta.max() <= 0.5 + 1e-6
+    assert delta.square().mean().sqrt().item() == pytest.approx(0.5 / 3, rel=0.02)
+    assert delta.mean().item() == pytest.approx(0.5 / 4, rel=0.02)
+    shares = delta.mean(1) / 0.25  # alpha, give or take the mean of 50 values
+    assert shares.std().item() == pytest.approx(12**-0.5, rel=0.05), "one alpha per sample"
 
 
 def linear(x: Tensor) -> Tensor:

@@ -55,10 +55,11 @@ def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def _typed_facts(cfg: DictConfig) -> list[tuple[str, str]]:
-    """Networks, and which of their facts (``shape``, ``classes``) were typed and not worked out from the data's.
+    """Networks, and which of their facts (``shape``, ``classes``) were typed and not worked out from the
+    data's.
 
-    What a game or an architecture works them out by (an interpolation) may be anything: a critic of pairs has twice
-    the channels.
+    What a game or an architecture works them out by (an interpolation) may be anything: a critic of pairs has
+    twice the channels.
     """
     nets = [(str(name), net) for name, net in cfg.arch.items() if isinstance(net, DictConfig)]
     facts = [(name, key, net) for name, net in nets for key in ("shape", "classes") if key in net]

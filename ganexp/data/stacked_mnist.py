@@ -1,6 +1,7 @@
 """Stacked MNIST (Che et al. 2017): three digits in the colour channels, 1,000 modes that can be counted.
 
-As PacGAN uses it (Lin et al. 2018, section 4.2): 128,000 triples drawn once from MNIST's training images.
+As in PacGAN (Lin et al. 2018, section 4.2) 128,000 triples are drawn once; here from MNIST's training images,
+while PacGAN's program draws from training and test images together.
 """
 
 from dataclasses import dataclass

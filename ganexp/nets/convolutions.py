@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
+from ganexp.nets.layers import is_traced, knows_only_torch
+
 
 class FromPoint(nn.ConvTranspose2d):
     """A map grown from a point, [N, C, 1, 1] to [N, D, k, k]: a linear layer."""
@@ -30,9 +32,8 @@ class FromPoint(nn.ConvTranspose2d):
         super().__init__(inputs, outputs, kernel, bias=bias)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        _, channels, *kernel = self.weight.shape
         flat = x.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
-        maps = flat.view(len(x), *kernel, channels).permute(0, 3, 1, 2)
+        maps: Tensor = flat.unflatten(1, (*self.kernel_size, self.out_channels)).permute(0, 3, 1, 2)
         return maps if self.bias is None else maps + self.bias[:, None, None]
 
 
@@ -48,13 +49,18 @@ class ToPoint(nn.Conv2d):
 
 
 class Halving(nn.Conv2d):
-    """A map of half the size, [N, C, H, W] to [N, D, H/2, W/2]: kernel 4, stride 2, padding 1."""
+    """A map of half the size, [N, C, H, W] to [N, D, H/2, W/2]: kernel 4, stride 2, padding 1.
+
+    Raises ValueError where a side is odd: ``doubled`` would not lead back to it.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
         super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not x.is_cpu or torch.compiler.is_compiling():
+        if not is_traced() and (x.shape[-1] % 2 or x.shape[-2] % 2):
+            raise ValueError(f"Halving takes maps of even sides, and this one is {x.shape[-2]} x {x.shape[-1]}")
+        if not x.is_cpu or knows_only_torch():
             return super().forward(x)
         made: Tensor = _Halved.apply(*_in_one_precision(x, self.weight, self.bias))
         return made
@@ -89,7 +95,7 @@ class ResizeConv(nn.Conv2d):
 
 def _doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The transposed convolution of kernel 4, stride 2, padding 1."""
-    if not x.is_cpu or torch.compiler.is_compiling():
+    if not x.is_cpu or knows_only_torch():
         return functional.conv_transpose2d(x, weight, bias, stride=2, padding=1)
     made: Tensor = _Doubled.apply(*_in_one_precision(x, weight, bias))
     return made

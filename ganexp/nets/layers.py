@@ -25,6 +25,23 @@ FLAT_NORMS: dict[str, Callable[[int], nn.Module]] = {
 """Norms of feature vectors [N, C]."""
 
 
+def is_traced() -> bool:
+    """Whether torch.jit.trace is watching, to which a shape is no number."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
+def knows_only_torch() -> bool:
+    """Whether the caller is torch.compile, torch.jit.trace or a transform of torch.func.
+
+    They know torch's operations, not derivatives of our own: torch's take their place then.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or is_traced()
+        or torch._C._are_functorch_transforms_active()  # as autograd.Function asks; there is no public name
+    )
+
+
 class LeakyReLU(nn.Module):
     """x where it is positive, ``slope`` times x elsewhere: torch's, but cheaper where gradients are penalised.
 
@@ -36,6 +53,8 @@ class LeakyReLU(nn.Module):
         self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
+        if knows_only_torch():
+            return functional.leaky_relu(x, self.slope)
         result: Tensor = _LeakyReLU.apply(x, self.slope)
         return result
 
@@ -100,7 +119,9 @@ def one_hot(y: Tensor | None, classes: int) -> Tensor:
     """Labels [N] as vectors [N, classes] of 0 and 1. Raises UserError if there are no labels."""
     if y is None:
         raise UserError("these networks expect labels (classes > 0): train them with game=cgan")
-    return torch.zeros(len(y), classes, device=y.device).scatter_(1, y[:, None], 1.0)  # torch's own waits for y
+    return torch.zeros(y.shape[0], classes, device=y.device).scatter(
+        1, y[:, None], 1.0
+    )  # torch's own waits for y
 
 
 def count_weights(module: nn.Module) -> int:
