@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from ganexp import lab
 from ganexp.data.store import OnDisk
 from ganexp.receipt import Receipt, status_of
-from ganexp.same import differences
+from ganexp.same import TIMES, differences
 from ganexp.signals import Stopped
 from ganexp.verb import conf_folder
 
@@ -42,7 +42,7 @@ CASES = {
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     board = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     board.Reload()
-    tags = set(board.Tags()["scalars"]) - {"speed/images_per_second", "speed/seconds"}
+    tags = set(board.Tags()["scalars"]) - {*TIMES}
     return {tag: [(point.step, point.value) for point in board.Scalars(tag)] for tag in tags}
 
 
