@@ -51,6 +51,11 @@ class Source:
             raise UserError(f"data.shape={list(self.shape)}: the data's samples are {found}")
         if len(arrays.classes) != self.classes:
             raise UserError(f"data.classes={self.classes}: the data has {len(arrays.classes)} classes")
+        if len(arrays.labels) != len(arrays.samples):
+            raise UserError(f"{len(arrays.samples):,} samples, but {len(arrays.labels):,} labels")
+        if arrays.labels.min() < 0 or arrays.labels.max() >= self.classes:
+            wrong = next(int(label) for label in arrays.labels if not 0 <= label < self.classes)
+            raise UserError(f"data.classes={self.classes}: a label of {wrong} is none of them")
         return arrays
 
 
