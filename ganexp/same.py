@@ -10,7 +10,8 @@ from torch import Tensor, equal
 from ganexp.checkpoint import read
 from ganexp.errors import UserError
 
-_TIMES = ("seconds", "speed/images_per_second", "speed/seconds")
+TIMES = ("seconds", "speed/images_per_second", "speed/seconds")
+"""What the clock decides, by its name in checkpoints, metrics.jsonl, TensorBoard: equal runs differ in it."""
 
 
 def differences(one: Path, two: Path) -> Iterator[str]:
@@ -38,7 +39,7 @@ def _same(one: Any, two: Any) -> bool:
 def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every value of nested dicts and lists by its path."""
     if isinstance(node, dict):
-        pairs = [(str(key), value) for key, value in node.items() if key not in _TIMES]
+        pairs = [(str(key), value) for key, value in node.items() if key not in TIMES]
     elif isinstance(node, list | tuple):
         pairs = [(str(index), value) for index, value in enumerate(node)]
     else:
@@ -57,4 +58,4 @@ def _metrics(file: Path) -> list[dict[str, Any]]:
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise UserError(f"{file} cannot be read: {error}") from None
-    return [{key: value for key, value in row.items() if key not in _TIMES} for row in rows]
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]

@@ -28,7 +28,7 @@ from threading import Lock
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tqdm import tqdm
 
-from ganexp.same import differences
+from ganexp.same import TIMES, differences
 
 MLP = [
     "arch=mlp",
@@ -62,8 +62,9 @@ DEATHS = 6
 class Torture:
     """The state that the workers share."""
 
-    def __init__(self, folder: Path, rounds: int) -> None:
+    def __init__(self, folder: Path, rounds: int, cases: dict[str, list[str]]) -> None:
         self.folder = folder
+        self.cases = cases
         self.left = rounds
         self.seen: Counter[str] = Counter()
         self.found: list[str] = []
@@ -82,7 +83,7 @@ class Torture:
 
     def victim(self, case: str, number: int, rng: random.Random) -> None:
         """One run, killed several times, left to finish, and compared."""
-        name, overrides = f"victim_{number}", [*CASES[case], OFTEN]
+        name, overrides = f"victim_{number}", self.cases[case]
         deaths = 0
         while deaths < DEATHS and self.one_more():
             aim = rng.choice(["anywhere", "training", "writing"])
@@ -151,9 +152,9 @@ def run_folder(folder: Path, name: str) -> Path:
     return found
 
 
-def left_alone(folder: Path, case: str) -> int:
+def left_alone(folder: Path, case: str, overrides: list[str]) -> int:
     """Runs a case that nobody touches; its exit status."""
-    return start(folder, slug(f"whole {case}"), [*CASES[case], OFTEN]).wait()
+    return start(folder, slug(f"whole {case}"), overrides).wait()
 
 
 def slug(name: str) -> str:
@@ -175,7 +176,7 @@ def board_differences(one: Path, two: Path) -> Iterator[str]:
         board = EventAccumulator(str(run), size_guidance={"scalars": 0})
         board.Reload()
         boards.append({tag: [(p.step, p.value) for p in board.Scalars(tag)] for tag in board.Tags()["scalars"]})
-    for tag in sorted({*boards[0], *boards[1]} - {"speed/images_per_second"}):
+    for tag in sorted({*boards[0], *boards[1]} - {*TIMES}):
         if boards[0].get(tag) != boards[1].get(tag):
             yield f"TensorBoard's {tag}"
 
@@ -185,26 +186,29 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100, help="how many kills")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, a thread each")
+    parser.add_argument("--cases", type=int, default=len(CASES), help="only so many of the kinds of runs")
+    parser.add_argument("--epochs", type=int, help="of every run, instead of its own")
     parser.add_argument("--folder", type=Path, help="where the runs go and stay; otherwise they are removed")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = (asked.folder or Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        found = torture(folder, asked.rounds, asked.seed, asked.jobs)
+        more = [OFTEN] if asked.epochs is None else [OFTEN, f"epochs={asked.epochs}"]
+        cases = {name: [*CASES[name], *more] for name in list(CASES)[: asked.cases]}
+        found = torture(Torture(folder, asked.rounds, cases), asked.seed, asked.jobs)
     print(f"{time.monotonic() - began:.0f} s; {len(found)} differences")
     print("\n".join(found[:40]))
     sys.exit(bool(found))
 
 
-def torture(folder: Path, rounds: int, seed: int, jobs: int) -> list[str]:
+def torture(state: Torture, seed: int, jobs: int) -> list[str]:
     """Every difference that was found."""
-    state = Torture(folder, rounds)
     with ThreadPoolExecutor(jobs) as workers:
-        references = [workers.submit(left_alone, folder, case) for case in CASES]
+        references = [workers.submit(left_alone, state.folder, *case) for case in state.cases.items()]
         if any(reference.result() for reference in references):
             return ["a run that nobody touched failed"]
-        numbers, cases = count(), list(CASES)
+        numbers, cases = count(), list(state.cases)
 
         def work(worker: int) -> None:
             while state.left > 0:

@@ -103,7 +103,7 @@ def test_labels_reach_both_players() -> None:
     z, zero, two = torch.randn(2, 8), torch.zeros(2, dtype=torch.int64), torch.full((2,), 2)
     assert not torch.allclose(generator(z, zero), generator(z, two))
     images = generator(z, zero)
-    assert not torch.allclose(critic(images, y=zero), critic(images, y=two))
+    assert not torch.allclose(critic(images, zero), critic(images, y=two))
     with pytest.raises(UserError, match="labels"):
         generator(z)
 
@@ -136,7 +136,7 @@ def test_maxout_takes_labels() -> None:
     images = generator(z, zero)
     assert images.shape == (4, 1, 8, 8) and images.abs().max() <= 1
     assert not torch.allclose(images, generator(z, one))
-    assert not torch.allclose(critic(images, y=zero), critic(images, y=one))
+    assert not torch.allclose(critic(images, zero), critic(images, y=one))
 
 
 def usual(ours: nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:

@@ -19,7 +19,7 @@ from ganexp import lab
 from ganexp.config.targets import conf_folder
 from ganexp.data.store import OnDisk
 from ganexp.receipt import Receipt, status_of
-from ganexp.same import differences
+from ganexp.same import TIMES, differences
 from ganexp.signals import Stopped
 
 LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml") if file.stem != "none")
@@ -42,7 +42,7 @@ CASES = {
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     board = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     board.Reload()
-    tags = set(board.Tags()["scalars"]) - {"speed/images_per_second", "speed/seconds"}
+    tags = set(board.Tags()["scalars"]) - {*TIMES}
     return {tag: [(point.step, point.value) for point in board.Scalars(tag)] for tag in tags}
 
 

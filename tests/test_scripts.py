@@ -37,7 +37,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
             ["--seconds", "0.2", "--every", "0.1", "--", *TINY[:4], "features=pixels", "evaluate.count=100"],
             '"fid_pixels"',
         ),
-        ("torture.py", ["--help"], "--rounds"),
+        ("torture.py", ["--rounds", "2", "--cases", "1", "--epochs", "30", "--jobs", "1"], " 0 differences"),
     ],
 )
 def test_a_script_runs(tmp_path: Path, script: str, arguments: list[str], told: str) -> None:

@@ -42,7 +42,7 @@ def info(cfg: DictConfig) -> None:
     if entry:
         rows.append(("cache", f"{_size(entry.size)} in {entry.folder}"))
         if entry.meta["left_out"]:
-            rows.append(("left out", f"{len(entry.meta['left_out'])}: {'; '.join(entry.meta['left_out'])}"))
+            rows.append(("left out", _left_out(entry)))
     out = Path(cfg.out).expanduser() if cfg.out else Path("outputs/data", f"{name}.png")
     picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[: source.overview])
     try:
@@ -67,6 +67,13 @@ def show() -> None:
 def clear() -> None:
     """Removes the prepared sets; they are made again when they are needed."""
     print(f"{_size(cache.clear())} freed in {cache.cache_folder()}")
+
+
+def _left_out(entry: cache.Entry) -> str:
+    """Preparing has named each; here stand the first, and where the others are."""
+    reasons = entry.meta["left_out"]
+    more = f"; all of them in {entry.folder / 'meta.json'}" if len(reasons) > 1 else ""
+    return f"{len(reasons):,}, the first: {reasons[0]}{more}"
 
 
 def _classes(data: Arrays) -> str:

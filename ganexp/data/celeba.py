@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from ganexp.data.bounded import MIB, read_file
 from ganexp.data.download import fetch
 from ganexp.data.source import ImageFiles, Listing
 from ganexp.data.tree import Tree
@@ -14,6 +15,7 @@ from ganexp.errors import UserError, suggest
 _IMAGES = "img_align_celeba"
 _PARTITION = "list_eval_partition.txt"
 _ATTRIBUTES = "list_attr_celeba.txt"
+_TEXT = 64 * MIB  # the longer of the two has 26
 _SPLITS = {"train": "0", "valid": "1", "test": "2"}
 
 
@@ -54,19 +56,26 @@ class CelebA(ImageFiles):
     def _marks(self, attribute: str) -> dict[str, bool]:
         """Whether each image has an attribute: the file's third line on, ``name 1 -1 ...``."""
         text = self._beside(_ATTRIBUTES, f"data.attribute={attribute}", "data.attribute=null")
-        _, header, *rows = text.splitlines()
+        header, rows = next(iter(text.splitlines()[1:]), ""), text.splitlines()[2:]
         if attribute not in header.split():
             raise UserError(
                 f"data.attribute={attribute}: no such attribute; {suggest(attribute, header.split())}"
             )
         column = header.split().index(attribute) + 1
-        return {row.split()[0]: row.split()[column] == "1" for row in rows if row.strip()}
+        cells = [row.split() for row in rows if row.strip()]
+        short = next((row[0] for row in cells if len(row) <= column), None)
+        if short is not None:
+            raise UserError(f"{_ATTRIBUTES} in {self.root}: the line of {short} is too short for {attribute}")
+        return {row[0]: row[column] == "1" for row in cells}
 
     def _beside(self, name: str, wanted: str, instead: str) -> str:
         file = Path(self.root) / name
         if not file.is_file():
             raise UserError(f"{wanted}: put {name} into {self.root}, or say {instead}")
-        return file.read_text(encoding="utf-8")
+        try:
+            return read_file(file, _TEXT).decode("utf-8")
+        except UnicodeDecodeError:
+            raise UserError(f"{file} is not UTF-8 text") from None
 
     def _download(self) -> None:
         from torchvision.datasets import CelebA as Published

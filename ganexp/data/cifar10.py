@@ -1,13 +1,17 @@
 """CIFAR-10 (Krizhevsky 2009), from its binary version: the other one holds pickles, which are never loaded."""
 
+import gzip
 import tarfile
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, cast
 
 import numpy as np
 
 from ganexp.data.arrays import Arrays
+from ganexp.data.bounded import MIB, Counted, open_regular, read_file, read_stream
 from ganexp.data.decode import shrink
 from ganexp.data.download import fetch
 from ganexp.data.source import ImageArrays
@@ -15,6 +19,8 @@ from ganexp.errors import UserError
 
 _SIDE = 32
 _RECORD = 1 + 3 * _SIDE * _SIDE  # a label, then the red, the green and the blue plane
+_MOST = 10_000 * _RECORD  # in one file
+_UNPACKED = 256 * MIB  # the archive holds 176 MiB
 _FOLDER = "cifar-10-batches-bin"
 _ARCHIVE = "cifar-10-binary.tar.gz"
 _URL = f"https://www.cs.toronto.edu/~kriz/{_ARCHIVE}"
@@ -38,7 +44,7 @@ class CIFAR10(ImageArrays):
 
     def read(self) -> Arrays:
         self.fits(_SIDE)
-        records = np.concatenate([self._records(name) for name in _FILES[self.split]])
+        records = np.concatenate([self._records(*file) for file in self._contents().items()])
         labels = records[:, 0].astype(np.int64)
         if labels.max() >= len(_NAMES):
             raise UserError(f"{self.root}: a label of {labels.max()} is none of CIFAR-10's")
@@ -48,13 +54,18 @@ class CIFAR10(ImageArrays):
             images = np.stack([shrink(image, self.resolution) for image in planes]).transpose(0, 3, 1, 2)
         return Arrays(images, labels, _NAMES)
 
-    def _records(self, name: str) -> np.ndarray:
+    def _contents(self) -> dict[str, bytes]:
+        """What the split's files hold, by name."""
         folder, archive = Path(self.root) / _FOLDER, Path(self.root) / _ARCHIVE
-        where = folder / name if folder.is_dir() else archive
+        where, names = archive, _FILES[self.split]
         try:
-            raw = where.read_bytes() if folder.is_dir() else _member(archive, f"{_FOLDER}/{name}")
-        except (OSError, EOFError, KeyError, tarfile.TarError) as error:
+            if not folder.is_dir():
+                return _members(archive, names)
+            return {name: read_file(where := folder / name, _MOST) for name in names}
+        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
             raise UserError(f"{where} cannot be read: {error}") from None
+
+    def _records(self, name: str, raw: bytes) -> np.ndarray:
         if not raw or len(raw) % _RECORD:
             raise UserError(f"{name} in {self.root} is damaged: {len(raw)} bytes are no whole number of images")
         return np.frombuffer(raw, np.uint8).reshape(-1, _RECORD)
@@ -65,8 +76,20 @@ class CIFAR10(ImageArrays):
         download_url(_URL, self.root, md5=_MD5)
 
 
-def _member(archive: Path, name: str) -> bytes:
-    """One file of the archive, read in place: nothing is unpacked, no name in it becomes a path."""
-    with tarfile.open(archive) as tar:
-        member = tar.extractfile(name)
-        return member.read() if member else b""
+def _members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Files of the archive, read in place: nothing is unpacked, no name in it becomes a path."""
+    found: dict[str, bytes] = {}
+    with (
+        open_regular(archive) as packed,
+        gzip.GzipFile(fileobj=packed) as unpacked,
+        tarfile.open(fileobj=cast(IO[bytes], Counted(unpacked, _UNPACKED, str(archive))), mode="r|") as tar,
+    ):
+        for member in tar:
+            name = member.name.removeprefix(f"{_FOLDER}/")
+            stream = tar.extractfile(member) if name in names and member.isreg() else None
+            if stream is not None:
+                found[name] = read_stream(stream, _MOST, f"{name} in {archive}", member.size)
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise UserError(f"{archive} is damaged: it holds no {missing[0]}")
+    return {name: found[name] for name in names}

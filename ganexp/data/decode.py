@@ -1,16 +1,25 @@
 """From one encoded image to a square uint8 array: upright, without alpha, cropped, antialiased."""
 
 import io
+import logging
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ganexp.config.ranges import Crop
-from ganexp.errors import UserError
+from ganexp.errors import UserError, first_line
 
+_FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000"]  # EPS, for one, starts a program
+if find_spec("PIL.AvifImagePlugin"):
+    _FORMATS.append("AVIF")
+_TIFF = (b"II", b"MM")  # how a TIFF begins
 _DEEP = ("I", "I;16", "I;16B", "I;16L")  # grey of 16 bits
 _SQUARE: dict[str, Callable[..., Image.Image]] = {"centre": ImageOps.fit, "none": Image.Image.resize}
 
@@ -32,19 +41,8 @@ def decode(raw: bytes, name: str, recipe: Recipe) -> np.ndarray:
     Raises UserError that names it where it is empty, damaged, absurdly large (a decompression bomb) or
     smaller than the resolution.
     """
-    if not raw:
-        raise UserError(f"{name} is no readable image: it is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(raw)) as opened:
-                picture = _plain(ImageOps.exif_transpose(opened), "L" if recipe.channels == 1 else "RGB")
-    except UnidentifiedImageError:
-        raise UserError(f"{name} is no readable image: its format is unknown") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UserError(f"{name} is no readable image: it is absurdly large once unpacked") from None
-    except Exception as error:  # a decoder fed with anything raises anything
-        raise UserError(f"{name} is no readable image: {str(error).splitlines()[0]}") from None
+    with _opened(raw, name) as image:
+        picture = _plain(ImageOps.exif_transpose(image), "L" if recipe.channels == 1 else "RGB")
     if min(picture.size) < recipe.resolution:
         size = f"{picture.width} x {picture.height}"
         raise UserError(f"{name} is only {size}, smaller than data.resolution={recipe.resolution}")
@@ -53,9 +51,64 @@ def decode(raw: bytes, name: str, recipe: Recipe) -> np.ndarray:
     return array[None] if recipe.channels == 1 else array.transpose(2, 0, 1)
 
 
+def size_of(raw: bytes, name: str) -> tuple[int, int]:
+    """An image's width and height, without decoding it. Raises UserError as ``decode`` does."""
+    with _opened(raw, name) as image:
+        return image.size
+
+
 def shrink(image: np.ndarray, side: int) -> np.ndarray:
     """An image [H, W] or [H, W, 3] uint8 resized down to side x side, antialiased."""
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+
+
+@contextmanager
+def _opened(raw: bytes, name: str) -> Iterator[Image.Image]:
+    """An image, open to be decoded; whatever goes wrong before the block ends is a UserError that names it."""
+    if not raw:
+        raise UserError(f"{name} is no readable image: it is empty")
+    try:
+        with warnings.catch_warnings(), _silent(raw):
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(raw), formats=_FORMATS) as opened:
+                yield opened
+    except UnidentifiedImageError:
+        raise UserError(f"{name} is no readable image: its format is unknown") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UserError(f"{name} is no readable image: it is absurdly large once unpacked") from None
+    except Exception as error:  # a decoder fed with anything raises anything
+        raise UserError(f"{name} is no readable image: {first_line(error)}") from None
+
+
+@contextmanager
+def _silent(raw: bytes) -> Iterator[None]:
+    """Keeps off the screen what Pillow logs of a damaged image, and what libtiff writes to stderr itself."""
+    log = logging.getLogger("PIL")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with _stderr_closed() if raw[:2] in _TIFF else nullcontext():
+            yield
+    finally:
+        log.setLevel(level)
+
+
+@contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Sends the file descriptor 2 nowhere: a C library asks no Python where to write."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _plain(picture: Image.Image, mode: str) -> Image.Image:

@@ -5,18 +5,17 @@ Top folders named train, valid, val and test, and nothing beside them, are split
 otherwise from the sub-folders: each is a class, named by its whole path if it is nested.
 """
 
-import csv
-import io
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from ganexp.data.decode import size_of
+from ganexp.data.labels import in_order, written_labels
 from ganexp.data.source import ImageFiles, Listing
 from ganexp.data.tree import Tree
 from ganexp.errors import UserError
@@ -36,8 +35,9 @@ class Folder(ImageFiles):
 
     def listing(self) -> Listing:
         chosen = _labelled(Path(self.root), self.split)
-        classes = tuple(sorted(set(chosen.labels.values()), key=_in_order))
-        labels = np.array([classes.index(label) for label in chosen.labels.values()], np.int64)
+        classes = tuple(sorted(set(chosen.labels.values()), key=in_order))
+        number = {label: index for index, label in enumerate(classes)}
+        labels = np.array([number[label] for label in chosen.labels.values()], np.int64)
         return Listing(chosen.tree, list(chosen.labels), labels, classes)
 
 
@@ -58,11 +58,8 @@ def fitting_resolution(root: Path) -> int:
     tree = _tree(root)
     smallest = _USUAL
     for name in tree.names[:: max(1, len(tree.names) // _PROBES)]:
-        try:
-            with Image.open(io.BytesIO(tree.read(name))) as picture:
-                smallest = min(smallest, *picture.size)
-        except Exception:  # whatever a broken image can raise: preparing will name it
-            continue
+        with suppress(UserError):  # preparing will name it
+            smallest = min(smallest, *size_of(tree.read(name), name))
     return 1 << (smallest.bit_length() - 1)
 
 
@@ -73,7 +70,7 @@ def _labelled(root: Path, split: str | None) -> _Chosen:
     if not tree.names:
         raise UserError(f"{root}: there is no image in it")
     inner = _of_split(tree, split)
-    written = _written_labels(tree)
+    written = written_labels(tree)
     if written is None:
         return _Chosen(tree, {name: PurePosixPath(rest).parent.as_posix() for name, rest in inner.items()})
     missing = [name for name in inner if name not in written]
@@ -94,27 +91,6 @@ def _of_split(tree: Tree, split: str | None) -> dict[str, str]:
         raise UserError(f"data.split={split}: {tree.root} has {', '.join(sorted(tops))}")
     inner = {name: name.partition("/")[2] for name in tree.names}
     return {name: rest for name, rest in inner.items() if split is None or name.startswith(f"{split}/")}
-
-
-def _written_labels(tree: Tree) -> dict[str, str] | None:
-    """The labels that a file beside the images gives, as text; None if there is no such file."""
-    listed, table = tree.text("dataset.json"), tree.text("labels.csv")
-    try:
-        if listed is not None:
-            pairs = json.loads(listed)["labels"]
-            return None if pairs is None else {str(name): str(label) for name, label in pairs}
-        if table is not None:
-            rows = [row for row in csv.reader(io.StringIO(table)) if row]
-            return {row[0]: row[1] for row in rows}
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        file = "dataset.json" if listed is not None else "labels.csv"
-        raise UserError(f"{file} in {tree.root} cannot be understood: {error!r}") from None
-    return None
-
-
-def _in_order(label: str) -> tuple[bool, int, str]:
-    """Numbers by their value, before words by the alphabet."""
-    return (False, int(label), "") if label.isdecimal() else (True, 0, label)
 
 
 @lru_cache(maxsize=4)

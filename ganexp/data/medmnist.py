@@ -3,6 +3,8 @@
 The subset of chest X-rays is left out: its images have several labels at once.
 """
 
+import io
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +13,11 @@ from typing import Literal
 import numpy as np
 
 from ganexp.data.arrays import Arrays
+from ganexp.data.bounded import LARGEST_ARRAY, open_regular, read_stream
 from ganexp.data.decode import shrink
 from ganexp.data.download import fetch
 from ganexp.data.source import ImageArrays
-from ganexp.errors import UserError, suggest
+from ganexp.errors import UserError, first_line, suggest
 
 _SIDE = 28
 
@@ -58,16 +61,18 @@ class MedMNIST(ImageArrays):
     def read(self) -> Arrays:
         self.fits(_SIDE)
         (file,) = self.files()
-        try:
-            with np.load(file, allow_pickle=False) as content:
-                images, labels = content[f"{self.split}_images"], content[f"{self.split}_labels"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise UserError(f"{file} is damaged: {error}") from None
+        images, labels = read_npz(file, [f"{self.split}_images", f"{self.split}_labels"])
+        if images.shape[1:3] != (_SIDE, _SIDE) or images.shape[3:] not in ((), (3,)):
+            raise UserError(f"{file} is damaged: {list(images.shape)} is no shape of MedMNIST's images")
+        if images.dtype != np.uint8 or labels.dtype.kind not in "ui" or labels.size != len(images):
+            raise UserError(
+                f"{file} is damaged: not a byte for each pixel, or not a whole number for each image"
+            )
         if self.resolution < _SIDE:
             images = np.stack([shrink(image, self.resolution) for image in images])
         planes = images.transpose(0, 3, 1, 2) if images.ndim == 4 else images[:, None]
         names = tuple(str(number) for number in range(self.classes))
-        return Arrays(planes.astype(np.uint8), labels.reshape(len(labels)).astype(np.int64), names)
+        return Arrays(planes, labels.reshape(len(images)).astype(np.int64), names)
 
     def _download(self) -> None:
         try:
@@ -77,3 +82,31 @@ class MedMNIST(ImageArrays):
         Path(self.root).mkdir(parents=True, exist_ok=True)
         published = getattr(medmnist, medmnist.INFO[self.subset]["python_class"])
         published(split=self.split, root=self.root, download=True)
+
+
+def read_npz(file: Path, names: list[str]) -> list[np.ndarray]:
+    """Arrays of an ``.npz``. Raises UserError where one is damaged or larger than any published one.
+
+    Not ``np.load``: that makes room for whatever shape a header declares.
+    """
+    try:
+        with open_regular(file) as packed, zipfile.ZipFile(packed) as archive:
+            return [_array(archive, f"{name}.npy", file) for name in names]
+    except UserError:
+        raise
+    except Exception as error:  # whatever a reader of broken bytes can stumble over
+        raise UserError(f"{file} is damaged: {first_line(error)}") from None
+
+
+def _array(archive: zipfile.ZipFile, name: str, file: Path) -> np.ndarray:
+    info = archive.getinfo(name)
+    with archive.open(info) as stream:
+        raw = read_stream(stream, LARGEST_ARRAY, f"{name} in {file}", info.file_size)
+    header = io.BytesIO(raw)
+    version = np.lib.format.read_magic(header)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, by_columns, dtype = read(header)
+    if dtype.hasobject or len(raw) - header.tell() != math.prod(shape) * dtype.itemsize:
+        raise UserError(f"{file} is damaged: {name} is not as long as its shape {list(shape)} says")
+    flat = np.frombuffer(raw, dtype, offset=header.tell())
+    return flat.reshape(shape, order="F" if by_columns else "C")

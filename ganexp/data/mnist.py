@@ -1,13 +1,16 @@
 """MNIST (LeCun et al. 1998) and Fashion-MNIST (Xiao et al. 2017), from the idx files that torchvision keeps."""
 
 import gzip
+import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import IO, ClassVar, Literal, cast
 
 import numpy as np
 
 from ganexp.data.arrays import Arrays
+from ganexp.data.bounded import LARGEST_ARRAY, open_regular, read_stream
 from ganexp.data.decode import shrink
 from ganexp.data.download import fetch
 from ganexp.data.source import ImageArrays
@@ -73,12 +76,21 @@ class FashionMNIST(MNIST):
 
 def read_idx(file: Path, dimensions: int) -> np.ndarray:
     """A uint8 array from an idx file, gzipped or not. Raises UserError where it is damaged."""
+    damaged = UserError(f"{file} is damaged: it is not an idx file of {dimensions} dimensions")
     try:
-        raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    except (OSError, EOFError) as error:
+        with open_regular(file) as packed, _unpacked(packed, file) as stream:
+            head = stream.read(4 + 4 * dimensions)
+            shape = tuple(int(size) for size in np.frombuffer(head[4:], ">u4"))
+            count = math.prod(shape)
+            if head[:4] != bytes([0, 0, 8, dimensions]) or len(shape) != dimensions or count > LARGEST_ARRAY:
+                raise damaged
+            raw = read_stream(stream, count, str(file))
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{file} cannot be read: {error}") from None
-    head = 4 + 4 * dimensions
-    shape = tuple(int(size) for size in np.frombuffer(raw[4:head], ">u4"))
-    if raw[:4] != bytes([0, 0, 8, dimensions]) or len(raw) != head + np.prod(shape):
-        raise UserError(f"{file} is damaged: it is not an idx file of {dimensions} dimensions")
-    return np.frombuffer(raw, np.uint8, offset=head).reshape(shape)
+    if len(raw) != count:
+        raise damaged
+    return np.frombuffer(raw, np.uint8).reshape(shape)
+
+
+def _unpacked(stream: IO[bytes], file: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if file.suffix == ".gz" else stream

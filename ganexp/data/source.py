@@ -118,6 +118,11 @@ class Source:
             raise UserError(
                 f"data.classes={self.classes}: the data has {len(arrays.classes)} {self.label_kind}"
             )
+        if len(arrays.labels) != len(arrays.samples):
+            raise UserError(f"{len(arrays.samples):,} samples, but {len(arrays.labels):,} labels")
+        if self.label_kind == "classes" and (arrays.labels.min() < 0 or arrays.labels.max() >= self.classes):
+            wrong = next(int(label) for label in arrays.labels if not 0 <= label < self.classes)
+            raise UserError(f"data.classes={self.classes}: a label of {wrong} is none of them")
         return arrays
 
 

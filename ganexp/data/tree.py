@@ -1,4 +1,7 @@
-"""A folder or a zip as a list of image files. Names from a zip are read in place, never used as paths."""
+"""A folder or a zip as a list of image files. Names from a zip are read in place, never used as paths.
+
+What is read is bounded: a zip of 2 MB can unpack to 2 GB, and a file of a folder can be a pipe.
+"""
 
 import hashlib
 import os
@@ -7,9 +10,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from ganexp.errors import UserError
+from ganexp.data.bounded import LARGEST_IMAGE, MIB, read_file, read_stream
+from ganexp.errors import UserError, first_line
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+_TEXT = 16 * MIB  # of a file beside the images, and more by so many bytes for each of them
+_LINE = 1024
 
 
 class Tree:
@@ -21,14 +27,16 @@ class Tree:
         if self.root.is_file():
             try:
                 self.archive = zipfile.ZipFile(self.root)
-            except (zipfile.BadZipFile, OSError) as error:
-                raise UserError(f"{self.root} is neither a folder nor a readable zip: {error}") from None
+            except Exception as error:  # whatever a reader of broken bytes can stumble over
+                raise UserError(
+                    f"{self.root} is neither a folder nor a readable zip: {first_line(error)}"
+                ) from None
         elif not self.root.is_dir():
             raise UserError(f"{self.root}: there is no such folder or zip")
 
     @cached_property
     def names(self) -> list[str]:
-        """The images' names, with ``/`` between folders, sorted; hidden files are left out."""
+        """The images' names, with ``/`` between folders, sorted, each once; hidden files are left out."""
         if self.archive is not None:
             every = [info.filename for info in self.archive.infolist() if not info.is_dir()]
         else:
@@ -37,7 +45,7 @@ class Tree:
                 for folder, _, names in os.walk(self.root)  # does not follow links, so cannot loop
                 for name in names
             ]
-        return sorted(name for name in every if _is_image(name))
+        return sorted({name for name in every if _is_image(name)})
 
     def stamp(self, names: Sequence[str]) -> str:
         """A fingerprint of some files by name, size and time (in a zip: checksum), without reading them."""
@@ -57,16 +65,26 @@ class Tree:
         if not there:
             return None
         try:
-            return self.read(name).decode("utf-8-sig")
+            return self.read(name, max(_TEXT, _LINE * len(self.names))).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise UserError(f"{name} in {self.root} is not UTF-8 text") from None
+        except UserError as error:
+            raise UserError(f"{error} (in {self.root})") from None
 
-    def read(self, name: str) -> bytes:
-        """The bytes of one image. Raises UserError where they cannot be had."""
+    def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
+        """The bytes of one file. Raises UserError where they cannot be had, or are more than ``most``."""
         try:
-            return self.archive.read(name) if self.archive else (self.root / name).read_bytes()
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            raise UserError(f"{name} in {self.root} cannot be read: {error}") from None
+            if self.archive is None:
+                return read_file(self.root / name, most, name)
+            info = self.archive.getinfo(name)
+            with self.archive.open(info) as stream:
+                return read_stream(stream, most, name, info.file_size)
+        except UserError:
+            raise
+        except OSError as error:
+            raise UserError(f"{name} cannot be read: {error.strerror or first_line(error)}") from None
+        except Exception as error:  # whatever a reader of broken bytes can stumble over
+            raise UserError(f"{name} cannot be read: {first_line(error)}") from None
 
 
 def _is_image(name: str) -> bool:

@@ -112,8 +112,7 @@ class Discriminator(DiscriminatorBase):
         self.rename_former_head(f"layers.{len(layers)}")
         self.apply(_initialise)
 
-    def features(self, *samples: Tensor, y: Tensor | None = None) -> Tensor:
-        (x,) = samples
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         if self.classes:
             maps = one_hot(y, self.classes)[:, :, None, None]
             x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)

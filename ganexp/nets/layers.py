@@ -86,7 +86,7 @@ class GeneratorBase(nn.Module):
 class DiscriminatorBase(nn.Module):
     """A trunk (``features``) and a head (``heads.py``). The base of every architecture's ``Discriminator``.
 
-    ``forward(*samples, y=None)`` gives logits [N], or [N, ...] where patches are judged.
+    ``forward(x, y=None)`` gives logits [N], or [N, ...] where patches are judged.
     """
 
     samplewise: bool
@@ -97,12 +97,12 @@ class DiscriminatorBase(nn.Module):
 
     head: nn.Module
 
-    def features(self, *samples: Tensor, y: Tensor | None = None) -> Tensor:
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """What the head judges: [N, D] or [N, C, H, W]."""
         raise NotImplementedError
 
-    def forward(self, *samples: Tensor, y: Tensor | None = None) -> Tensor:
-        logits: Tensor = self.head(self.features(*samples, y=y), y)
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.head(self.features(x, y), y)
         return logits
 
     def rename_former_head(self, former: str) -> None:

@@ -78,8 +78,8 @@ class Discriminator(DiscriminatorBase):
         self.rename_former_head(f"layers.{len(layers)}")
         _initialise(self, std)
 
-    def features(self, *samples: Tensor, y: Tensor | None = None) -> Tensor:
-        x = samples[0].flatten(1)
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        x = x.flatten(1)
         if self.classes:
             x = torch.cat([x, one_hot(y, self.classes)], 1)
         vectors: Tensor = self.layers(x)

@@ -1,0 +1,99 @@
+"""Labels from a file beside the images: ``dataset.json``, as StyleGAN's tools write it, or ``labels.csv``."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ganexp.data.tree import Tree
+from ganexp.errors import UserError, first_line
+
+_LARGEST = 2**31 - 1
+
+
+class _Entry(NamedTuple):
+    """One image's label and where it stands: ``line 3``, ``entry 7``."""
+
+    where: str
+    name: str
+    label: str
+
+
+def written_labels(tree: Tree) -> dict[str, str] | None:
+    """Each image's label, as text; None if there is no such file.
+
+    Raises UserError, with the file and the line or entry, where the file cannot be understood or contradicts
+    itself.
+    """
+    for file, entries in (("dataset.json", _of_json), ("labels.csv", _of_csv)):
+        text = tree.text(file)
+        if text is None:
+            continue
+        try:
+            return _agreed(entries(text))
+        except UserError as error:
+            raise UserError(f"{file} in {tree.root}{error}") from None
+    return None
+
+
+def in_order(label: str) -> tuple[bool, int, str]:
+    """Sorts numbers by their value, before words by the alphabet."""
+    is_number = label.isdecimal() and len(label) <= len(str(_LARGEST))
+    return (False, int(label), label) if is_number else (True, 0, label)
+
+
+def _agreed(entries: Iterator[_Entry] | None) -> dict[str, str] | None:
+    if entries is None:
+        return None
+    found: dict[str, _Entry] = {}
+    for entry in entries:
+        first = found.setdefault(entry.name, entry)
+        if first.label != entry.label:
+            raise UserError(
+                f", {entry.where}: {entry.name} has the label {entry.label}, but {first.label} in {first.where}"
+            )
+    return {name: entry.label for name, entry in found.items()}
+
+
+def _of_csv(text: str) -> Iterator[_Entry]:
+    """Lines ``name,label``. What stands behind a second comma is left to other programs."""
+    reader = csv.reader(io.StringIO(text))
+    try:
+        for row in reader:
+            where = f"line {reader.line_num}"
+            if not row:
+                continue
+            if len(row) < 2 or not row[1].strip():
+                raise UserError(f", {where}: {row[0]} has no label; a line is name,label")
+            yield _Entry(where, row[0], row[1])
+    except csv.Error as error:
+        raise UserError(f", line {reader.line_num}, cannot be understood: {error}") from None
+
+
+def _of_json(text: str) -> Iterator[_Entry] | None:
+    """``{"labels": [["a/1.png", 3], ...]}``; None where it says ``{"labels": null}``."""
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise UserError(" cannot be understood: it is nested too deeply") from None
+    except ValueError as error:
+        raise UserError(f" cannot be understood: {first_line(error)}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("labels", ""), list | None):
+        raise UserError(' cannot be understood: it has to hold {"labels": [["a/1.png", 3], ...]}')
+    return None if content["labels"] is None else map(_entry, range(len(content["labels"])), content["labels"])
+
+
+def _entry(index: int, pair: Any) -> _Entry:
+    where = f"entry {index}"
+    if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+        raise UserError(f', {where}: it is no pair of a name and a label, such as ["a/1.png", 3]')
+    name, label = pair
+    is_number = isinstance(label, int) and not isinstance(label, bool) and 0 <= label <= _LARGEST
+    is_word = isinstance(label, str) and label.strip()
+    if not (is_number or is_word):
+        told = json.dumps(label)[:40]
+        raise UserError(
+            f", {where}: {name} has the label {told}; a label is a word, or a whole number from 0 to {_LARGEST}"
+        )
+    return _Entry(where, name, str(label))
