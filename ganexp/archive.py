@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ganexp.config.stored import read_stored
 from ganexp.errors import UserError
 from ganexp.receipt import Receipt, is_huge, status_of
 
@@ -23,9 +22,8 @@ class Record:
     @cached_property
     def config(self) -> dict[str, Any]:
         """Every setting by its dotted path: ``optim.lr``, ``arch.generator.width``; lists stay whole."""
-        with suppress(OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError):
-            content = yaml.load((self.folder / "config.yaml").read_text(encoding="utf-8"), _LOADER)
-            return dict(_leaves(content))
+        with suppress(UserError):
+            return dict(_leaves(read_stored(self.folder / "config.yaml")))
         return {}
 
     @cached_property
@@ -115,6 +113,3 @@ def _lines(file: Path) -> list[str]:
     with suppress(OSError):
         return file.read_text(encoding="utf-8", errors="replace").splitlines()
     return []
-
-
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

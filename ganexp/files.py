@@ -1,10 +1,13 @@
 """Files that are never half: written beside the old one, synced, then renamed."""
 
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
@@ -28,8 +31,40 @@ def replacing(file: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+def read_regular(file: Path, most: int | None = None) -> bytes:
+    """The content of a regular file, at most ``most`` bytes. Raises OSError where it is longer.
+
+    A named pipe in a folder of somebody else's would be waited for without end, a device may have no end.
+    """
+    with open_regular(file) as stream:
+        content = stream.read() if most is None else stream.read(most + 1)
+    if most is not None and len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(file))
+    return content
+
+
+def open_regular(file: Path) -> BinaryIO:
+    """Opens a regular file for reading. Raises OSError where it is anything else, or is not there."""
+    handle = os.open(file, os.O_RDONLY | _AT_ONCE)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+    return os.fdopen(handle, "rb")
+
+
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""Opening a named pipe does not wait for whoever writes to it."""
+
+
+def check_regular(file: Path) -> None:
+    """Raises OSError where ``file`` is there and is no regular file: to open it might wait without end."""
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+
+
 def unshare(file: Path) -> None:
     """Sees to it that what is appended to a file changes no other name of it. Raises OSError."""
+    check_regular(file)
     if file.is_file() and file.stat().st_nlink > 1:
         with replacing(file) as beside:
             shutil.copyfile(file, beside)
