@@ -119,8 +119,14 @@ def load_averaged(generator: nn.Module, content: dict[str, Any]) -> None:
     """Gives a generator the averaged weights of a snapshot. Raises UserError where they do not fit."""
     try:
         generator.load_state_dict(content["ema"])
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"a checkpoint does not fit this run: {first_line(error)}") from None
+    for name, weight in generator.state_dict().items():
+        if not torch.isfinite(weight).all():
+            raise UserError(
+                f"the generator's {name} holds numbers that are not finite: this checkpoint is of a run that "
+                "diverged; take another one with checkpoint=<file>"
+            )
 
 
 def seed_everything(seed: int) -> None:

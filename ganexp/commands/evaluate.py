@@ -20,6 +20,7 @@ from ganexp.evaluation import Evaluator
 from ganexp.files import unshare
 from ganexp.journal import finite
 from ganexp.lab import load
+from ganexp.memory import within_memory
 from ganexp.metrics.table import score_table
 from ganexp.state import load_averaged
 from ganexp.vault import chosen
@@ -34,7 +35,7 @@ def evaluate(cfg: DictConfig) -> None:
     data = load(source, own=cfg.trust)
     if cfg.against is None:
         found = chosen(folder / "checkpoints", cfg.checkpoint)
-        game = build_game(run)
+        game = within_memory(lambda: build_game(run), run, device, training=False)
         load_averaged(game.generator, found.content)
         of = {"checkpoint": found.file.name, "images": found.content["progress"]["images"]}
     else:

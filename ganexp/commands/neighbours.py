@@ -21,6 +21,7 @@ from ganexp.data.picture import save_png, tile
 from ganexp.data.source import Images, Source, to_uint8
 from ganexp.errors import UserError
 from ganexp.lab import load
+from ganexp.memory import within_memory
 from ganexp.metrics.features import Features
 from ganexp.metrics.neighbours import nearest
 from ganexp.sampling import generate
@@ -43,7 +44,7 @@ def neighbours(cfg: DictConfig) -> None:
     data = load(source, own=cfg.trust)
     if len(data.samples) <= cfg.k:
         raise UserError(f"k={cfg.k}: there are {len(data.samples)} training images")
-    game = build_game(run)
+    game = within_memory(lambda: build_game(run), run, device, training=False)
     load_averaged(game.generator, chosen(folder / "checkpoints", cfg.checkpoint).content)
     rng = np.random.default_rng(seed_for(cfg.seed, "neighbours"))
     count = max(cfg.n, cfg.count)

@@ -13,6 +13,7 @@ from ganexp.data.picture import save_png
 from ganexp.data.source import Images, Source, to_uint8
 from ganexp.errors import UserError
 from ganexp.lab import load
+from ganexp.memory import within_memory
 from ganexp.metrics.classifier import labels_of, trained
 from ganexp.sampling import generate
 from ganexp.state import load_averaged
@@ -28,7 +29,7 @@ def sample(cfg: DictConfig) -> None:
     run = read_run(cfg.run, trust=cfg.trust)
     device = build(cfg.device).device
     source: Source = build(run.data)
-    game = build_game(run)
+    game = within_memory(lambda: build_game(run), run, device, training=False)
     labels, columns = game.grid_labels(cfg.n)
     if cfg.label is not None:
         game.check_label(cfg.label)
