@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NoReturn
 
+from ganexp.text import readable
+
 
 class UserError(Exception):
     """A mistake in the input. Its text is one line that names what was wrong and says what to do."""
@@ -40,7 +42,7 @@ def suggest(word: str, choices: Iterable[str]) -> str:
 
 def tell(line: object) -> None:
     """One line to whoever sits at the terminal."""
-    print(f"ganexp: {line}", file=sys.stderr)
+    print(readable(f"ganexp: {line}"), file=sys.stderr)
 
 
 def fail(line: object, status: int = UserError.status) -> NoReturn:

@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ganexp.files import replacing, unshare
+from ganexp.text import readable_lines
 
 
 class Journal:
@@ -25,15 +26,15 @@ class Journal:
 
     def say(self, line: str) -> None:
         """To the terminal and to train.log."""
-        self._log.info(line)
+        self._log.info(readable_lines(line))
 
     def note(self, line: str) -> None:
         """To train.log, and to the terminal unless a progress bar is there instead."""
-        self._log.log(logging.DEBUG if sys.stderr.isatty() else logging.INFO, line)
+        self._log.log(logging.DEBUG if sys.stderr.isatty() else logging.INFO, readable_lines(line))
 
     def trace(self, status: str, error: BaseException, *, whole: bool) -> None:
         """To train.log alone: what ended the run, with its traceback if ``whole``."""
-        self._log.debug("%s: %s", status, error, exc_info=error if whole else None)
+        self._log.debug("%s: %s", status, readable_lines(str(error)), exc_info=error if whole else None)
 
     def bar(self, epoch: int, total: int, done: int) -> None:
         """Shows a progress bar in images, where somebody looks at a terminal; or sets it."""

@@ -24,6 +24,7 @@ from ganexp.cores import cores
 from ganexp.errors import tell
 from ganexp.lifeline import VARIABLE
 from ganexp.signals import Requests
+from ganexp.text import readable
 
 GLANCE = 0.5  # seconds between looks at the processes
 _PATIENCE = 60.0  # seconds for a run that an earlier, dying process still holds
@@ -107,7 +108,7 @@ def run_all(jobs: Sequence[Job], count: int) -> None:
                 while waiting and slots.free and requests.pending is None:
                     work = slots.start(waiting.popleft())
                     where = f"slot {work.slot + 1} of {count}, it prints to {work.job.log}"
-                    tqdm.write(f"{work.job.folder.name}: started in {where}")
+                    tqdm.write(readable(f"{work.job.folder.name}: started in {where}"))
                 time.sleep(GLANCE)
                 for work in slots.ended():
                     _tell_end(work)
@@ -171,7 +172,7 @@ def _gpus() -> list[str]:
 def _tell_end(work: Work) -> None:
     record = Record(work.job.folder)
     if work.process.returncode == 0:
-        tqdm.write(f"{work.job.folder.name}: {record.status}, {record.images:,} images")
+        tqdm.write(readable(f"{work.job.folder.name}: {record.status}, {record.images:,} images"))
         return
     with tqdm.external_write_mode():
         tell(f"{work.job.folder.name} ended: {work.reason()}")

@@ -283,7 +283,7 @@ def test_a_line_that_optuna_never_wrote_is_damage(tmp_path: Path, line: str) -> 
     open_study(tmp_path, lower=True, pruner=NopPruner())
     with (tmp_path / "study.journal").open("a") as journal:
         journal.write(f"{line}\n")
-    with pytest.raises(UserError, match="study.journal is damaged"):
+    with pytest.raises(UserError, match=r"study\.journal is damaged"):
         open_study(tmp_path, lower=True, pruner=NopPruner())
 
 

@@ -11,6 +11,7 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.picture import save_png
 from ganexp.data.source import Images, Source
 from ganexp.errors import UserError
+from ganexp.text import print_lines, readable
 
 _CLASSES_SHOWN = 20
 _CHUNK = 4096
@@ -24,7 +25,7 @@ def prepare(cfg: DictConfig) -> None:
         return
     entry = source.entry()
     source.checked(entry.open())
-    print(f"{entry.meta['shape'][0]:,} images, {_size(entry.size)}: {entry.folder}")
+    print_lines(f"{entry.meta['shape'][0]:,} images, {_size(entry.size)}: {entry.folder}")
 
 
 def info(cfg: DictConfig) -> None:
@@ -53,7 +54,7 @@ def info(cfg: DictConfig) -> None:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
     rows.append(("picture", str(out)))
     for key, value in rows:
-        print(f"{key:12} {value}")
+        print(readable(f"{key:12} {value}"))
 
 
 def show() -> None:
@@ -61,14 +62,14 @@ def show() -> None:
     found = cache.entries()
     for entry in found:
         shape = " x ".join(map(str, entry.meta["shape"]))
-        print(f"{entry.meta['name']:14} {shape:22} {_size(entry.size):>9}  {entry.folder.name}")
+        print_lines(f"{entry.meta['name']:14} {shape:22} {_size(entry.size):>9}  {entry.folder.name}")
     total = sum(entry.size for entry in found)
-    print(f"{len(found)} prepared sets, {_size(total)} in {cache.cache_folder()}")
+    print_lines(f"{len(found)} prepared sets, {_size(total)} in {cache.cache_folder()}")
 
 
 def clear() -> None:
     """Removes the prepared sets; they are made again when they are needed."""
-    print(f"{_size(cache.clear())} freed in {cache.cache_folder()}")
+    print_lines(f"{_size(cache.clear())} freed in {cache.cache_folder()}")
 
 
 def _classes(data: Arrays) -> str:

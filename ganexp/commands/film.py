@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ganexp.archive import Record
 from ganexp.errors import UserError
 from ganexp.files import replacing
+from ganexp.text import print_lines
 
 _CAPTION = 22  # pixels
 _LAST = 2000  # milliseconds
@@ -37,7 +38,7 @@ def film(cfg: DictConfig) -> None:
             )
     except OSError as error:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
-    print(f"{len(frames)} epochs: {out}")
+    print_lines(f"{len(frames)} epochs: {out}")
 
 
 def _spaced(grids: list[Path], most: int) -> list[Path]:

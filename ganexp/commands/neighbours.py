@@ -26,6 +26,7 @@ from ganexp.metrics.features import Features
 from ganexp.metrics.neighbours import nearest
 from ganexp.sampling import generate
 from ganexp.state import load_averaged
+from ganexp.text import print_lines
 from ganexp.vault import chosen
 
 _BATCH = 100
@@ -62,8 +63,8 @@ def neighbours(cfg: DictConfig) -> None:
         save_png(_picture(made[: cfg.n], data, rows[: cfg.n, : cfg.k]), out)
     except OSError as error:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
-    print(_told(made_to_real[:, 0], real_to_real, features.about))
-    print(f"{cfg.n} samples, each with its {cfg.k} nearest training images: {out}")
+    print_lines(_told(made_to_real[:, 0], real_to_real, features.about))
+    print_lines(f"{cfg.n} samples, each with its {cfg.k} nearest training images: {out}")
 
 
 def _pieces(data: Arrays, features: Features) -> Iterator[np.ndarray]:

@@ -17,6 +17,7 @@ from ganexp.memory import within_memory
 from ganexp.metrics.classifier import labels_of, trained
 from ganexp.sampling import generate
 from ganexp.state import load_averaged
+from ganexp.text import print_lines
 from ganexp.vault import chosen
 
 _MOST_ROWS = 40
@@ -48,7 +49,7 @@ def sample(cfg: DictConfig) -> None:
         written = _WRITERS[cfg.format](out, samples, labels if len(inputs) > 1 else None, source, columns)
     except OSError as error:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
-    print(f"{cfg.n} samples: {written}")
+    print_lines(f"{cfg.n} samples: {written}")
 
 
 def _by_class(
@@ -71,7 +72,7 @@ def _by_class(
         grid[label, : len(picked)] = picked
     counts = np.bincount(found, minlength=classes)
     told = ", ".join(f"{name} {count}" for name, count in zip(data.classes, counts, strict=True))
-    print(f"by a classifier that is right on {accuracy:.2%} of real images: {told}")
+    print_lines(f"by a classifier that is right on {accuracy:.2%} of real images: {told}")
     return grid.reshape(-1, *samples.shape[1:]), columns
 
 
