@@ -10,6 +10,7 @@ from typing import Any
 
 from ganexp.config.stored import read_stored
 from ganexp.errors import UserError
+from ganexp.files import read_regular
 from ganexp.receipt import Receipt, is_huge, status_of
 
 
@@ -111,5 +112,5 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _lines(file: Path) -> list[str]:
     with suppress(OSError):
-        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+        return read_regular(file).decode("utf-8", "replace").splitlines()
     return []

@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ganexp.files import replacing, unshare
+from ganexp.files import check_regular, replacing, unshare
 from ganexp.text import readable_lines
 
 
@@ -54,6 +54,7 @@ class Journal:
 
     def record(self, row: dict[str, Any]) -> None:
         """A line of metrics; what is not finite is null, which is all that JSON has for it. Raises OSError."""
+        check_regular(self.metrics)
         with self.metrics.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(finite(row), allow_nan=False) + "\n")
 

@@ -22,6 +22,7 @@ from ganexp.archive import Record
 from ganexp.claim import is_held
 from ganexp.cores import cores
 from ganexp.errors import tell
+from ganexp.files import check_regular
 from ganexp.lifeline import VARIABLE
 from ganexp.signals import Requests
 from ganexp.text import readable
@@ -140,6 +141,7 @@ def _start(job: Job, part: dict[str, str]) -> "subprocess.Popen[bytes]":
     while is_held(job.folder) and time.monotonic() < deadline:
         time.sleep(GLANCE)
     job.log.parent.mkdir(parents=True, exist_ok=True)
+    check_regular(job.log)
     with job.log.open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "ganexp", "train", *job.arguments],

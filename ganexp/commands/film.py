@@ -18,7 +18,7 @@ _LAST = 2000  # milliseconds
 def film(cfg: DictConfig) -> None:
     """Writes what ``conf/film.yaml`` describes and says where. Raises UserError."""
     folder = Path(cfg.run).expanduser()
-    grids = sorted((folder / "samples").glob("epoch_*.png"))
+    grids = sorted(file for file in (folder / "samples").glob("epoch_*.png") if file.is_file())
     if len(grids) < 2:
         raise UserError(f"{folder}: a film needs the grids of two epochs, and samples/ has {len(grids)}")
     grids = _spaced(grids, cfg.frames)
@@ -58,7 +58,7 @@ def _frame(grid: Path, row: dict[str, Any], width: int) -> Image.Image:
     try:
         with Image.open(grid) as file:
             picture = file.convert("RGB")
-    except OSError:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise UserError(f"{grid} is damaged: it is no picture") from None
     if picture.width > width:
         height = round(picture.height * width / picture.width)

@@ -12,6 +12,7 @@ from ganexp.data.batches import seed_for
 from ganexp.data.picture import save_png
 from ganexp.data.source import Images, Source, to_uint8
 from ganexp.errors import UserError
+from ganexp.files import replacing
 from ganexp.lab import load
 from ganexp.memory import within_memory
 from ganexp.metrics.classifier import labels_of, trained
@@ -105,8 +106,8 @@ def _write_array(
     if labels is not None:
         content["labels"] = np.array(labels, np.int64)
     file = out if out.suffix == ".npz" else out.with_name(f"{out.name}.npz")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(file, allow_pickle=False, **content)
+    with replacing(file) as beside, beside.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **content)
     return file
 
 

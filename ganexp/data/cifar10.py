@@ -12,6 +12,7 @@ from ganexp.data.decode import shrink
 from ganexp.data.download import fetch
 from ganexp.data.source import ImageArrays
 from ganexp.errors import UserError
+from ganexp.files import read_regular
 
 _SIDE = 32
 _RECORD = 1 + 3 * _SIDE * _SIDE  # a label, then the red, the green and the blue plane
@@ -52,7 +53,7 @@ class CIFAR10(ImageArrays):
         folder, archive = Path(self.root) / _FOLDER, Path(self.root) / _ARCHIVE
         where = folder / name if folder.is_dir() else archive
         try:
-            raw = where.read_bytes() if folder.is_dir() else _member(archive, f"{_FOLDER}/{name}")
+            raw = read_regular(where) if folder.is_dir() else _member(archive, f"{_FOLDER}/{name}")
         except (OSError, EOFError, KeyError, tarfile.TarError) as error:
             raise UserError(f"{where} cannot be read: {error}") from None
         if not raw or len(raw) % _RECORD:

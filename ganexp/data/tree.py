@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from ganexp.errors import UserError
+from ganexp.files import read_regular
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
@@ -64,7 +65,7 @@ class Tree:
     def read(self, name: str) -> bytes:
         """The bytes of one image. Raises UserError where they cannot be had."""
         try:
-            return self.archive.read(name) if self.archive else (self.root / name).read_bytes()
+            return self.archive.read(name) if self.archive else read_regular(self.root / name)
         except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             raise UserError(f"{name} in {self.root} cannot be read: {error}") from None
 
