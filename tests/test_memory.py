@@ -67,13 +67,16 @@ def test_other_memory_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> N
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
-def test_weights_that_are_no_numbers_are_not_sampled(train: Verb, tmp_path: Path) -> None:
+def test_weights_that_are_no_numbers_are_not_used(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
     folder = train(*TINY, "max_steps=2")
     file = folder / "checkpoints/last.pt"
     content = read(file)
     content["ema"]["out.weight"].fill_(float("nan"))
     write(content, file)
-    with pytest.raises(UserError, match=r"out\.weight holds numbers that are not finite"):
+    with pytest.raises(UserError, match=r"of no use: out\.weight holds numbers that are not finite"):
         load_averaged(build_game(composed(*TINY)).generator, read(file))
+    with pytest.raises(SystemExit) as ended:
+        train(f"resume='{folder}'", "max_steps=3")
+    assert ended.value.code == 2 and "not finite" in capfd.readouterr().err
     with pytest.raises(UserError, match="does not fit"):
         load_averaged(build_game(composed(*TINY)).generator, {"ema": [1]})

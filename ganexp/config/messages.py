@@ -106,7 +106,7 @@ def _memory(error: BaseException) -> str | None:
         text = _first_line(link)
         wanted = re.search(r"[Uu]nable to allocate [^ ]+ \w+|tried to allocate [^ ]+ \w+", text)
         if isinstance(link, MemoryError) or type(link).__name__ == "OutOfMemoryError" or _FULL.search(text):
-            asked = f" ({wanted[0].lower()})" if wanted else ""
+            asked = f" ({wanted[0][0].lower()}{wanted[0][1:]})" if wanted else ""
             return f"there is not enough memory{asked}: a smaller batch_size, arch or data set takes less"
     return None
 
