@@ -26,6 +26,10 @@ class Unwritable(UserError):
     status = 1
 
 
+class Gone(Unwritable):
+    """The run's folder was removed, moved or replaced while it was worked on."""
+
+
 def first_line(error: BaseException) -> str:
     """An error's text without what follows its first line; its type where it has none."""
     return str(error).strip().split("\n")[0] or type(error).__name__

@@ -6,29 +6,44 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[Path]:
+def replacing(file: Path, within: Path | None = None) -> Iterator[Path]:
     """A path to write to; it becomes ``file`` at the end of the block, or goes if the block fails.
 
-    Makes the folder if need be. When the block is left without an error, the new content is on the disk
-    itself and survives a power cut; whatever ends the process before that leaves the old content.
-    Raises OSError.
+    Makes the folder if need be, and takes it away again if the block fails; ``within``: a folder that is
+    never made, for where it is gone somebody has removed it. When the block is left without an error, the new
+    content is on the disk itself and survives a power cut; whatever ends the process before that leaves the
+    old content. Raises OSError.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f"{file.name}.tmp")
-    beside.unlink(missing_ok=True)  # whatever it is or leads to
+    made: list[Path] = []
     try:
+        for folder in _missing(file.parent, within):
+            folder.mkdir(exist_ok=True)
+            made.insert(0, folder)
+        beside.unlink(missing_ok=True)  # whatever it is or leads to
         yield beside
         sync(beside)
         beside.replace(file)
         sync(file.parent)
-    finally:
+    except BaseException:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            for folder in made:
+                folder.rmdir()  # only an empty one can be
+        raise
+
+
+def _missing(folder: Path, within: Path | None) -> list[Path]:
+    """The folders that have to be made first, the outermost first; ``within`` and those above it are not."""
+    found = takewhile(lambda path: path != within and not path.is_dir(), (folder, *folder.parents))
+    return [*found][::-1]
 
 
 def read_regular(file: Path, most: int | None = None) -> bytes:

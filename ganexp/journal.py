@@ -69,7 +69,7 @@ class Journal:
                 shutil.copyfile(self.metrics, copy)
                 self.say(f"warning: {damaged} lines of {self.metrics} cannot be read; {copy.name} has them")
             kept = "".join(f"{line}\n" for line, count in zip(lines, seen, strict=True) if 0 < count <= images)
-            with replacing(self.metrics) as beside:
+            with replacing(self.metrics, self.metrics.parent) as beside:
                 beside.write_text(kept, encoding="utf-8")
 
     def close(self) -> None:

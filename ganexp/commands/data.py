@@ -48,13 +48,16 @@ def info(cfg: DictConfig) -> None:
     picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[: source.overview])
     samples = data.samples[picked]
     known = samples / np.float32(127.5) - np.float32(1) if samples.dtype == np.uint8 else samples
+    trouble = None
     try:
         save_png(source.draw(known, 8), out)
     except OSError as error:
-        raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
-    rows.append(("picture", str(out)))
+        trouble = f"{out}: cannot be written: {error.strerror or error}"
+    rows.append(("picture", trouble or str(out)))
     for key, value in rows:
         print(readable(f"{key:12} {value}"))
+    if trouble and cfg.out:  # whoever names a file wants it
+        raise UserError(f"out={trouble}")
 
 
 def show() -> None:

@@ -29,11 +29,14 @@ def tile(images: np.ndarray, columns: int) -> Image.Image:
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
-def save_png(picture: Image.Image, file: Path) -> bytes:
-    """Writes a picture, whole or not at all, and the folder for it; returns its bytes. Raises OSError."""
+def save_png(picture: Image.Image, file: Path, within: Path | None = None) -> bytes:
+    """Writes a picture, whole or not at all, and the folder for it, but not ``within``; returns its bytes.
+
+    Raises OSError.
+    """
     stream = BytesIO()
     picture.save(stream, "PNG", compress_level=_COMPRESSION)
-    with replacing(file) as beside:
+    with replacing(file, within) as beside:
         beside.write_bytes(stream.getvalue())
     return stream.getvalue()
 
