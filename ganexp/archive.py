@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ganexp.config.stored import read_stored
 from ganexp.errors import UserError
+from ganexp.files import read_regular
 from ganexp.receipt import Receipt, is_huge, status_of
 
 
@@ -23,9 +23,8 @@ class Record:
     @cached_property
     def config(self) -> dict[str, Any]:
         """Every setting by its dotted path: ``optim.lr``, ``arch.generator.width``; lists stay whole."""
-        with suppress(OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError):
-            content = yaml.load((self.folder / "config.yaml").read_text(encoding="utf-8"), _LOADER)
-            return dict(_leaves(content))
+        with suppress(UserError):
+            return dict(_leaves(read_stored(self.folder / "config.yaml")))
         return {}
 
     @cached_property
@@ -113,8 +112,5 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _lines(file: Path) -> list[str]:
     with suppress(OSError):
-        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+        return read_regular(file).decode("utf-8", "replace").splitlines()
     return []
-
-
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -6,6 +6,8 @@ never read otherwise: a checkpoint from a stranger runs nothing.
 
 import hashlib
 import re
+import warnings
+import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -17,6 +19,8 @@ from ganexp.errors import UserError, first_line
 from ganexp.files import replacing
 
 _FORMAT = 2
+_MOST_VALUES = 1_000_000
+_DEEPEST = 64
 
 
 class Damaged(UserError):
@@ -46,15 +50,57 @@ def read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise Damaged(f"{file} is not there")
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(file) as records:
+            if any(record.compress_type != zipfile.ZIP_STORED for record in records.infolist()):
+                raise ValueError("its records are compressed, and may unpack to any size")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tensors that are refused below
+            found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a reader of broken bytes can stumble over
         raise Damaged(f"{file} is damaged: {_reason(error)}") from None
     if not isinstance(found, dict) or found.get("format") != _FORMAT:
         raise Damaged(f"{file} is no checkpoint of this version of ganexp")
     content = found.get("content")
+    excess = _excess(content, file.stat().st_size)
+    if excess is not None:
+        raise Damaged(f"{file} is damaged: {excess}")
     if not isinstance(content, dict) or digest(content) != found.get("sha256"):
         raise Damaged(f"{file} is damaged: its checksum is wrong")
     return content
+
+
+def _excess(content: Any, size: int) -> str | None:
+    """What in a checkpoint of ``size`` bytes cannot have been written by ``pack``; None if all of it can.
+
+    A few bytes can stand for any amount: a tensor whose strides are 0, one without storage, a list that holds
+    another one many times, or itself. All of these would be gone through for the checksum.
+    """
+    left, values, waiting = size, 0, [(content, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        values += 1
+        if depth > _DEEPEST or values > min(size, _MOST_VALUES):
+            return "it is nested without end"
+        if isinstance(node, dict):
+            odd = next((key for key in node if not _is_plain(key)), None)
+            if odd is not None:
+                return f"it has a key that is a {type(odd).__name__}"
+            waiting += [(value, depth + 1) for value in node.values()]
+        elif isinstance(node, list | tuple):
+            waiting += [(value, depth + 1) for value in node]
+        elif isinstance(node, Tensor):
+            if node.layout != torch.strided or node.device.type != "cpu" or node.is_quantized:
+                return "it holds a tensor without plain numbers"
+            left -= node.numel() * node.element_size()
+            if left < 0:
+                return f"a tensor of {list(node.shape)} is larger than the file"
+        elif not _is_plain(node):
+            return f"it holds a {type(node).__name__}"
+    return None
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, float | str) or (isinstance(value, int) and abs(value) < 2**64)
 
 
 def digest(node: Any) -> str:

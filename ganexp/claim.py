@@ -1,5 +1,6 @@
 """The right to write into a run folder: one process at a time, and only the run that the folder holds."""
 
+import os
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,7 +22,9 @@ class Claim:
         self._file = folder / "config.yaml"
         self._cfg = cfg
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
         self._lock = locked(folder / ".lock", f"{folder} is being worked on by another process")
+        self._ours = (folder / ".lock").stat()  # held open: no other file can have its number meanwhile
         try:
             self._compare(folder)
         except BaseException:
@@ -31,8 +34,16 @@ class Claim:
     def write(self) -> None:
         """Writes the configuration: a resumed run may be longer now."""
         kept = OmegaConf.merge(self._cfg, {"resume": None, "trust": False})
-        with replacing(self._file) as beside:
+        with replacing(self._file, self._file.parent) as beside:
             beside.write_text(OmegaConf.to_yaml(kept), encoding="utf-8")
+
+    @property
+    def lost(self) -> bool:
+        """Whether the folder was removed or moved since, or another one stands in its place."""
+        try:
+            return not os.path.samestat((self._folder / ".lock").stat(), self._ours)
+        except OSError:
+            return not self._file.is_file()  # who removes the lock alone harms nobody
 
     def release(self) -> None:
         """Lets another process work here."""

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NoReturn
 
+from ganexp.text import readable
+
 
 class UserError(Exception):
     """A mistake in the input. Its text is one line that names what was wrong and says what to do."""
@@ -24,6 +26,10 @@ class Unwritable(UserError):
     status = 1
 
 
+class Gone(Unwritable):
+    """The run's folder was removed, moved or replaced while it was worked on."""
+
+
 def first_line(error: BaseException) -> str:
     """An error's text without what follows its first line; its type where it has none."""
     return str(error).strip().split("\n")[0] or type(error).__name__
@@ -40,7 +46,7 @@ def suggest(word: str, choices: Iterable[str]) -> str:
 
 def tell(line: object) -> None:
     """One line to whoever sits at the terminal."""
-    print(f"ganexp: {line}", file=sys.stderr)
+    print(readable(f"ganexp: {line}"), file=sys.stderr)
 
 
 def fail(line: object, status: int = UserError.status) -> NoReturn:

@@ -12,7 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ganexp.files import replacing, unshare
+from ganexp.files import check_regular, replacing, unshare
+from ganexp.text import readable_lines
 
 
 class Journal:
@@ -25,15 +26,15 @@ class Journal:
 
     def say(self, line: str) -> None:
         """To the terminal and to train.log."""
-        self._log.info(line)
+        self._log.info(readable_lines(line))
 
     def note(self, line: str) -> None:
         """To train.log, and to the terminal unless a progress bar is there instead."""
-        self._log.log(logging.DEBUG if sys.stderr.isatty() else logging.INFO, line)
+        self._log.log(logging.DEBUG if sys.stderr.isatty() else logging.INFO, readable_lines(line))
 
     def trace(self, status: str, error: BaseException, *, whole: bool) -> None:
         """To train.log alone: what ended the run, with its traceback if ``whole``."""
-        self._log.debug("%s: %s", status, error, exc_info=error if whole else None)
+        self._log.debug("%s: %s", status, readable_lines(str(error)), exc_info=error if whole else None)
 
     def bar(self, epoch: int, total: int, done: int) -> None:
         """Shows a progress bar in images, where somebody looks at a terminal; or sets it."""
@@ -53,6 +54,7 @@ class Journal:
 
     def record(self, row: dict[str, Any]) -> None:
         """A line of metrics; what is not finite is null, which is all that JSON has for it. Raises OSError."""
+        check_regular(self.metrics)
         with self.metrics.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(finite(row), allow_nan=False) + "\n")
 
@@ -67,7 +69,7 @@ class Journal:
                 shutil.copyfile(self.metrics, copy)
                 self.say(f"warning: {damaged} lines of {self.metrics} cannot be read; {copy.name} has them")
             kept = "".join(f"{line}\n" for line, count in zip(lines, seen, strict=True) if 0 < count <= images)
-            with replacing(self.metrics) as beside:
+            with replacing(self.metrics, self.metrics.parent) as beside:
                 beside.write_text(kept, encoding="utf-8")
 
     def close(self) -> None:

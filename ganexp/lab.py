@@ -23,6 +23,7 @@ from ganexp.errors import UserError, suggest
 from ganexp.evaluation import Judge
 from ganexp.games.game import Game, Inputs, Request
 from ganexp.graphs import Captured, StepRunner, eager
+from ganexp.memory import within_memory
 from ganexp.meter import Meter
 from ganexp.nets.synchronised import synchronise
 from ganexp.notes import Notes
@@ -144,7 +145,7 @@ def make_loader(
 
 def _game(cfg: DictConfig, hardware: Hardware) -> Game:
     """On the device, in the order of channels that convolutions are fastest with."""
-    game = build_game(cfg)
+    game = within_memory(lambda: build_game(cfg), cfg, hardware.device, training=True)
     if hardware.sync_batch_norm and dist.world() > 1:
         synchronise(game)
     return game.to(hardware.device).to(memory_format=torch.channels_last)

@@ -88,7 +88,7 @@ class Receipt:
         self._write()
 
     def _write(self) -> None:
-        with replacing(self.file) as beside:
+        with replacing(self.file, self.file.parent) as beside:
             beside.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -39,7 +39,7 @@ class Records:
         assert self._board is not None, "open() comes first"
         row = {"epoch": number, "step": progress.step, "images": progress.images, **scalars}
         self._journal.record(row)
-        png = save_png(grid, self.folder / "samples" / f"epoch_{number:04d}.png")
+        png = save_png(grid, self.folder / "samples" / f"epoch_{number:04d}.png", self.folder)
         self._board.write(scalars, grid, png, progress.images)
         for file in (self._journal.metrics, self._board.file):
             sync(file)

@@ -25,7 +25,7 @@ from PIL import Image
 
 from ganexp import dist, talk
 from ganexp.claim import Claim
-from ganexp.errors import Diverged, Unwritable, UserError, tell
+from ganexp.errors import Diverged, Gone, Unwritable, UserError, tell
 from ganexp.journal import Journal
 from ganexp.pulse import Pulse
 from ganexp.receipt import Receipt, status_after
@@ -52,7 +52,7 @@ class Run:
         self._cfg = cfg
         self.journal = Journal(folder)
         self.requests = Requests()
-        self._vault = Vault(folder / "checkpoints", cfg.checkpoint.keep, self.journal.say)
+        self._vault = Vault(folder / "checkpoints", cfg.checkpoint.keep, self._warn)
         minutes = cfg.checkpoint.every.minutes
         self._seconds = math.inf if minutes is None else 60 * minutes
         self._records = Records(folder, self.journal)
@@ -109,18 +109,20 @@ class Run:
             self.receipt.end("finished", progress, self._vault.saved, None)
 
     def mark(self, state: State) -> None:
-        """Notes a hash of the weights in the receipt."""
+        """Notes a hash of the weights in the receipt. Raises Gone."""
+        self._check_there()
         self.receipt.mark(state.progress.step, state.weights_hash())
 
     def record(self, epoch: int, scalars: dict[str, float], grid: Image.Image, progress: Progress) -> None:
         """An epoch's numbers and its grid. Raises Unwritable."""
+        self._check_there()
         try:
             self._records.epoch(epoch, scalars, grid, progress)
         except OSError as error:
+            self._check_there()
             self._vault.drain()
             raise Unwritable(
-                f"{self.folder} cannot be written ({error.strerror or error}): make room, and "
-                f"resume={self.folder} goes on from image {self._vault.saved:,}"
+                f"{self.folder} cannot be written ({error.strerror or error}): {self._next()}"
             ) from None
 
     def due(self) -> bool:
@@ -131,8 +133,10 @@ class Run:
     def save(self, state: State, epoch: int | None = None, *, last: bool = False, best: bool = False) -> None:
         """A checkpoint in mid-epoch, or at the end of ``epoch`` if it is to be saved, the last or the best.
 
-        Training goes on while it is written. Raises Stopped, once it is on the disk, if a signal came.
+        Training goes on while it is written. Raises Stopped, once it is on the disk, if a signal came, and
+        Gone.
         """
+        self._check_there()
         self._vault.drain()
         if self._vault.lost_best and not best:
             state.progress.best = None
@@ -149,20 +153,36 @@ class Run:
 
     def finish(self, state: State) -> None:
         """Waits for the last checkpoint. Raises Unwritable if it is not on the disk, also at a second try."""
+        self._check_there()
         self._vault.drain()
         if self._vault.saved != state.progress.images:
             self._vault.save(state.snapshot(self._others), None)
             self._vault.drain()
         if self._vault.saved != state.progress.images:
-            raise Unwritable(
-                f"the last checkpoint of {self.folder} could not be written: make room, and "
-                f"resume={self.folder} goes on from image {self._vault.saved:,}"
-            )
+            raise Unwritable(f"the last checkpoint of {self.folder} could not be written: {self._next()}")
+
+    def _next(self) -> str:
+        """What to do where the disk is full."""
+        saved = self._vault.saved
+        return f"make room, and resume={self.folder} " + (
+            f"goes on from image {saved:,}" if saved else "begins anew"
+        )
+
+    def _warn(self, line: str) -> None:
+        """Of a folder that is gone, only that is told."""
+        if not self._claim.lost:
+            self.journal.say(line)
+
+    def _check_there(self) -> None:
+        """Raises Gone where there is no folder any more to write into: it is not made again."""
+        if self._claim.lost:
+            raise Gone(f"{self.folder} is gone: it was removed or moved while it was trained, which ends here")
 
     def alarm(self, alarm: Alarm | None, progress: Progress) -> None:
         """Tells an alarm, marks it in TensorBoard, and raises Diverged unless it is only to be warned of."""
         if alarm is None:
             return
+        self._check_there()
         self.receipt.alarm(alarm.kind, progress.images, alarm.line)
         self._records.text("sentinel", alarm.line, progress.images)
         if is_fatal(alarm, self._cfg.sentinel.action):
@@ -217,6 +237,8 @@ class Run:
 
     def _close(self, error: BaseException | None) -> None:
         """Notes how the run ended."""
+        if self._claim.lost:  # nothing is written where the folder was
+            return
         status, saved = status_after(error), self._vault.saved
         try:
             if self._state is not None:  # what ends before begin() leaves the receipt as it was

@@ -9,6 +9,7 @@ from torch import Tensor, equal
 
 from ganexp.checkpoint import read
 from ganexp.errors import UserError
+from ganexp.files import read_regular
 
 TIMES = ("seconds", "speed/images_per_second", "speed/seconds")
 """What the clock decides, by its name in checkpoints, metrics.jsonl, TensorBoard: equal runs differ in it."""
@@ -55,7 +56,7 @@ def _grids(folder: Path) -> dict[str, bytes]:
 
 def _metrics(file: Path) -> list[dict[str, Any]]:
     try:
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in read_regular(file).decode().splitlines()]
     except (OSError, ValueError) as error:
         raise UserError(f"{file} cannot be read: {error}") from None
     return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]

@@ -22,8 +22,10 @@ from ganexp.archive import Record
 from ganexp.claim import is_held
 from ganexp.cores import cores
 from ganexp.errors import tell
+from ganexp.files import check_regular
 from ganexp.lifeline import VARIABLE
 from ganexp.signals import Requests
+from ganexp.text import readable
 
 GLANCE = 0.5  # seconds between looks at the processes
 _PATIENCE = 60.0  # seconds for a run that an earlier, dying process still holds
@@ -107,7 +109,7 @@ def run_all(jobs: Sequence[Job], count: int) -> None:
                 while waiting and slots.free and requests.pending is None:
                     work = slots.start(waiting.popleft())
                     where = f"slot {work.slot + 1} of {count}, it prints to {work.job.log}"
-                    tqdm.write(f"{work.job.folder.name}: started in {where}")
+                    tqdm.write(readable(f"{work.job.folder.name}: started in {where}"))
                 time.sleep(GLANCE)
                 for work in slots.ended():
                     _tell_end(work)
@@ -139,6 +141,7 @@ def _start(job: Job, part: dict[str, str]) -> "subprocess.Popen[bytes]":
     while is_held(job.folder) and time.monotonic() < deadline:
         time.sleep(GLANCE)
     job.log.parent.mkdir(parents=True, exist_ok=True)
+    check_regular(job.log)
     with job.log.open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "ganexp", "train", *job.arguments],
@@ -171,7 +174,7 @@ def _gpus() -> list[str]:
 def _tell_end(work: Work) -> None:
     record = Record(work.job.folder)
     if work.process.returncode == 0:
-        tqdm.write(f"{work.job.folder.name}: {record.status}, {record.images:,} images")
+        tqdm.write(readable(f"{work.job.folder.name}: {record.status}, {record.images:,} images"))
         return
     with tqdm.external_write_mode():
         tell(f"{work.job.folder.name} ended: {work.reason()}")

@@ -102,6 +102,7 @@ class State(NamedTuple):
         A process that it was not of is left with the random numbers that it has.
         """
         try:
+            _check_finite(content["game"] | content["ema"])
             self.game.load_state_dict(_without_former_counters(content["game"], self.game))
             self.ema.module.load_state_dict(content["ema"])
             for name, optimiser in self.optimisers.items():
@@ -132,9 +133,17 @@ def _without_former_counters(content: dict[str, Any], game: Game) -> dict[str, A
 def load_averaged(generator: nn.Module, content: dict[str, Any]) -> None:
     """Gives a generator the averaged weights of a snapshot. Raises UserError where they do not fit."""
     try:
+        _check_finite(content["ema"])
         generator.load_state_dict(content["ema"])
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"a checkpoint does not fit this run: {first_line(error)}") from None
+
+
+def _check_finite(weights: dict[str, Any]) -> None:
+    """No checkpoint of a sound run holds any other number. Raises UserError."""
+    for name, weight in weights.items():
+        if isinstance(weight, Tensor) and not torch.isfinite(weight).all():
+            raise UserError(f"the checkpoint is of no use: {name} holds numbers that are not finite")
 
 
 def seed_everything(seed: int) -> None:

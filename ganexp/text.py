@@ -1,11 +1,27 @@
-"""Text for a terminal."""
+"""Text for a terminal.
+
+Labels, file names, a run's settings and its receipt may be a stranger's, and a terminal obeys the control
+characters in them: whatever is printed of them goes through ``readable``.
+"""
 
 from collections.abc import Collection, Sequence
 
 
 def readable(text: str) -> str:
-    """What a run folder says, without control characters, which a terminal would obey."""
+    """One line, with a mark in place of every control character, line breaks among them."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def readable_lines(text: str) -> str:
+    """The same for text of several lines, each of our own making."""
+    return "\n".join(map(readable, text.split("\n")))
+
+
+def print_lines(text: str) -> None:
+    """Prints what may hold words from outside, line by line."""
+    print(readable_lines(text))
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:

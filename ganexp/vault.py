@@ -83,10 +83,8 @@ class Vault:
             raise error
         else:
             self.lost_best = self.lost_best or self._writes_best
-            self._say(
-                f"warning: no checkpoint at {self._writing:,} images: {error.strerror or error}; the one at "
-                f"{self.saved:,} stays"
-            )
+            stays = f"the one at {self.saved:,} stays" if self.saved else "there is none yet"
+            self._say(f"warning: no checkpoint at {self._writing:,} images: {error.strerror or error}; {stays}")
 
     def newest(self) -> Found | None:
         """The newest checkpoint that can be used; None if there was never any.
@@ -130,10 +128,10 @@ class Vault:
 
     def _write(self, content: dict[str, Any], best: bool) -> None:
         try:
-            with replacing(self.last) as beside:
+            with replacing(self.last, self.folder.parent) as beside:
                 pack(content, beside)
                 if best:  # first, for what last.pt says of the best score has to be true
-                    with replacing(self.folder / "best.pt") as copy:
+                    with replacing(self.folder / "best.pt", self.folder.parent) as copy:
                         shutil.copyfile(beside, copy)
                 if self._name is not None and self._name != content["name"] and self.last.is_file():
                     self.last.replace(self.folder / f"{self._name}.pt")

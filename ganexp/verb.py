@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ganexp.config.targets import conf_folder
 from ganexp.errors import fail, tell
+from ganexp.text import print_lines, readable_lines
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -93,7 +94,7 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
         for sweep in UNDER_WAY:
             sweep.add(folder)
         if many and is_done(folder, settled):
-            print(f"{folder.name} is done already")
+            print_lines(f"{folder.name} is done already")
         else:
             TASKS[verb](settled)
     except KeyboardInterrupt as stopped:
@@ -103,7 +104,7 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
         _remove_if_empty(folder)
         mistake = user_error(error)
         if mistake is None:
-            traceback.print_exc()
+            print(readable_lines(traceback.format_exc()), end="", file=sys.stderr)
         if not many:
             sys.exit(1) if mistake is None else fail(mistake, mistake.status)
         if mistake is not None:

@@ -155,7 +155,7 @@ def test_an_archive_of_cifar10_as_a_bomb(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_pipe_among_the_images_is_not_waited_for(tmp_path: Path) -> None:
     root = images(tmp_path / "images", "a/0.png")
     os.mkfifo(root / "a/1.png")
-    with pytest.raises(UserError, match=r"a/1\.png is no regular file"):
+    with pytest.raises(UserError, match=r"a/1\.png cannot be read: it is no regular file"):
         load("data=folder", f"data.root={root}")
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,61 @@ def test_the_digest_sees_every_change_and_no_layout() -> None:
     assert one not in map(digest, others) and len(set(map(digest, others))) == len(others)
     assert digest({"a": torch.zeros(3)}) != digest({"a": torch.zeros(3, dtype=torch.int32)}), "the same bytes"
     assert digest({"x": 1}) != digest({"x": 1.0}) != digest({"x": "1.0"})
+
+
+def endless() -> list[Any]:
+    """A list that holds itself."""
+    held: list[Any] = []
+    held.append(held)
+    return held
+
+
+def doubled(levels: int) -> list[Any]:
+    """A few hundred bytes that stand for 2**levels values."""
+    held: list[Any] = [1]
+    for _ in range(levels):
+        held = [held, held]
+    return held
+
+
+HOSTILE: dict[str, Any] = {
+    "expanded": lambda: torch.zeros(1).expand(10**11),
+    "expanded twice": lambda: torch.zeros(1).expand(10**6, 10**9),
+    "without storage": lambda: torch.empty(10**11, device="meta"),
+    "sparse": lambda: torch.sparse_coo_tensor(torch.zeros(2, 1), torch.ones(1), (10**8, 10**8)),
+    "one storage many times": lambda: [CONTENT["weights"]["a"]] * 1_000,
+    "endless": endless,
+    "doubled": lambda: doubled(40),
+    "deep": lambda: nested(200),
+    "many digits": lambda: 10**5_000,
+    "a set": lambda: {1, 2},
+    "an odd key": lambda: {(1, 2): 3},
+}
+
+
+def nested(levels: int) -> list[Any]:
+    held: list[Any] = []
+    for _ in range(levels):
+        held = [held]
+    return held
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_stands_for_more_than_the_file_holds_is_refused(tmp_path: Path, what: str) -> None:
+    file = tmp_path / "a.pt"
+    torch.save({"format": 2, "sha256": "", "content": {"ema": {"a": HOSTILE[what]()}}}, file)
+    with pytest.raises(Damaged) as raised:
+        read(file)
+    assert "\n" not in str(raised.value) and "checksum" not in str(raised.value)
+
+
+def test_compressed_records_are_refused(tmp_path: Path) -> None:
+    write({"a": torch.zeros(10_000)}, tmp_path / "a.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pt") as whole,
+        zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name))
+    with pytest.raises(Damaged, match="compressed"):
+        read(tmp_path / "b.pt")

@@ -1,6 +1,7 @@
 """Searches: a space is checked first, trials are plain runs, and the study outlives whatever is killed."""
 
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from conftest import TINY, runs_in, started, until, verb
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_class
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import FrozenTrial
 
 from ganexp.archive import Record
@@ -23,6 +24,7 @@ from ganexp.same import differences
 from ganexp.tune.goal import read_goal
 from ganexp.tune.plan import read_plan
 from ganexp.tune.space import draw, read_space
+from ganexp.tune.storage import open_study
 from ganexp.tune.study import Study
 from ganexp.verb import _arranged
 
@@ -265,3 +267,28 @@ def test_a_damaged_journal_is_told_in_a_line(tmp_path: Path, content: str) -> No
     process = started(tmp_path, "tune", *RATES, "trials=1", "name=s", "--", *RUN)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2 and "study.journal is damaged" in errors and "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"op_code": 99, "worker_id": "x"}',
+        '{"op_code": "x", "worker_id": "x"}',
+        "NaN",
+        '{"op_code": 4, "worker_id": "x", "study_id": 0, "datetime_start": "then"}',
+        '{"op_code": 4, "worker_id": "x", "study_id": 0, "datetime_start": "2026-01-01T00:00:00", "state": 1}',
+    ],
+)
+def test_a_line_that_optuna_never_wrote_is_damage(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".locks").mkdir()
+    open_study(tmp_path, lower=True, pruner=NopPruner())
+    with (tmp_path / "study.journal").open("a") as journal:
+        journal.write(f"{line}\n")
+    with pytest.raises(UserError, match=r"study\.journal is damaged"):
+        open_study(tmp_path, lower=True, pruner=NopPruner())
+
+
+def test_a_journal_that_is_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "study.journal")
+    with pytest.raises(OSError, match="no regular file"):
+        open_study(tmp_path, lower=True, pruner=NopPruner())

@@ -12,7 +12,7 @@ from ganexp.compare.groups import contests
 from ganexp.compare.results import By, Result, checked_metric, compare
 from ganexp.errors import UserError, suggest
 from ganexp.files import replacing
-from ganexp.text import readable
+from ganexp.text import print_lines, readable
 
 _Report = Callable[[Sequence[Result], Sequence[Record]], str]
 _REPORTS: dict[str, _Report] = {"html": html.page, "md": markdown.text, "json": numbers.text}
@@ -52,7 +52,7 @@ def compare_runs(arguments: Sequence[str]) -> None:
     for record in unreadable:
         print(readable(f"left out, for its configuration cannot be read: {record.folder}"))
     _write(out, results, unreadable)
-    print(f"report: {out / 'report.html'} (also report.md, report.json)")
+    print_lines(f"report: {out / 'report.html'} (also report.md, report.json)")
 
 
 def _read(records: Sequence[Record]) -> list[Record]:
@@ -88,7 +88,7 @@ def _show(result: Result) -> None:
     for label, value, total, ended in rows:
         print(readable(f"  {label:{widths[0]}}  {value:{widths[1]}}  {total:>{widths[2]}}  {ended}"))
     for line in (f"{words.headline(result)}.", *words.claims(result), *words.warnings(result)):
-        print(textwrap.fill(readable(line), width, subsequent_indent="  "))
+        print_lines(textwrap.fill(readable(line), width, subsequent_indent="  "))
     print()
 
 

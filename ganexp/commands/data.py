@@ -11,6 +11,7 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.picture import save_png
 from ganexp.data.source import Source
 from ganexp.errors import UserError
+from ganexp.text import print_lines, readable
 
 _CLASSES_SHOWN = 20
 _CHUNK = 4096
@@ -24,7 +25,7 @@ def prepare(cfg: DictConfig) -> None:
         print("these samples are made when they are needed: there is nothing to prepare")
         return
     source.checked(entry.open())
-    print(f"{entry.meta['shape'][0]:,} images, {_size(entry.size)}: {entry.folder}")
+    print_lines(f"{entry.meta['shape'][0]:,} images, {_size(entry.size)}: {entry.folder}")
 
 
 def info(cfg: DictConfig) -> None:
@@ -45,13 +46,16 @@ def info(cfg: DictConfig) -> None:
             rows.append(("left out", _left_out(entry)))
     out = Path(cfg.out).expanduser() if cfg.out else Path("outputs/data", f"{name}.png")
     picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[: source.overview])
+    trouble = None
     try:
         save_png(source.draw_stored(data.samples[picked], 8), out)
     except OSError as error:
-        raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
-    rows.append(("picture", str(out)))
+        trouble = f"{out}: cannot be written: {error.strerror or error}"
+    rows.append(("picture", trouble or str(out)))
     for key, value in rows:
-        print(f"{key:12} {value}")
+        print(readable(f"{key:12} {value}"))
+    if trouble and cfg.out:  # whoever names a file wants it
+        raise UserError(f"out={trouble}")
 
 
 def show() -> None:
@@ -59,14 +63,14 @@ def show() -> None:
     found = cache.entries()
     for entry in found:
         shape = " x ".join(map(str, entry.meta["shape"]))
-        print(f"{entry.meta['name']:14} {shape:22} {_size(entry.size):>9}  {entry.folder.name}")
+        print_lines(f"{entry.meta['name']:14} {shape:22} {_size(entry.size):>9}  {entry.folder.name}")
     total = sum(entry.size for entry in found)
-    print(f"{len(found)} prepared sets, {_size(total)} in {cache.cache_folder()}")
+    print_lines(f"{len(found)} prepared sets, {_size(total)} in {cache.cache_folder()}")
 
 
 def clear() -> None:
     """Removes the prepared sets; they are made again when they are needed."""
-    print(f"{_size(cache.clear())} freed in {cache.cache_folder()}")
+    print_lines(f"{_size(cache.clear())} freed in {cache.cache_folder()}")
 
 
 def _left_out(entry: cache.Entry) -> str:

@@ -20,8 +20,10 @@ from ganexp.evaluation import Evaluator
 from ganexp.files import unshare
 from ganexp.journal import finite
 from ganexp.lab import load
+from ganexp.memory import within_memory
 from ganexp.metrics.table import score_table
 from ganexp.state import load_averaged
+from ganexp.text import print_lines
 from ganexp.vault import chosen
 
 
@@ -34,7 +36,7 @@ def evaluate(cfg: DictConfig) -> None:
     data = load(source, own=cfg.trust)
     if cfg.against is None:
         found = chosen(folder / "checkpoints", cfg.checkpoint)
-        game = build_game(run)
+        game = within_memory(lambda: build_game(run), run, device, training=False)
         load_averaged(game.generator, found.content)
         of = {"checkpoint": found.file.name, "images": found.content["progress"]["images"]}
     else:
@@ -68,9 +70,9 @@ def evaluate(cfg: DictConfig) -> None:
         return
     for line in result["cautions"]:
         tell(line)
-    print(of.get("against") or f"{folder}, {of['checkpoint']}, {of['images']:,} images seen")
-    print(f"{count:,} samples against {evaluator.count:,} real ones, by {evaluator.features.about}")
-    print(score_table(result["scores"], result["floor"], run.evaluate.published, of.get("images")))
+    print_lines(of.get("against") or f"{folder}, {of['checkpoint']}, {of['images']:,} images seen")
+    print_lines(f"{count:,} samples against {evaluator.count:,} real ones, by {evaluator.features.about}")
+    print_lines(score_table(result["scores"], result["floor"], run.evaluate.published, of.get("images")))
 
 
 def _images(

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ganexp.archive import Record
 from ganexp.errors import UserError
 from ganexp.files import replacing
+from ganexp.text import print_lines
 
 _CAPTION = 22  # pixels
 _LAST = 2000  # milliseconds
@@ -17,7 +18,7 @@ _LAST = 2000  # milliseconds
 def film(cfg: DictConfig) -> None:
     """Writes what ``conf/film.yaml`` describes and says where. Raises UserError."""
     folder = Path(cfg.run).expanduser()
-    grids = sorted((folder / "samples").glob("epoch_*.png"))
+    grids = sorted(file for file in (folder / "samples").glob("epoch_*.png") if file.is_file())
     if len(grids) < 2:
         raise UserError(f"{folder}: a film needs the grids of two epochs, and samples/ has {len(grids)}")
     grids = _spaced(grids, cfg.frames)
@@ -37,7 +38,7 @@ def film(cfg: DictConfig) -> None:
             )
     except OSError as error:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
-    print(f"{len(frames)} epochs: {out}")
+    print_lines(f"{len(frames)} epochs: {out}")
 
 
 def _spaced(grids: list[Path], most: int) -> list[Path]:
@@ -57,7 +58,7 @@ def _frame(grid: Path, row: dict[str, Any], width: int) -> Image.Image:
     try:
         with Image.open(grid) as file:
             picture = file.convert("RGB")
-    except OSError:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise UserError(f"{grid} is damaged: it is no picture") from None
     if picture.width > width:
         height = round(picture.height * width / picture.width)

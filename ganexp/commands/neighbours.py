@@ -22,11 +22,13 @@ from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.games.game import Request
 from ganexp.lab import load
+from ganexp.memory import within_memory
 from ganexp.metrics.features import Features
 from ganexp.metrics.neighbours import nearest
 from ganexp.reference import reference
 from ganexp.sampling import generate
 from ganexp.state import load_averaged
+from ganexp.text import print_lines
 from ganexp.vault import chosen
 
 _BATCH = 100
@@ -45,7 +47,7 @@ def neighbours(cfg: DictConfig) -> None:
     data = load(source, own=cfg.trust)
     if len(data.samples) <= cfg.k:
         raise UserError(f"k={cfg.k}: there are {len(data.samples)} training images")
-    game = build_game(run)
+    game = within_memory(lambda: build_game(run), run, device, training=False)
     load_averaged(game.generator, chosen(folder / "checkpoints", cfg.checkpoint).content)
     rng = np.random.default_rng(seed_for(cfg.seed, "neighbours"))
     count = max(cfg.n, cfg.count)
@@ -64,8 +66,8 @@ def neighbours(cfg: DictConfig) -> None:
         save_png(_picture(made[: cfg.n], data, rows[: cfg.n, : cfg.k]), out)
     except OSError as error:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
-    print(_told(made_to_real[:, 0], real_to_real, features.about))
-    print(f"{cfg.n} samples, each with its {cfg.k} nearest training images: {out}")
+    print_lines(_told(made_to_real[:, 0], real_to_real, features.about))
+    print_lines(f"{cfg.n} samples, each with its {cfg.k} nearest training images: {out}")
 
 
 def _pieces(data: Arrays, features: Features) -> Iterator[np.ndarray]:

@@ -14,7 +14,7 @@ from ganexp.archive import Record, find
 from ganexp.arguments import Setting, known, parse
 from ganexp.config.resolvers import is_identity
 from ganexp.errors import UserError, suggest
-from ganexp.text import aligned
+from ganexp.text import aligned, print_lines
 
 RUNS = """ganexp runs [FOLDER...] [KEY=VALUE ...] [sort=KEY] [columns=KEY,KEY]
 
@@ -55,7 +55,7 @@ def runs(arguments: Sequence[str]) -> None:
     shown = [found for _, found in records if all(_holds(found, setting) for setting in filters)]
     shown.sort(key=lambda found: _rank(found, order), reverse=order.startswith("-"))
     print(aligned([columns, *([_text(key, found) for key in columns] for found in shown)]))
-    print(f"{len(shown)} runs" + (f" of {len(records)}" if filters else ""))
+    print_lines(f"{len(shown)} runs" + (f" of {len(records)}" if filters else ""))
 
 
 def diff(arguments: Sequence[str]) -> None:
@@ -70,7 +70,7 @@ def diff(arguments: Sequence[str]) -> None:
             raise UserError(f"{path} holds {len(records)} runs: name one of them")
     one, two = (records[0] for records in found)
     sections = list(_differences(one, two))
-    print(f"A: {paths[0]}\nB: {paths[1]}")
+    print_lines(f"A: {paths[0]}\nB: {paths[1]}")
     for title, rows in sections:
         print()
         print(aligned([[title, "A", "B"], *rows]))

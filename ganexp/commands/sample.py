@@ -13,12 +13,15 @@ from ganexp.data.batches import seed_for
 from ganexp.data.picture import save_png
 from ganexp.data.source import Source
 from ganexp.errors import UserError
+from ganexp.files import replacing
 from ganexp.games.game import Inputs, Request
 from ganexp.lab import load
+from ganexp.memory import within_memory
 from ganexp.metrics.classifier import labels_of, trained
 from ganexp.reference import real_rows, reference
 from ganexp.sampling import draw, generate
 from ganexp.state import load_averaged
+from ganexp.text import print_lines
 from ganexp.vault import chosen
 
 _MOST_ROWS = 40
@@ -31,7 +34,7 @@ def sample(cfg: DictConfig) -> None:
     run = read_run(cfg.run, trust=cfg.trust)
     device = build(cfg.device).device
     source: Source = build(run.data)
-    game = build_game(run)
+    game = within_memory(lambda: build_game(run), run, device, training=False)
     grid = game.grid(_request(cfg))
     found = chosen(folder / "checkpoints", cfg.checkpoint)
     load_averaged(game.generator, found.content)
@@ -58,7 +61,7 @@ def sample(cfg: DictConfig) -> None:
             written = _write_files(out, samples, inputs, source, cfg.format)
     except OSError as error:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
-    print(f"{cfg.n} samples: {written}")
+    print_lines(f"{cfg.n} samples: {written}")
 
 
 def _by_class(
@@ -81,7 +84,7 @@ def _by_class(
         grid[label, : len(picked)] = picked
     counts = np.bincount(found, minlength=classes)
     told = ", ".join(f"{name} {count}" for name, count in zip(data.classes, counts, strict=True))
-    print(f"by a classifier that is right on {accuracy:.2%} of real images: {told}")
+    print_lines(f"by a classifier that is right on {accuracy:.2%} of real images: {told}")
     return grid.reshape(-1, *samples.shape[1:]), columns
 
 
@@ -120,6 +123,6 @@ def _write_array(out: Path, samples: np.ndarray, inputs: Inputs, source: Source)
     if inputs.labels is not None:
         content["labels"] = inputs.labels.numpy()
     file = out if out.suffix == ".npz" else out.with_name(f"{out.name}.npz")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(file, allow_pickle=False, **content)
+    with replacing(file) as beside, beside.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **content)
     return file

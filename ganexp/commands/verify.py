@@ -14,6 +14,7 @@ from ganexp.lab import Lab, assemble
 from ganexp.receipt import Receipt, status_of, surroundings
 from ganexp.report import facts
 from ganexp.same import differences
+from ganexp.text import print_lines, readable
 from ganexp.train import one_step
 
 _INPUTS = ("config", "steps", "seed", "device", "data", "versions", "git", "platform")
@@ -26,7 +27,8 @@ def verify(cfg: DictConfig) -> None:
         same = _repeat(cfg, folder)
     else:
         found = list(differences(folder, Path(cfg.against).expanduser()))
-        print("\n".join(found) or "the same, bit for bit: last checkpoint, metrics and grids")
+        told = map(readable, found or ["the same, bit for bit: last checkpoint, metrics and grids"])
+        print("\n".join(told))
         same = not found
     if not same:
         sys.exit(1)
@@ -44,16 +46,16 @@ def _repeat(cfg: DictConfig, folder: Path) -> bool:
         run.device.count = 1  # it repeats alone, and says so where several trained
     run.resume, run.trust = str(folder), cfg.trust  # it may be a stranger's: nothing is fetched for it
     lab = assemble(run)
-    print(f"{folder}: {status_of(folder)}, {receipt.get('images') or 0:,} images")
+    print_lines(f"{folder}: {status_of(folder)}, {receipt.get('images') or 0:,} images")
     now = facts(run, lab, {}) | surroundings()
     changed = list(_changes({key: receipt.get(key) for key in _INPUTS}, {key: now[key] for key in _INPUTS}))
     same = True
     for step, weights in _weights(lab, marks):
         agree = weights == known[step]
         same = same and agree
-        print(f"weights after {step} steps: {'the same' if agree else 'different'} ({weights[:16]})")
+        print_lines(f"weights after {step} steps: {'the same' if agree else 'different'} ({weights[:16]})")
     for line in changed:
-        print(f"input differs: {line}")
+        print_lines(f"input differs: {line}")
     if not same and not changed:
         print("no input differs that the receipt knows of: this machine computes differently")
     return same

@@ -1,5 +1,6 @@
 """A Hydra callback: checks a run, or every member of a sweep, before a folder is made or torch imported."""
 
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from ganexp.config.resolvers import RESUMABLE, overrides_name
 from ganexp.config.settle import settle
 from ganexp.errors import UserError, fail
 from ganexp.sweep import UNDER_WAY, Sweep
+from ganexp.text import print_lines, readable_lines
 
 
 class CheckFirst(Callback):
@@ -40,7 +42,7 @@ class CheckFirst(Callback):
         except Exception as error:
             line, status = explain(error)
             if line is None:
-                traceback.print_exc()
+                print(readable_lines(traceback.format_exc()), end="", file=sys.stderr)
                 raise SystemExit(1) from error
             fail(line, status)
 
@@ -64,5 +66,5 @@ def _check_all(config: DictConfig, verb: str) -> None:
         settled = settle(verb, compose(config_name=verb, overrides=member), member)
         runs.append((folder / overrides_name(member), settled))
     sweep = Sweep(folder, runs)
-    print(sweep.introduction())
+    print_lines(sweep.introduction())
     UNDER_WAY.append(sweep)

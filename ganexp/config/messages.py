@@ -1,6 +1,7 @@
 """Hydra's and OmegaConf's exceptions as one line that names the key, what is allowed and the nearest."""
 
 import errno
+import re
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
@@ -26,12 +27,12 @@ def explain(error: BaseException) -> tuple[str | None, int]:
 def user_error(error: BaseException) -> UserError | None:
     """The UserError that an exception is or was caused by: Hydra wraps what a constructor raises.
 
-    What the system says of a file is one too.
+    What the system says of a file is one too, and memory that it has not got.
     """
     for link in _causes(error):
         if isinstance(link, UserError):
             return link
-    line = _file(error) if isinstance(error, OSError) else None
+    line = _file(error) if isinstance(error, OSError) else _memory(error)
     return UserError(line) if line is not None else None
 
 
@@ -97,6 +98,22 @@ def _file(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return None
+
+
+def _memory(error: BaseException) -> str | None:
+    """Memory that the system or the device has not got: Python's, NumPy's and torch's ways to say so."""
+    for link in _causes(error):
+        text = _first_line(link)
+        wanted = re.search(r"[Uu]nable to allocate [^ ]+ \w+|tried to allocate [^ ]+ \w+", text)
+        if isinstance(link, MemoryError) or type(link).__name__ == "OutOfMemoryError" or _FULL.search(text):
+            asked = f" ({wanted[0][0].lower()}{wanted[0][1:]})" if wanted else ""
+            return f"there is not enough memory{asked}: a smaller batch_size, arch or data set takes less"
+    return None
+
+
+_FULL = re.compile(
+    r"DefaultCPUAllocator: (can't allocate|not enough) memory|[Ss]torage size calculation overflowed"
+)
 
 
 def _anything(error: BaseException) -> str | None:

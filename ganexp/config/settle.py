@@ -6,7 +6,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
@@ -26,6 +25,7 @@ from ganexp.config.schema import (
 )
 from ganexp.config.signature import constant_of
 from ganexp.config.start import with_start
+from ganexp.config.stored import read_stored
 from ganexp.config.targets import own_targets
 from ganexp.errors import UserError
 
@@ -123,6 +123,7 @@ def _settle_reader(
         raise UserError(f"device.count={settled.device.count}: only ganexp train uses several")
     for key in runs:
         if settled[key] is not None:
+            settled[key] = str(settled[key])  # run=nan is read as a number
             read_run(settled[key], trust=settled.trust)
     return settled
 
@@ -144,8 +145,6 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
     if not trust:
         stays_inside(file.parent)
     for key, value in _leaves(OmegaConf.to_container(cfg)):
-        if "${" in str(value):
-            raise UserError(f"{file} is damaged: it was written without {value}")
         if key == "_target_" and not trust and str(value) not in own_targets():
             raise UserError(f"{file} wants to run {value}: if you know that code, add trust=true")
     try:
@@ -161,13 +160,11 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
 
 def load_config(file: Path) -> DictConfig:
     """What a config.yaml holds. Raises UserError where it is damaged."""
+    content = read_stored(file)
     try:
-        cfg = OmegaConf.load(file)
-    except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, OSError):
-        raise UserError(f"{file} is damaged: it is not YAML") from None
-    if not isinstance(cfg, DictConfig) or not cfg:
-        raise UserError(f"{file} is damaged: it holds no settings")
-    return cfg
+        return OmegaConf.create(content)
+    except OmegaConfBaseException:
+        raise UserError(f"{file} is damaged: it holds what is no setting") from None
 
 
 def stays_inside(folder: Path) -> None:

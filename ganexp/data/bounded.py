@@ -6,11 +6,11 @@ bound first, and what comes out of it is counted piece by piece: it may declare 
 
 import io
 import os
-import stat
 from pathlib import Path
 from typing import IO
 
 from ganexp.errors import UserError
+from ganexp.files import open_regular
 
 MIB = 1 << 20
 LARGEST_IMAGE = 257 * MIB
@@ -23,18 +23,9 @@ _PIECE = MIB
 
 
 def read_file(file: Path, most: int, name: str = "") -> bytes:
-    """A regular file's bytes. Raises UserError where it is none or holds more than ``most`` bytes; OSError."""
-    with open_regular(file, name) as stream:
+    """A regular file's bytes. Raises UserError where it holds more than ``most`` bytes; OSError."""
+    with open_regular(file) as stream:
         return read_stream(stream, most, name or str(file), os.fstat(stream.fileno()).st_size)
-
-
-def open_regular(file: Path, name: str = "") -> IO[bytes]:
-    """Opens a file to read, but no pipe or device, which may never end. Raises UserError, OSError."""
-    handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise UserError(f"{name or file} is no regular file")
-    return os.fdopen(handle, "rb")
 
 
 def read_stream(stream: IO[bytes], most: int, name: str, declared: int = 0) -> bytes:

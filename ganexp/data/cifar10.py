@@ -11,11 +11,12 @@ from typing import IO, Literal, cast
 import numpy as np
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.bounded import MIB, Counted, open_regular, read_file, read_stream
+from ganexp.data.bounded import MIB, Counted, read_file, read_stream
 from ganexp.data.decode import shrink
 from ganexp.data.download import fetch
 from ganexp.data.source import ImageArrays
 from ganexp.errors import UserError
+from ganexp.files import open_regular
 
 _SIDE = 32
 _RECORD = 1 + 3 * _SIDE * _SIDE  # a label, then the red, the green and the blue plane

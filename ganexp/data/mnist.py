@@ -10,11 +10,12 @@ from typing import IO, ClassVar, Literal, cast
 import numpy as np
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.bounded import LARGEST_ARRAY, open_regular, read_stream
+from ganexp.data.bounded import LARGEST_ARRAY, read_stream
 from ganexp.data.decode import shrink
 from ganexp.data.download import fetch
 from ganexp.data.source import ImageArrays
 from ganexp.errors import UserError
+from ganexp.files import open_regular
 
 _SIDE = 28
 _PADDED = 32

@@ -45,11 +45,14 @@ def side_by_side(sets: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack(alike, 1).reshape(-1, channels, height, width)
 
 
-def save_png(picture: Image.Image, file: Path) -> bytes:
-    """Writes a picture, whole or not at all, and the folder for it; returns its bytes. Raises OSError."""
+def save_png(picture: Image.Image, file: Path, within: Path | None = None) -> bytes:
+    """Writes a picture, whole or not at all, and the folder for it, but not ``within``; returns its bytes.
+
+    Raises OSError.
+    """
     stream = BytesIO()
     picture.save(stream, "PNG", compress_level=_COMPRESSION)
-    with replacing(file) as beside:
+    with replacing(file, within) as beside:
         beside.write_bytes(stream.getvalue())
     return stream.getvalue()
 

@@ -18,6 +18,7 @@ from ganexp.data.picture import save_png, side_by_side, tile
 from ganexp.data.prepare import decode_into, drop_rows
 from ganexp.data.tree import Tree
 from ganexp.errors import UserError
+from ganexp.text import readable
 
 if TYPE_CHECKING:  # facts and pictures of data need no torch, whose import takes a second
     from torch import Tensor
@@ -234,7 +235,8 @@ class ImageFiles(Images):
             raise UserError(f"{told}, the first: {bad[0][1]} (in {listing.tree.root}){wayout}")
         draft.labels = draft.labels[drop_rows(draft.samples, [row for row, _ in bad])]
         draft.left_out = tuple(reason for _, reason in bad)
-        print("\n".join([f"{told} and are left out:", *draft.left_out]), file=sys.stderr)
+        left_out = [readable(reason) for reason in draft.left_out]
+        print("\n".join([f"{told} and are left out:", *left_out]), file=sys.stderr)
 
 
 @dataclass(frozen=True, kw_only=True)

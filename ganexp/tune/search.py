@@ -12,6 +12,7 @@ from ganexp.errors import UserError, tell
 from ganexp.signals import Requests
 from ganexp.slots import GLANCE, Slots, Work, show
 from ganexp.sweep import is_done
+from ganexp.text import print_lines, readable
 from ganexp.tune.plan import read_plan
 from ganexp.tune.report import closing, introduction, trial_line
 from ganexp.tune.study import Study, Trial
@@ -23,7 +24,7 @@ def search(cfg: DictConfig) -> None:
     Raises UserError, and Stopped after the runs under way have saved.
     """
     study = Study(read_plan(cfg), cfg)
-    print(introduction(study, cfg.trials))
+    print_lines(introduction(study, cfg.trials))
     with (
         Requests() as requests,
         tqdm(total=cfg.trials, unit=" trials", disable=None, leave=False) as bar,
@@ -31,7 +32,7 @@ def search(cfg: DictConfig) -> None:
         _Search(study, cfg, requests, bar).run()
         bar.close()
         study.write_table()
-        print(closing(study))
+        print_lines(closing(study))
         requests.obey()
     states = {trial.state for trial in study.trials()}
     if states == {TrialState.FAIL}:
@@ -171,7 +172,7 @@ class _Search:
         now: FrozenTrial = self._study.trials()[trial.number]
         line = trial_line(self._study, now)
         if now.state != TrialState.FAIL:
-            tqdm.write(line)
+            tqdm.write(readable(line))
             return
         with tqdm.external_write_mode():
             tell(line)

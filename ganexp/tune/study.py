@@ -24,9 +24,8 @@ from ganexp.files import replacing
 from ganexp.slots import Job
 from ganexp.tune.plan import Plan
 from ganexp.tune.space import draw
-from ganexp.tune.storage import open_study
+from ganexp.tune.storage import SETTINGS, open_study
 
-_SETTINGS = "settings"  # of a trial: its overrides, as plain text
 _PLAN = "plan"
 
 
@@ -69,7 +68,8 @@ class Study:
                 self._study.set_user_attr(_PLAN, now)
         before = self._study.user_attrs[_PLAN]
         if before != now:
-            differs = ", ".join(key for key in now if before[key] != now[key])
+            known = before if isinstance(before, dict) else {}
+            differs = ", ".join(key for key in now if known.get(key) != now[key])
             raise UserError(f"{plan.folder} holds another study ({differs} differs): choose another name=...")
 
     def take(self) -> Trial | None:
@@ -95,7 +95,7 @@ class Study:
         lock = self._own(old.number)
         if not lock.is_locked:
             return None
-        if _SETTINGS in old.user_attrs and is_held(self.plan.job(old.user_attrs[_SETTINGS]).folder):
+        if SETTINGS in old.user_attrs and is_held(self.plan.job(old.user_attrs[SETTINGS]).folder):
             lock.release()
             self.dying = True
             return None
@@ -109,7 +109,7 @@ class Study:
 
     def _in_hand(self, handle: optuna.Trial, lock: FileLock) -> Trial:
         settings = draw(self.plan.space, handle)  # of a trial that is taken up, what it drew before
-        handle.set_user_attr(_SETTINGS, settings)
+        handle.set_user_attr(SETTINGS, settings)
         reported = set(self._study.get_trials(deepcopy=False)[handle.number].intermediate_values)
         trial = Trial(handle.number, settings, self.plan.job(settings), handle, lock, reported)
         self._held[handle.number] = trial
@@ -118,7 +118,7 @@ class Study:
     def twin(self, trial: Trial) -> FrozenTrial | None:
         """An earlier trial with the same settings, as it stands now."""
         for other in self.trials()[: trial.number]:
-            if other.user_attrs.get(_SETTINGS) == trial.settings:
+            if other.user_attrs.get(SETTINGS) == trial.settings:
                 return other
         return None
 
@@ -160,7 +160,7 @@ class Study:
     def _write_table(self) -> None:
         rows: list[dict[str, Any]] = []
         for trial in self.trials():
-            settings = trial.user_attrs.get(_SETTINGS, [])
+            settings = trial.user_attrs.get(SETTINGS, [])
             rows.append(
                 {
                     "number": trial.number,

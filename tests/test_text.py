@@ -1,0 +1,73 @@
+"""Nothing from outside reaches the terminal with its control characters."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, Verb, verb
+from PIL import Image
+
+from ganexp import cli
+from ganexp.checkpoint import read, write
+from ganexp.errors import tell
+from ganexp.journal import Journal
+from ganexp.text import readable, readable_lines
+
+RED = "\x1b[31m\x07\x9b2J\u202e"
+
+
+def test_control_characters_are_marked() -> None:
+    assert readable(f"a{RED}b\r\nc") == "a\ufffd[31m\ufffd\ufffd2J\ufffdb\ufffd\ufffdc"
+    assert readable_lines("é 中\nb\tc") == "é 中\nb\ufffdc"
+    assert readable("\udcff") == "\ufffd", "the name of a file may be no text at all"
+
+
+def harmless(told: str) -> bool:
+    return all(letter.isprintable() or letter == "\n" for letter in told) and "\ufffd" in told
+
+
+def test_what_is_told_and_what_a_run_says(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tell(f"bad {RED}")
+    journal = Journal(tmp_path)
+    journal.say(f"one {RED}\ntwo")
+    journal.note(f"three {RED}")
+    journal.close()
+    told = capfd.readouterr()
+    assert harmless(told.err) and harmless(told.out) and harmless((tmp_path / "train.log").read_text())
+    assert "one" in told.out and "\ntwo\n" in told.out and "three" in told.out
+
+
+def test_class_and_file_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in (f"x{RED}", "y\nsamples 5"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "set" / name / f"{number}.png")
+    (tmp_path / "set" / f"x{RED}" / f"bad{RED}.png").write_text("no picture")
+    given = ["data=folder", "data.root=set", "data.on_error=skip", "data.resolution=8"]
+    verb(monkeypatch, tmp_path, "data_info", *given)
+    told = capfd.readouterr()
+    assert harmless(told.out) and harmless(told.err) and "\nsamples 5" not in told.out
+    assert "cannot be used" in told.err and "left out" in told.out
+    with pytest.raises(SystemExit):
+        verb(monkeypatch, tmp_path, "data_info", *given[:2], "data.on_error=raise", "data.resolution=8")
+    assert harmless(capfd.readouterr().err)
+
+
+def test_a_runs_settings_and_its_checkpoint(
+    train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run, other = train(*TINY, "max_steps=1"), train(*TINY, "max_steps=1", name="other")
+    content = read(run / "checkpoints/last.pt")
+    write(content | {f"more{RED}": 1}, run / "checkpoints/last.pt")
+    capfd.readouterr()
+    with pytest.raises(SystemExit):
+        verb(monkeypatch, tmp_path, "verify", f"run='{run}'", f"against='{other}'")
+    assert harmless(capfd.readouterr().out)
+    text = (run / "config.yaml").read_text()
+    quoted = RED.encode("unicode_escape").decode().replace("\\x1b", "\\e")
+    (run / "config.yaml").write_text(f'{text}"more{quoted}": 1\n')
+    with pytest.raises(SystemExit):
+        cli._guarded(lambda: verb(monkeypatch, tmp_path, "sample", f"run='{run}'"))
+    assert harmless(capfd.readouterr().err)
