@@ -1,6 +1,7 @@
 """Runs as they lie on disk, read without torch and whatever state they are in: for listing and comparing."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from typing import Any
 
 from ganexp.config.stored import read_stored
 from ganexp.errors import UserError
-from ganexp.files import read_regular
+from ganexp.files import open_regular
 from ganexp.receipt import Receipt, is_huge, status_of
+
+_TAIL = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,12 @@ class Record:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl, an epoch each, in the order of ``images``."""
-        rows = []
-        for line in _lines(self.folder / "metrics.jsonl"):
-            with suppress(ValueError, RecursionError):
-                row = json.loads(line)
-                if isinstance(row, dict) and isinstance(row.get("images"), int):
-                    rows.append({key: value for key, value in row.items() if not is_huge(value)})
-        rows = [row for row in rows if "images" in row]
-        return sorted(rows, key=lambda row: int(row["images"]))
+        return _rows(_lines(self.folder / "metrics.jsonl"))
+
+    @cached_property
+    def last_rows(self) -> list[dict[str, Any]]:
+        """The last of them, a megabyte at most: thousands of epochs, read at once however many there were."""
+        return _rows(_lines(self.folder / "metrics.jsonl", _TAIL))
 
     @property
     def choices(self) -> dict[str, str]:
@@ -57,14 +58,22 @@ class Record:
     @property
     def images(self) -> int:
         """How many real images it has seen, as far as is known."""
-        return max(int(self.receipt.get("images", 0)), int(self.rows[-1]["images"]) if self.rows else 0)
+        return max(
+            int(self.receipt.get("images", 0)), int(self.last_rows[-1]["images"]) if self.last_rows else 0
+        )
 
     @property
     def scores(self) -> dict[str, float]:
         """The last value of each score, by its name alone."""
-        names = dict.fromkeys(name for row in self.rows for name in row if name.startswith("score/"))
-        series = {name: self.series(name) for name in names}
-        return {name.removeprefix("score/"): values[-1][1] for name, values in series.items() if values}
+        found: dict[str, float] = {}
+        for row in self.last_rows:
+            taken = {key: value for key, value in row.items() if key.startswith("score/")}
+            found |= {
+                key.removeprefix("score/"): float(value)
+                for key, value in taken.items()
+                if isinstance(value, int | float)
+            }
+        return found
 
     @property
     def score(self) -> str | None:
@@ -110,7 +119,22 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
-def _lines(file: Path) -> list[str]:
-    with suppress(OSError):
-        return read_regular(file).decode("utf-8", "replace").splitlines()
+def _rows(lines: Iterable[str]) -> list[dict[str, Any]]:
+    rows = []
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("images"), int):
+                rows.append({key: value for key, value in row.items() if not is_huge(value)})
+    rows = [row for row in rows if "images" in row]
+    return sorted(rows, key=lambda row: int(row["images"]))
+
+
+def _lines(file: Path, most: int | None = None) -> list[str]:
+    """The lines of a file, or the whole ones among its last ``most`` bytes; none where it cannot be read."""
+    with suppress(OSError), open_regular(file) as stream:
+        before = 0 if most is None else max(0, stream.seek(0, os.SEEK_END) - most)
+        stream.seek(before)
+        lines = stream.read().decode("utf-8", "replace").splitlines()
+        return lines[1:] if before else lines
     return []

@@ -193,6 +193,6 @@ def _part(folder: Path) -> float:
     """How much of a run is done, as far as its epochs' records tell."""
     record = Record(folder)
     steps = record.receipt.get("steps")
-    if not record.rows or not isinstance(steps, int) or not steps:
+    if not record.last_rows or not isinstance(steps, int) or not steps:
         return 0.0
-    return min(1.0, float(record.rows[-1].get("step", 0)) / steps)
+    return min(1.0, float(record.last_rows[-1].get("step", 0)) / steps)

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from conftest import TINY, Verb
 
+from ganexp import archive
 from ganexp.archive import Record, find
+from ganexp.commands.runs import facts
 from ganexp.errors import UserError
 
 
@@ -30,6 +32,19 @@ def test_what_is_damaged_reads_as_empty(tmp_path: Path) -> None:
     assert (run.config, run.receipt, run.status, run.choices) == ({}, {}, "unknown", {})
     assert [row["images"] for row in run.rows] == [1, 2] and run.series("x") == [(1, 0.5)]
     assert run.images == 2
+
+
+def test_of_a_long_run_the_last_rows_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"epoch": n, "images": n, **({"score/fid": n / 2} if n % 5 == 0 else {})} for n in range(1, 1001)]
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "config.yaml").write_text("a: 1")
+    monkeypatch.setattr(archive, "_TAIL", 400)
+    run = Record(tmp_path)
+    assert 5 < len(run.last_rows) < 20 and run.last_rows == rows[-len(run.last_rows) :]
+    found = facts(run)
+    assert found["images"] == 1000 and found["epoch"] == 1000 and found["fid"] == 500
+    assert "rows" not in vars(run), "the whole file was not read"
+    assert len(run.rows) == 1000
 
 
 def test_runs_are_found_once_at_any_depth(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def diff(arguments: Sequence[str]) -> None:
 
 def facts(record: Record) -> dict[str, Any]:
     """Everything that a run can be shown, sorted and filtered by."""
-    last = record.rows[-1] if record.rows else {}
+    last = record.last_rows[-1] if record.last_rows else {}
     began = record.receipt.get("start")
     return (
         last

@@ -180,4 +180,4 @@ class _Search:
 
 def _at_its_end(record: Record) -> bool:
     """Whether a run has written its last epoch and only its last checkpoint is to come."""
-    return bool(record.rows) and record.rows[-1].get("step") == record.receipt.get("steps")
+    return bool(record.last_rows) and record.last_rows[-1].get("step") == record.receipt.get("steps")
