@@ -16,7 +16,7 @@ from ganexp.config.settle import read_run
 from ganexp.data.folder import Folder, class_names
 from ganexp.data.source import Source
 from ganexp.errors import UserError, tell
-from ganexp.evaluation import Evaluator
+from ganexp.evaluation import TRAINING, Evaluator
 from ganexp.files import unshare
 from ganexp.journal import finite
 from ganexp.lab import load
@@ -40,9 +40,9 @@ def evaluate(cfg: DictConfig) -> None:
     else:
         of = {"against": cfg.against}
     wanted = {
-        "metrics": cfg.metrics or run.metrics,
+        "metrics": cfg.metrics or {**run.metrics, **(cfg.checks or {})},
         "features": cfg.features or run.features,
-        "evaluate": {"count": cfg.count, "seed": cfg.seed},
+        "evaluate": {"count": cfg.count, "seed": cfg.seed, "split": cfg.split or run.evaluate.split},
     }
     evaluator = Evaluator(source, data, OmegaConf.create(wanted), device)
     if cfg.against is None:
@@ -56,6 +56,7 @@ def evaluate(cfg: DictConfig) -> None:
     result = of | {
         "count": count,
         "real_count": evaluator.count,
+        "split": evaluator.split,
         "seed": cfg.seed,
         "features": evaluator.features.about,
         "scores": finite(scores),
@@ -69,7 +70,8 @@ def evaluate(cfg: DictConfig) -> None:
     for line in result["cautions"]:
         tell(line)
     print(of.get("against") or f"{folder}, {of['checkpoint']}, {of['images']:,} images seen")
-    print(f"{count:,} samples against {evaluator.count:,} real ones, by {evaluator.features.about}")
+    of_split = "" if evaluator.split == TRAINING else f" of the split {evaluator.split}"
+    print(f"{count:,} samples against {evaluator.count:,} real ones{of_split}, by {evaluator.features.about}")
     print(score_table(result["scores"], result["floor"], run.evaluate.published, of.get("images")))
 
 

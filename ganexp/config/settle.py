@@ -27,7 +27,7 @@ from ganexp.config.schema import (
 from ganexp.errors import UserError
 
 _TRUSTED = re.compile(
-    r"ganexp\.((data|nets|games)\.[a-z0-9_]+|losses|penalties|optim|sentinel|metrics\.(scores|conditional))\.[A-Z]\w*"
+    r"ganexp\.((data|nets|games)\.[a-z0-9_]+|losses|penalties|optim|sentinel|metrics\.(scores|conditional|memorisation))\.[A-Z]\w*"
     r"|ganexp\.device\.(auto|cpu|cuda|mps)|ganexp\.metrics\.features\.(auto|pixels|random|classifier|inception)"
 )
 """What a run may name: classes, and the functions that choose a device or features."""
