@@ -29,7 +29,7 @@ from ganexp.metrics.features import Extracted, Features
 from ganexp.metrics.metric import Basis, Metric, Pair, Scores
 from ganexp.metrics.reference import Reference
 from ganexp.metrics.table import score_table
-from ganexp.sampling import generate
+from ganexp.sampling import generate, with_own_statistics
 from ganexp.state import Progress
 
 _BATCH = 100
@@ -199,6 +199,7 @@ class Judge:
     def __call__(self, generator: nn.Module) -> Scores:
         """Its scores by name."""
         assert self._evaluator is not None, "ready() comes first"
+        generator = with_own_statistics(self._game, generator, self._arguments[3])
         self._last = self._evaluator.of_generator(generator, self._inputs)
         return self._last
 

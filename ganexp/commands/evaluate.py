@@ -21,6 +21,7 @@ from ganexp.files import unshare
 from ganexp.journal import finite
 from ganexp.lab import load
 from ganexp.metrics.table import score_table
+from ganexp.sampling import with_own_statistics
 from ganexp.state import load_averaged
 from ganexp.vault import chosen
 
@@ -48,7 +49,8 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.against is None:
         count = evaluator.count
         inputs = evaluator.inputs(game, data.labels)
-        scores = evaluator.of_generator(game.generator.to(device), inputs)
+        generator = with_own_statistics(game, game.generator.to(device), device)
+        scores = evaluator.of_generator(generator, inputs)
     else:
         images, labels = _images(cfg.against, source, data.classes, evaluator.count)
         count = len(images)

@@ -23,7 +23,7 @@ from ganexp.errors import UserError
 from ganexp.lab import load
 from ganexp.metrics.features import Features
 from ganexp.metrics.neighbours import nearest
-from ganexp.sampling import generate
+from ganexp.sampling import generate, with_own_statistics
 from ganexp.state import load_averaged
 from ganexp.vault import chosen
 
@@ -49,7 +49,8 @@ def neighbours(cfg: DictConfig) -> None:
     count = max(cfg.n, cfg.count)
     wanted = rng.choice(data.labels, count).tolist()
     inputs = game.inputs(wanted, torch.Generator().manual_seed(seed_for(cfg.seed, "neighbours")))
-    made = to_uint8(generate(game.generator.to(device), inputs, _BATCH, device))
+    generator = with_own_statistics(game, game.generator.to(device), device)
+    made = to_uint8(generate(generator, inputs, _BATCH, device))
     own = rng.permutation(len(data.samples))[:count]
     features: Features = build(cfg.features)(data, device)
     queries = np.vstack([features(made).features, features(data.samples[own]).features])

@@ -14,7 +14,7 @@ from ganexp.data.source import Images, Source, to_uint8
 from ganexp.errors import UserError
 from ganexp.lab import load
 from ganexp.metrics.classifier import labels_of, trained
-from ganexp.sampling import generate
+from ganexp.sampling import generate, with_own_statistics
 from ganexp.state import load_averaged
 from ganexp.vault import chosen
 
@@ -36,7 +36,8 @@ def sample(cfg: DictConfig) -> None:
     found = chosen(folder / "checkpoints", cfg.checkpoint)
     load_averaged(game.generator, found.content)
     inputs = game.inputs(labels, torch.Generator().manual_seed(seed_for(cfg.seed, "sample")))
-    samples = generate(game.generator.to(device), inputs, cfg.batch_size, device)
+    generator = with_own_statistics(game, game.generator.to(device), device)
+    samples = generate(generator, inputs, cfg.batch_size, device)
     name = f"sample_{cfg.n}_seed_{cfg.seed}" + ("" if cfg.label is None else f"_label_{cfg.label}")
     name += "_classes" if cfg.format == "classes" else ""
     name += "" if cfg.checkpoint == "last" else f"_{found.file.stem}"
