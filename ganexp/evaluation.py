@@ -1,13 +1,16 @@
 """How good is a generator: the metrics of a configuration, against real samples kept for comparison.
 
 Everything has a seed of its own, so that looking never changes a run: which real samples, which latents, the
-subsets of a metric. Real against real, with as many samples on each side, is the floor: no generator can
-be expected below it.
+subsets of a metric.
+
+Real against real, with as many samples on each side, is the floor: what the limited number of samples costs
+by itself. A generator with the data's own distribution scores as much, by chance a little less. One that copies
+training samples comes as near, since they are real: what tells the two apart is ``metrics=memorisation``. With
+``evaluate.split``, samples are compared with images that training never saw, and the floor is what training
+images themselves score against those.
 """
 
-import hashlib
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,20 +20,27 @@ from torch import nn
 from ganexp.build import build
 from ganexp.data.arrays import Arrays
 from ganexp.data.batches import seed_for
-from ganexp.data.cache import alone, cache_folder
 from ganexp.data.source import Source
 from ganexp.device import random_numbers_left_alone
 from ganexp.errors import UserError, suggest
-from ganexp.files import replacing
 from ganexp.games.game import Game, Inputs, Request
+from ganexp.metrics.feature_cache import folder_of, kept
 from ganexp.metrics.features import Extracted, Features
-from ganexp.metrics.scores import Metric, Pair, Scores
+from ganexp.metrics.metric import Basis, Metric, Pair, Scores
+from ganexp.metrics.reference import Reference
 from ganexp.metrics.table import score_table
 from ganexp.reference import reference
-from ganexp.sampling import generate
+from ganexp.sampling import generate, with_own_statistics
 from ganexp.state import Progress
 
 _BATCH = 100
+
+TRAINING, HELD_OUT = "training", "held_out"
+"""What evaluate.split says beside a split's name: the samples trained on; the first held-out split there is."""
+
+
+_Drawn = tuple[np.ndarray, np.ndarray | None, np.ndarray]
+"""Samples, their labels if they have any, and the rows that are drawn of them."""
 
 
 class Evaluator:
@@ -43,22 +53,32 @@ class Evaluator:
         self.lower_is_better: dict[str, bool] = {}
         """Of each score taken so far, whether it is a distance."""
         self._seed = cfg.evaluate.seed
-        self.count = min(cfg.evaluate.count, len(data.samples) // 2)
-        if self.count < 2:
-            raise UserError(f"evaluate: {len(data.samples)} real samples are too few to compare with")
+        split = cfg.evaluate.split
+        named = None if split in (TRAINING, HELD_OUT) else split
         with random_numbers_left_alone(device):
             self.features: Features = build(cfg.features)(data, device)
-            self.real, self._other = self._real_halves(data)
+            self._reference = Reference(source, data, self.features, device, self._seed, named)
+            self.split = split if split == TRAINING else self._held_out(split)
+            self.real, self._other = self._real_sets(data, cfg.evaluate.count)
+        self.count = len(self.real.samples)
+
+    @property
+    def compared(self) -> str:
+        """What the floor is of, in words."""
+        if self.split == TRAINING:
+            return "real against real"
+        return f"training images against those of the split {self.split}"
 
     def floor(self) -> Scores:
         """What real samples score against other real ones."""
-        return self._scores(self._other)
+        return self._scores(self._other, floor=True)
 
     def cautions(self, count: int | None = None) -> list[str]:
         """A line for each metric that so few samples (by default ``self.count``) make doubtful."""
         count = self.count if count is None else min(count, self.count)
         dimensions, classes = self.real.features.shape[1], self._source.classes
-        found = (metric.caution(count, dimensions, classes) for metric in self._metrics.values())
+        basis = Basis(count, dimensions, classes, self.features.suffix, self._reference)
+        found = (metric.caution(basis) for metric in self._metrics.values())
         return [line for line in found if line is not None]
 
     def inputs(self, game: Game, data: Arrays) -> Inputs:
@@ -86,42 +106,59 @@ class Evaluator:
         """The scores of samples [N, ...], uint8 images or float32 points, and of their labels [N], if any."""
         return self._scores(self.features(samples)._replace(labels=labels))
 
-    def _scores(self, fake: Extracted) -> Scores:
-        pair = Pair(self._source, self.real, fake, self.features.suffix, self._device)
+    def _scores(self, fake: Extracted, *, floor: bool = False) -> Scores:
+        pair = Pair(self._source, self.real, fake, self.features.suffix, self._device, self._reference)
         found: Scores = {}
         with random_numbers_left_alone(self._device):
             for metric in self._metrics.values():
-                taken = metric(pair)
+                taken = metric.floor(pair) if floor else metric(pair)
                 found |= taken
                 self.lower_is_better |= dict.fromkeys(taken, metric.lower_is_better)
         return found
 
-    def _real_halves(self, data: Arrays) -> tuple[Extracted, Extracted]:
-        """Two disjoint draws of ``count`` real samples; what was extracted from them is kept in the cache."""
+    def _held_out(self, wanted: str) -> str:
+        """The name of the held-out split. Raises UserError if there is none."""
+        try:
+            return self._reference.wanted().split
+        except UserError as error:
+            raise UserError(
+                f"evaluate.split={wanted}: {error}; {TRAINING} compares with those trained on"
+            ) from None
+
+    def _real_sets(self, data: Arrays, most: int) -> tuple[Extracted, Extracted]:
+        """Real samples to compare with, and as many others for the floor; features are kept in the cache."""
         rng = np.random.default_rng(seed_for(self._seed, "real samples to evaluate"))
-        halves = np.sort(rng.permutation(len(data.samples))[: 2 * self.count].reshape(2, -1))
-        samples = [np.ascontiguousarray(data.samples[rows]) for rows in halves]
-        key = repr((1, data.fingerprint, self.features.identity, self.count, self._seed))
-        folder = cache_folder() / f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-        file = folder / "real.npz"
-        with alone(folder):
-            if not file.is_file():
-                _keep([self.features(half) for half in samples], file)
-        kept = np.load(file, allow_pickle=False)
+        held_out = None if self.split == TRAINING else self._reference.held_out
+        if held_out is None:
+            count = min(most, len(data.samples) // 2)
+            rows = np.sort(rng.permutation(len(data.samples))[: 2 * count].reshape(2, -1))
+            sets: list[_Drawn] = [(data.samples, data.labels, half) for half in rows]
+        else:
+            count = min(most, len(data.samples), len(held_out.data.samples))
+            drawn = [np.sort(rng.permutation(len(d.samples))[:count]) for d in (held_out.data, data)]
+            sets = [(held_out.data.samples, held_out.labels, drawn[0]), (data.samples, data.labels, drawn[1])]
+        if count < 2:
+            raise UserError(f"evaluate: {len(data.samples)} real samples are too few to compare with")
+        samples = [np.ascontiguousarray(images[rows]) for images, _, rows in sets]
+        which = (data.fingerprint, held_out and held_out.data.fingerprint, count, self._seed)
+        folder = folder_of(self.features.identity, which, self._device)
+        found = kept(folder, lambda: _arrays([self.features(images) for images in samples]))
         first, second = (
-            Extracted(samples[n], kept[f"features_{n}"], kept.get(f"probabilities_{n}"), data.labels[rows])
-            for n, rows in enumerate(halves)
+            Extracted(
+                images,
+                found[f"features_{n}"],
+                found.get(f"probabilities_{n}"),
+                None if labels is None else labels[rows],
+            )
+            for n, (images, (_, labels, rows)) in enumerate(zip(samples, sets, strict=True))
         )
         return first, second
 
 
-def _keep(halves: list[Extracted], file: Path) -> None:
-    content = {f"features_{n}": half.features for n, half in enumerate(halves)}
-    content |= {
-        f"probabilities_{n}": h.probabilities for n, h in enumerate(halves) if h.probabilities is not None
-    }
-    with replacing(file) as beside, beside.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **content)
+def _arrays(sets: list[Extracted]) -> dict[str, np.ndarray | None]:
+    """What is kept of them, by name."""
+    found: dict[str, np.ndarray | None] = {f"features_{n}": one.features for n, one in enumerate(sets)}
+    return found | {f"probabilities_{n}": one.probabilities for n, one in enumerate(sets)}
 
 
 class Judge:
@@ -158,13 +195,14 @@ class Judge:
         self._choose(floor, judge)
         told = ", ".join(f"{name} {score:.3f}" for name, score in floor.items())
         return [
-            f"scored by {judge.count:,} samples and {judge.features.about}; real against real: {told}",
+            f"scored by {judge.count:,} samples and {judge.features.about}; {judge.compared}: {told}",
             *judge.cautions(),
         ]
 
     def __call__(self, generator: nn.Module) -> Scores:
         """Its scores by name."""
         assert self._evaluator is not None, "ready() comes first"
+        generator = with_own_statistics(self._game, generator, self._arguments[3])
         self._last = self._evaluator.of_generator(generator, self._inputs)
         return self._last
 

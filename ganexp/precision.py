@@ -6,7 +6,8 @@ stay in float32. ``fp16`` has few exponents, so its losses are scaled up before 
 float32 whose products NVIDIA's tensor cores round to 10 bits.
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -84,6 +85,23 @@ class Precision:
         """Goes on with a scale from a checkpoint; one of another precision is none of ours."""
         if state and self._scaler.is_enabled():
             self._scaler.load_state_dict(state)
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Within this context NVIDIA's GPUs take float32 products in float32, whatever training rounds them to.
+
+    Also a decorator. What was set before is put back.
+    """
+    places: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
+    before = [place.fp32_precision for place in places]
+    try:
+        for place in places:
+            place.fp32_precision = "ieee"
+        yield
+    finally:
+        for place, products in zip(places, before, strict=True):
+            place.fp32_precision = products
 
 
 def _computes(name: str) -> bool:

@@ -185,14 +185,12 @@ def test_same_seeds_are_pairs_where_there_are_enough_of_them(tmp_path: Path) -> 
 
 
 def test_every_direction_is_that_of_the_metric() -> None:
-    from ganexp.metrics import conditional, scores
+    from ganexp.metrics import conditional, memorisation, scores
+    from ganexp.metrics.metric import Metric
 
-    kinds = [
-        kind for module in (scores, conditional) for kind in vars(module).values() if isinstance(kind, type)
-    ]
-    metrics = {
-        kind.__name__: kind for kind in kinds if issubclass(kind, scores.Metric) and kind is not scores.Metric
-    }
+    modules = (scores, conditional, memorisation)
+    kinds = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type)]
+    metrics = {kind.__name__: kind for kind in kinds if issubclass(kind, Metric) and kind is not Metric}
     called = {
         "FID": "fid_cnn",
         "KID": "kid_random",
@@ -206,6 +204,7 @@ def test_every_direction_is_that_of_the_metric() -> None:
         "ClassAccuracy": "accuracy_cnn",
         "IntraFID": "intra_fid_cnn",
         "ClassificationAccuracy": "cas",
+        "Memorisation": "memorisation_cnn",
     }
     assert metrics.keys() == called.keys()
     for name, kind in metrics.items():

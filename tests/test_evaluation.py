@@ -17,7 +17,7 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.cache import cache_folder
 from ganexp.evaluation import Evaluator, Judge
 from ganexp.lab import assemble
-from ganexp.metrics import classifier
+from ganexp.metrics import classifier, feature_cache
 from ganexp.nets.mlp import Generator
 from ganexp.same import differences
 from ganexp.state import Progress
@@ -150,6 +150,16 @@ def test_features_of_real_samples_are_kept(monkeypatch: pytest.MonkeyPatch) -> N
     assert np.array_equal(first.real.features, again.real.features)
     with pytest.raises(AssertionError, match="worked out again"):
         evaluator(*TINY, *QUICK, "metrics=fid", "evaluate.count=78")
+
+
+def test_kept_features_are_those_of_the_device_and_the_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = feature_cache.folder_of("net", ("data", 100, 0), CPU)
+    assert here == feature_cache.folder_of("net", ("data", 100, 0), CPU)
+    assert here != feature_cache.folder_of("net", ("data", 100, 0), torch.device("cuda"))
+    assert here != feature_cache.folder_of("other", ("data", 100, 0), CPU)
+    assert here != feature_cache.folder_of("net", ("data", 101, 0), CPU)
+    monkeypatch.setattr(torch, "__version__", "9.9")
+    assert here != feature_cache.folder_of("net", ("data", 100, 0), CPU)
 
 
 def test_the_classifier_is_trained_once(

@@ -3,8 +3,11 @@
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY, Verb, composed
@@ -16,7 +19,9 @@ from ganexp.config.targets import conf_folder
 from ganexp.cores import cores
 from ganexp.data.batches import Batch
 from ganexp.errors import Diverged, UserError
-from ganexp.precision import Precision, at_least_float32
+from ganexp.metrics import classifier
+from ganexp.metrics.features import Network
+from ganexp.precision import Precision, at_least_float32, full_float32
 from ganexp.train import player_step
 
 CPU = torch.device("cpu")
@@ -206,3 +211,53 @@ def test_gradients_that_overflow_at_any_scale_end_a_run(
         train(*FP16, "epochs=9", "sentinel.every=5")
     assert ended.value.code == Diverged.status
     assert "fp16's scale has fallen to " in (told := capfd.readouterr().err) and "device.precision=bf16" in told
+
+
+def products() -> tuple[str, str]:
+    places: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
+    matmul, conv = (place.fp32_precision for place in places)
+    return matmul, conv
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    """What a run on a GPU sets; on a processor the settings exist and do nothing."""
+    places: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
+    before = products()
+    for place in places:
+        place.fp32_precision = "tf32"
+    yield
+    for place, setting in zip(places, before, strict=True):
+        place.fp32_precision = setting
+
+
+def test_features_are_computed_in_full_float32(tf32: None) -> None:
+    seen = []
+
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+            seen.append(products())
+            return x.flatten(1), None
+
+    Network(Net(), "", "", "", CPU)(np.zeros((3, 1, 4, 4), np.uint8))
+    assert seen == [("ieee", "ieee")] and products() == ("tf32", "tf32")
+    with pytest.raises(ZeroDivisionError), full_float32():
+        _ = 1 / 0
+    assert products() == ("tf32", "tf32"), "put back after a mistake too"
+
+
+def test_the_classifier_is_trained_and_asked_in_full_float32(
+    tf32: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, real = set(), classifier.Classifier.forward
+
+    def forward(net: classifier.Classifier, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.add((net.training, products()))
+        return real(net, x)
+
+    monkeypatch.setattr(classifier.Classifier, "forward", forward)
+    monkeypatch.setattr(classifier, "_FEWEST_STEPS", 1)
+    net, images = classifier.Classifier(1, 2), np.zeros((16, 1, 8, 8), np.uint8)
+    classifier.fit(net, images, np.arange(16) % 2, np.arange(16), CPU)
+    classifier.labels_of(net, images, CPU)
+    assert seen == {(True, ("ieee", "ieee")), (False, ("ieee", "ieee"))}

@@ -16,12 +16,13 @@ from ganexp.config.settle import read_run
 from ganexp.data.folder import Folder, class_names
 from ganexp.data.source import Source
 from ganexp.errors import UserError, tell
-from ganexp.evaluation import Evaluator
+from ganexp.evaluation import TRAINING, Evaluator
 from ganexp.files import unshare
 from ganexp.journal import finite
 from ganexp.lab import load
 from ganexp.memory import within_memory
 from ganexp.metrics.table import score_table
+from ganexp.sampling import with_own_statistics
 from ganexp.state import load_averaged
 from ganexp.text import print_lines
 from ganexp.vault import chosen
@@ -42,15 +43,16 @@ def evaluate(cfg: DictConfig) -> None:
     else:
         of = {"against": cfg.against}
     wanted = {
-        "metrics": cfg.metrics or run.metrics,
+        "metrics": cfg.metrics or {**run.metrics, **(cfg.checks or {})},
         "features": cfg.features or run.features,
-        "evaluate": {"count": cfg.count, "seed": cfg.seed},
+        "evaluate": {"count": cfg.count, "seed": cfg.seed, "split": cfg.split or run.evaluate.split},
     }
     evaluator = Evaluator(source, data, OmegaConf.create(wanted), device)
     if cfg.against is None:
         count = evaluator.count
         inputs = evaluator.inputs(game, data)
-        scores = evaluator.of_generator(game.generator.to(device), inputs)
+        generator = with_own_statistics(game, game.generator.to(device), device)
+        scores = evaluator.of_generator(generator, inputs)
     else:
         images, labels = _images(cfg.against, source, data.classes, evaluator.count)
         count = len(images)
@@ -58,6 +60,7 @@ def evaluate(cfg: DictConfig) -> None:
     result = of | {
         "count": count,
         "real_count": evaluator.count,
+        "split": evaluator.split,
         "seed": cfg.seed,
         "features": evaluator.features.about,
         "scores": finite(scores),
@@ -70,8 +73,11 @@ def evaluate(cfg: DictConfig) -> None:
         return
     for line in result["cautions"]:
         tell(line)
+    of_split = "" if evaluator.split == TRAINING else f" of the split {evaluator.split}"
     print_lines(of.get("against") or f"{folder}, {of['checkpoint']}, {of['images']:,} images seen")
-    print_lines(f"{count:,} samples against {evaluator.count:,} real ones, by {evaluator.features.about}")
+    print_lines(
+        f"{count:,} samples against {evaluator.count:,} real ones{of_split}, by {evaluator.features.about}"
+    )
     print_lines(score_table(result["scores"], result["floor"], run.evaluate.published, of.get("images")))
 
 

@@ -26,7 +26,7 @@ from ganexp.memory import within_memory
 from ganexp.metrics.features import Features
 from ganexp.metrics.neighbours import nearest
 from ganexp.reference import reference
-from ganexp.sampling import generate
+from ganexp.sampling import generate, with_own_statistics
 from ganexp.state import load_averaged
 from ganexp.text import print_lines
 from ganexp.vault import chosen
@@ -54,7 +54,8 @@ def neighbours(cfg: DictConfig) -> None:
     real = reference(source, data, rng.choice(len(data.labels), count), labels_only=not game.needs_reference)
     latents = torch.Generator().manual_seed(seed_for(cfg.seed, "neighbours"))
     inputs = game.inputs(Request(count), latents, real)
-    made = source.encode(generate(game.generator.to(device), inputs, _BATCH, device))
+    generator = with_own_statistics(game, game.generator.to(device), device)
+    made = source.encode(generate(generator, inputs, _BATCH, device))
     own = rng.permutation(len(data.samples))[:count]
     features: Features = build(cfg.features)(data, device)
     queries = np.vstack([features(made).features, features(data.samples[own]).features])

@@ -19,7 +19,7 @@ from ganexp.lab import load
 from ganexp.memory import within_memory
 from ganexp.metrics.classifier import labels_of, trained
 from ganexp.reference import real_rows, reference
-from ganexp.sampling import draw, generate
+from ganexp.sampling import draw, generate, with_own_statistics
 from ganexp.state import load_averaged
 from ganexp.text import print_lines
 from ganexp.vault import chosen
@@ -41,11 +41,11 @@ def sample(cfg: DictConfig) -> None:
     real = None
     if game.needs_reference:
         data = load(source, own=cfg.trust)
-        real = reference(
-            source, data, real_rows(len(data.samples), cfg.n, seed_for(cfg.seed, "sources to sample"))
-        )
+        rows = real_rows(len(data.samples), cfg.n, seed_for(cfg.seed, "sources to sample"))
+        real = reference(source, data, rows)
     inputs = game.inputs(grid.request, torch.Generator().manual_seed(seed_for(cfg.seed, "sample")), real)
-    samples = generate(game.generator.to(device), inputs, cfg.batch_size, device)
+    generator = with_own_statistics(game, game.generator.to(device), device)
+    samples = generate(generator, inputs, cfg.batch_size, device)
     name = f"sample_{cfg.n}_seed_{cfg.seed}" + ("" if cfg.label is None else f"_label_{cfg.label}")
     name += "_classes" if cfg.format == "classes" else ""
     name += "" if cfg.checkpoint == "last" else f"_{found.file.stem}"

@@ -22,6 +22,7 @@ BETTER: dict[str, Better] = {
     "inception_score": "higher",
     "accuracy": "higher",
     "cas": "higher",
+    "memorisation": "higher",
     "modes": "higher",
     "high_quality": "higher",
     "images_per_second": "higher",

@@ -58,7 +58,11 @@ def _check_node(node: Node, path: str) -> None:
     for key, value in node.items():
         if isinstance(value, dict):
             _check_node(value, f"{path}.{key}")
-    if path.startswith(("penalties.", "metrics.")) and path.count(".") == 1 and "_target_" not in node:
+    if (
+        path.startswith(("penalties.", "metrics.", "checks."))
+        and path.count(".") == 1
+        and "_target_" not in node
+    ):
         group, name = path.split(".")
         raise UserError(f"{path} has no _target_: choose it with {group}={name}, then {path}.<setting>=...")
     if "_target_" not in node:

@@ -63,12 +63,16 @@ class Published(BaseModel):
     scores: dict[str, dict[str, float]]
 
 
+Split = Literal["training", "held_out", "test", "valid", "val"]
+
+
 class Evaluate(BaseModel):
     """See ``ganexp.evaluation``."""
 
     model_config = STRICT
     every: Count | None
     count: Annotated[int, Field(ge=2)]
+    split: Split
     seed: Seed
     best: Best
     published: Published | None
@@ -137,9 +141,11 @@ class EvaluateSettings(BaseModel):
     checkpoint: str
     against: str | None
     count: Annotated[int, Field(ge=2)]
+    split: Split | None
     seed: Seed
     features: Node | None
     metrics: dict[str, Node]
+    checks: dict[str, Node] | None
     format: Annotated[str, Field(pattern="^(table|json)$")]
     trust: bool
     device: Node

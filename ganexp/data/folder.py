@@ -7,7 +7,7 @@ otherwise from the sub-folders: each is a class, named by its whole path if it i
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
@@ -16,7 +16,7 @@ import numpy as np
 
 from ganexp.data.decode import size_of
 from ganexp.data.labels import in_order, written_labels
-from ganexp.data.source import ImageFiles, Listing
+from ganexp.data.source import HELD_OUT, ImageFiles, Listing, Source
 from ganexp.data.tree import Tree
 from ganexp.errors import UserError
 
@@ -39,6 +39,17 @@ class Folder(ImageFiles):
         number = {label: index for index, label in enumerate(classes)}
         labels = np.array([number[label] for label in chosen.labels.values()], np.int64)
         return Listing(chosen.tree, list(chosen.labels), labels, classes)
+
+    def held_out(self) -> dict[str, Source]:
+        root = Path(self.root)
+        tops = _tops(_tree(root))
+        if self.split not in (None, "train") or not {"train"} < tops <= _SPLITS:
+            return {}
+        return {
+            name: replace(self, split=name, classes=len(class_names(root, name)))
+            for name in HELD_OUT
+            if name in tops
+        }
 
 
 class _Chosen(NamedTuple):
@@ -81,7 +92,7 @@ def _labelled(root: Path, split: str | None) -> _Chosen:
 
 def _of_split(tree: Tree, split: str | None) -> dict[str, str]:
     """The split's images: each name in the tree, and what is left of it without the split's folder."""
-    tops = {PurePosixPath(name).parts[0] for name in tree.names}
+    tops = _tops(tree)
     if not tops <= _SPLITS:
         if split is not None:
             raise UserError(f"data.split={split}: {tree.root} has no folders train, valid or test at its top")
@@ -91,6 +102,11 @@ def _of_split(tree: Tree, split: str | None) -> dict[str, str]:
         raise UserError(f"data.split={split}: {tree.root} has {', '.join(sorted(tops))}")
     inner = {name: name.partition("/")[2] for name in tree.names}
     return {name: rest for name, rest in inner.items() if split is None or name.startswith(f"{split}/")}
+
+
+def _tops(tree: Tree) -> set[str]:
+    """The names at the top of the tree."""
+    return {PurePosixPath(name).parts[0] for name in tree.names}
 
 
 @lru_cache(maxsize=4)

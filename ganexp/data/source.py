@@ -3,9 +3,9 @@
 import hashlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args, get_type_hints
 
 import numpy as np
 from PIL import Image
@@ -25,6 +25,9 @@ if TYPE_CHECKING:  # facts and pictures of data need no torch, whose import take
 
 
 LabelKind = Literal["classes", "attributes"]
+
+HELD_OUT = ("test", "valid", "val")
+"""Names of splits that training leaves alone; the first that a set has is the one to compare with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,17 @@ class Source:
     def encode(self, samples: np.ndarray) -> np.ndarray:
         """Samples [N, ...] float32 from a network as they would be stored."""
         return samples
+
+    def held_out(self) -> "dict[str, Source]":
+        """By their names, the set's other splits, where this one is ``train``; empty where there are none.
+
+        A set that writes its splits as ``split: Literal["train", "test"]`` has them by that alone.
+        """
+        if getattr(self, "split", None) != "train":
+            return {}
+        known = get_args(get_type_hints(type(self))["split"])
+        change: Any = replace
+        return {name: change(self, split=name) for name in HELD_OUT if name in known}
 
     def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
         """Samples as the networks know them (float32, images in [-1, 1]) as one picture."""

@@ -4,7 +4,7 @@ As in PacGAN (Lin et al. 2018, section 4.2) 128,000 triples are drawn once; here
 while PacGAN's program draws from training and test images together.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +13,10 @@ import numpy as np
 from ganexp.config.ranges import Count
 from ganexp.data.arrays import Arrays
 from ganexp.data.mnist import MNIST
-from ganexp.data.source import ImageArrays
+from ganexp.data.source import ImageArrays, Source
 
 _SEED = 20180  # the triples are a data set: the same for every run
+_HELD_OUT = 10000  # as many triples of test digits as there are test digits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,10 @@ class StackedMNIST(ImageArrays):
         triples = np.random.default_rng(_SEED).integers(len(digits.samples), size=(self.count, 3))
         labels = digits.labels[triples] @ np.array([100, 10, 1])
         return Arrays(digits.samples[triples, 0], labels, tuple(f"{number:03d}" for number in range(1000)))
+
+    def held_out(self) -> dict[str, Source]:
+        count = min(self.count, _HELD_OUT)
+        return {"test": replace(self, split="test", count=count)} if self.split == "train" else {}
 
     def digits(self) -> MNIST:
         """The set that the triples are drawn from."""

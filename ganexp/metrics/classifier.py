@@ -18,6 +18,7 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.cache import alone, cache_folder
 from ganexp.device import random_numbers_left_alone
 from ganexp.errors import UserError, tell
+from ganexp.precision import full_float32
 
 _RECIPE = 2
 """Raised whenever what follows would train another network."""
@@ -111,6 +112,7 @@ def _train(net: nn.Module, data: Arrays, device: torch.device) -> float:
     return float((labels_of(net, data.samples[held_out], device) == data.labels[held_out]).mean())
 
 
+@full_float32()
 def fit(net: nn.Module, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, device: torch.device) -> None:
     """Trains on some rows of images [N, C, H, W] uint8: Adam with one cycle of the learning rate."""
     rng = np.random.default_rng(0)
@@ -134,6 +136,7 @@ def fit(net: nn.Module, images: np.ndarray, labels: np.ndarray, rows: np.ndarray
 
 
 @torch.no_grad()
+@full_float32()
 def labels_of(net: nn.Module, images: np.ndarray, device: torch.device) -> np.ndarray:
     """The likeliest label [N] int64 of each image [N, C, H, W] uint8."""
     net = net.to(device).eval()

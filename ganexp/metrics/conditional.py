@@ -8,7 +8,7 @@ import numpy as np
 from ganexp.errors import UserError
 from ganexp.metrics.classifier import Classifier, fit, labels_of
 from ganexp.metrics.frechet import enough, frechet_distance, moments
-from ganexp.metrics.scores import Metric, Pair, Scores
+from ganexp.metrics.metric import Basis, Metric, Pair, Scores
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,16 @@ class IntraFID(Metric):
         distances = [_within(pair, real, fake, label) for label in np.unique(real)]
         return {f"intra_fid{pair.suffix}": float(np.mean(distances))}
 
-    def caution(self, count: int, dimensions: int, classes: int) -> str | None:
-        return enough(count // classes, dimensions)
+    def caution(self, basis: Basis) -> str | None:
+        return enough(basis.count // basis.classes, basis.dimensions)
 
 
 @dataclass(frozen=True)
 class ClassificationAccuracy(Metric):
     """How many real images a classifier gets right that was trained on generated ones alone, in [0, 1].
 
-    What samples are worth as training data: Ravuri & Vinyals 2019, with a small network.
+    What samples are worth as training data: Ravuri & Vinyals 2019, with a small network. The real images are
+    those of the held-out split; where there is none, those that scores compare with, and a line says so.
     """
 
     lower_is_better: ClassVar[bool] = False
@@ -57,7 +58,18 @@ class ClassificationAccuracy(Metric):
             raise UserError("metrics=cas trains a classifier of images, and this data has points")
         net = Classifier(pair.fake.samples.shape[1], pair.source.classes)
         fit(net, pair.fake.samples, fake, np.arange(len(fake)), pair.device)
-        return {"cas": float((labels_of(net, pair.real.samples, pair.device) == real).mean())}
+        images = pair.real.samples
+        held_out = pair.reference.held_out
+        if held_out is not None and held_out.labels is not None:
+            images, real = held_out.data.samples, held_out.labels
+        return {"cas": float((labels_of(net, images, pair.device) == real).mean())}
+
+    def caution(self, basis: Basis) -> str | None:
+        held_out = basis.reference.held_out
+        if held_out is not None and held_out.labels is not None:
+            return None
+        why = basis.reference.why_not or "the held-out split has other classes than training"
+        return f"cas is tested on images that the generator was trained on: {why}"
 
 
 def _labels(pair: Pair) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ganexp.data.arrays import Arrays
 from ganexp.metrics.classifier import random_network, trained
 from ganexp.metrics.inception import inception_network
+from ganexp.precision import full_float32
 
 _BATCH = 256
 
@@ -56,7 +57,11 @@ class Features(Protocol):
 
 
 class Network:
-    """Features of a network from images in [-1, 1] to ([N, D] features, [N, K] logits or None)."""
+    """Features of a network from images in [-1, 1] to ([N, D] features, [N, K] logits or None).
+
+    They are computed in float32, also where a GPU trains in TF32: scores of one checkpoint do not depend on
+    ``device.precision``.
+    """
 
     def __init__(self, net: nn.Module, suffix: str, identity: str, about: str, device: torch.device) -> None:
         self.suffix, self.identity, self.about = suffix, identity, about
@@ -64,6 +69,7 @@ class Network:
         self._device = device
 
     @torch.no_grad()
+    @full_float32()
     def __call__(self, samples: np.ndarray) -> Extracted:
         found = [self._net(batch) for batch in self._batches(samples)]
         features = torch.cat([one for one, _ in found]).float().cpu().numpy()

@@ -12,12 +12,13 @@ from ganexp.errors import UserError
 from ganexp.metrics import Estimate, check
 
 
-def inception_score(probabilities: np.ndarray, splits: int = 10) -> Estimate:
-    """The mean and the deviation of the score over ``splits`` consecutive, equally large parts.
+def inception_score(probabilities: np.ndarray, splits: int = 10, *, seed: int | None) -> Estimate:
+    """The mean and the deviation of the score over ``splits`` equally large parts.
 
     Args:
-        probabilities: [N, K], of K classes for each sample, after the softmax. The samples' order has to
-            be random: sorted by class, each part would look as if the generator knew few classes.
+        probabilities: [N, K], of K classes for each sample, after the softmax.
+        seed: what the order of the samples is drawn by. None takes them as they come, which has to be a
+            random order: sorted by class, each part would look as if the generator knew few classes.
 
     Returns:
         Scores from 1 (all samples look alike to the classifier) to K.
@@ -30,7 +31,8 @@ def inception_score(probabilities: np.ndarray, splits: int = 10) -> Estimate:
     count = len(probabilities)
     if count < splits:
         raise UserError(f"an Inception Score over {splits} parts needs as many samples, there are {count}")
-    p = probabilities.astype(np.float64)
+    order = np.arange(count) if seed is None else np.random.default_rng(seed).permutation(count)
+    p = probabilities[order].astype(np.float64)
     if p.min() < 0 or not np.allclose(p.sum(1), 1, atol=1e-3):
         raise ValueError("probabilities have to be at least 0, and to sum to 1 in each row")
     bounds = [part * count // splits for part in range(splits + 1)]

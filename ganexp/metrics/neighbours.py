@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ganexp.metrics import check
-from ganexp.metrics.prdc import squared_distances
+from ganexp.metrics.prdc import distance_blocks, squared_distances
 
 
 def nearest(queries: np.ndarray, pieces: Iterable[np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -35,3 +35,15 @@ def nearest(queries: np.ndarray, pieces: Iterable[np.ndarray], k: int) -> tuple[
         squares, rows = np.take_along_axis(squares, order, 1), np.take_along_axis(rows, order, 1)
         start += len(piece)
     return np.sqrt(squares), rows
+
+
+def nearest_distances(queries: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """The distance from each query [N, D] to the nearest row of ``among`` [M, D], as [N] float64.
+
+    Exactly 0 for a copy. Raises UserError where some features are not finite.
+    """
+    check(queries, among)
+    squares: np.ndarray = np.full(len(queries), np.inf)
+    for _, block in distance_blocks(among, queries):
+        np.minimum(squares, block.min(0), out=squares)
+    return np.asarray(np.sqrt(squares))

@@ -57,7 +57,7 @@ def prdc(real: np.ndarray, fake: np.ndarray, k: int = 5, k_density: int | None =
     precise = np.zeros(len(fake), bool)
     recalled, covered = np.zeros((2, len(real)), bool)
     inside = 0
-    for rows, squares in _blocks(real, fake):
+    for rows, squares in distance_blocks(real, fake):
         precise |= (squares <= real_radii[rows, None]).any(0)
         recalled[rows] = (squares <= fake_radii).any(1)
         within = squares < density_radii[rows, None]
@@ -74,15 +74,15 @@ def _radii(features: np.ndarray, neighbours: tuple[int, ...]) -> np.ndarray:
         raise UserError(f"neighbour {max(neighbours)} of a sample needs more samples than that, got {count}")
     places = [k - 1 for k in neighbours]
     radii = np.empty((len(places), count), np.float32)
-    for rows, squares in _blocks(features, features):
+    for rows, squares in distance_blocks(features, features):
         here = np.arange(rows.start, rows.stop)
         squares[here - rows.start, here] = np.inf  # nobody is one's own neighbour
         radii[:, rows] = np.partition(squares, places, 1)[:, places].T
     return radii
 
 
-def _blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Rows of the matrix [N, M] block by block, as float32.
+def distance_blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Rows of the matrix [N, M] of squared distances, block by block, as float32.
 
     Computed in float64 and rounded to float32, a distance comes out the same in whichever block it was
     computed, so that ``<`` and ``<=`` mean what they say for samples that occur twice.

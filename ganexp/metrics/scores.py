@@ -3,61 +3,25 @@
 The suffix says whose features were compared (``features.py``): ``fid`` is Inception's, ``fid_cnn`` is not.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
-
-import torch
 
 from ganexp.config.ranges import Count
 from ganexp.data.plane import Plane
-from ganexp.data.source import Source
 from ganexp.data.stacked_mnist import StackedMNIST
 from ganexp.errors import UserError
 from ganexp.metrics.classifier import labels_of, trained
-from ganexp.metrics.features import Extracted
 from ganexp.metrics.frechet import enough, frechet_distance, moments
 from ganexp.metrics.inception_score import inception_score
 from ganexp.metrics.kernel import kid
+from ganexp.metrics.metric import Basis, Metric, Pair, Scores
 from ganexp.metrics.modes import coverage_of_classes, coverage_of_gaussians
-from ganexp.metrics.prdc import PRDC, prdc
 from ganexp.metrics.sliced import sliced_wasserstein
-
-Scores = dict[str, float]
 
 _SEED = 0
 
-
-@dataclass
-class Pair:
-    """Real and generated samples, and which features they are compared by."""
-
-    source: Source
-    real: Extracted
-    fake: Extracted
-    suffix: str
-    device: torch.device
-    _found: dict[int, PRDC] = field(default_factory=dict)
-
-    def prdc(self, neighbours: int) -> PRDC:
-        """Precision, recall, density and coverage at once; worked out once."""
-        if neighbours not in self._found:
-            self._found[neighbours] = prdc(self.real.features, self.fake.features, neighbours)
-        return self._found[neighbours]
-
-
-class Metric:
-    """Scores by name. Called, it raises UserError where it cannot be taken of such samples."""
-
-    lower_is_better: ClassVar[bool]
-    needs_labels: ClassVar[bool] = False
-    """Whether generated samples need a label that they were asked for."""
-
-    def __call__(self, pair: Pair) -> Scores:
-        raise NotImplementedError
-
-    def caution(self, count: int, dimensions: int, classes: int) -> str | None:
-        """One line if so few samples make the score wrong, and not only noisy."""
-        return None
+_PAPERS = 50_000
+"""Samples that published FIDs are from: Heusel et al. 2017, section 4, and nearly everybody since."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +34,15 @@ class FID(Metric):
         distance = frechet_distance(moments(pair.real.features), moments(pair.fake.features))
         return {f"fid{pair.suffix}": distance}
 
-    def caution(self, count: int, dimensions: int, classes: int) -> str | None:
-        return enough(count, dimensions)
+    def caution(self, basis: Basis) -> str | None:
+        biased = enough(basis.count, basis.dimensions)
+        if basis.suffix or basis.count >= _PAPERS:
+            return biased
+        papers = (
+            f"fid from {basis.count:,} samples is higher than papers' figures, which are from {_PAPERS:,}: "
+            "compare it with scores from as many samples only"
+        )
+        return papers if biased is None else f"{biased}; {papers}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +74,7 @@ class InceptionScore(Metric):
         probabilities = pair.fake.probabilities
         if probabilities is None:
             raise UserError("metrics=is needs classes: take features=classifier or features=inception")
-        found = inception_score(probabilities, min(self.splits, len(probabilities)))
+        found = inception_score(probabilities, min(self.splits, len(probabilities)), seed=_SEED)
         name = f"{pair.suffix.lstrip('_') or 'inception'}_score"
         return {name: found.mean, f"{name}_std": found.std}
 

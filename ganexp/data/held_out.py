@@ -1,0 +1,53 @@
+"""Images of a data set that training never saw: its test split, or else its validation split."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ganexp.data.arrays import Arrays
+from ganexp.data.download import FETCHING
+from ganexp.data.source import Source
+from ganexp.errors import UserError, suggest
+
+_FEWEST = 8
+
+
+class HeldOut(NamedTuple):
+    """A held-out split: its name, its samples, and their labels [N] int64 by the training data's numbers.
+
+    The labels are None where the split has a class that the training data lack.
+    """
+
+    split: str
+    data: Arrays
+    labels: np.ndarray | None
+
+
+def held_out(source: Source, data: Arrays, name: str | None) -> HeldOut:
+    """The split of that name, or the first that there is. Raises UserError where there is none.
+
+    Nothing is fetched for it: a set that is fetched comes with all of its splits.
+    """
+    splits = source.held_out()
+    kind = type(source).__name__
+    if not splits:
+        raise UserError(f"{kind} has no held-out split")
+    if name is not None and name not in splits:
+        raise UserError(f"{kind} has no such split; {suggest(name, splits)}")
+    name = name or next(iter(splits))
+    token = FETCHING.set(False)
+    try:
+        found = splits[name].load()
+    finally:
+        FETCHING.reset(token)
+    if len(found.samples) < _FEWEST:
+        raise UserError(f"the split {name} has only {len(found.samples)} samples")
+    return HeldOut(name, found, _renumbered(found, data.classes))
+
+
+def _renumbered(found: Arrays, classes: tuple[str, ...]) -> np.ndarray | None:
+    """Its labels as numbers of ``classes``."""
+    if not set(found.classes) <= set(classes):
+        return None
+    numbers = np.array([classes.index(own) for own in found.classes], np.int64)
+    return np.asarray(numbers[found.labels])

@@ -1,0 +1,61 @@
+"""What a metric is given and what it says: the base of everything in ``conf/metrics``."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
+
+import torch
+
+from ganexp.data.source import Source
+from ganexp.metrics.features import Extracted
+from ganexp.metrics.prdc import PRDC, prdc
+from ganexp.metrics.reference import Reference
+
+Scores = dict[str, float]
+
+
+@dataclass
+class Pair:
+    """Real and generated samples, and which features they are compared by."""
+
+    source: Source
+    real: Extracted
+    fake: Extracted
+    suffix: str
+    device: torch.device
+    reference: Reference
+    _found: dict[int, PRDC] = field(default_factory=dict)
+
+    def prdc(self, neighbours: int) -> PRDC:
+        """Precision, recall, density and coverage at once; worked out once."""
+        if neighbours not in self._found:
+            self._found[neighbours] = prdc(self.real.features, self.fake.features, neighbours)
+        return self._found[neighbours]
+
+
+class Basis(NamedTuple):
+    """What scores rest on: samples, dimensions of the features, the data's classes, whose features."""
+
+    count: int  # type: ignore[assignment]  # a tuple's own count() is no loss
+    dimensions: int
+    classes: int
+    suffix: str
+    reference: Reference
+
+
+class Metric:
+    """Scores by name. Called, it raises UserError where it cannot be taken of such samples."""
+
+    lower_is_better: ClassVar[bool]
+    needs_labels: ClassVar[bool] = False
+    """Whether generated samples need a label that they were asked for."""
+
+    def __call__(self, pair: Pair) -> Scores:
+        raise NotImplementedError
+
+    def floor(self, pair: Pair) -> Scores:
+        """What real samples score, given as ``pair.fake``."""
+        return self(pair)
+
+    def caution(self, basis: Basis) -> str | None:
+        """One line if a score that rests on this is wrong, and not only noisy, or is not what it seems."""
+        return None
