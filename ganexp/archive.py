@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,9 +13,13 @@ from typing import Any
 from ganexp.config.stored import read_stored
 from ganexp.errors import UserError
 from ganexp.files import open_regular
+from ganexp.metrics.directions import Direction, direction_of, of_metrics, shipped
 from ganexp.receipt import Receipt, is_huge, status_of
 
 _TAIL = 1 << 20  # bytes
+
+
+_METRIC = re.compile(r"metrics\.\w+\._target_")
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,16 @@ class Record:
                 if isinstance(value, int | float)
             }
         return found
+
+    @cached_property
+    def directions(self) -> dict[str, Direction]:
+        """Which way each of its scores is better: as ``run.json`` says, or else as its metrics do."""
+        targets = [str(value) for key, value in self.config.items() if _METRIC.fullmatch(key)]
+        return {**shipped(), **of_metrics(targets), **self.receipt.get("scores", {})}
+
+    def direction(self, name: str) -> Direction:
+        """Which way a score, or the speed, is better; ``unknown`` where nothing says so."""
+        return "higher" if name == "images_per_second" else direction_of(name, self.directions)
 
     @property
     def score(self) -> str | None:

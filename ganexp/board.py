@@ -19,6 +19,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import summary
 
+from ganexp.metrics.directions import of_metrics
+
 
 class Board:
     """The event file of one process of a run. Every method raises OSError.
@@ -106,7 +108,10 @@ def _layout(cfg: DictConfig) -> dict[str, dict[str, list[Any]]]:
 
     The layouts of all runs that are looked at are merged, so charts are named alike in each of them.
     """
-    scores = {str(name): [rf"(score|evaluate)/{_SCORES.get(str(name), name)}.*$"] for name in cfg.metrics}
+    stems = {
+        str(name): of_metrics([str(node["_target_"])]) or [str(name)] for name, node in cfg.metrics.items()
+    }
+    scores = {name: [rf"(score|evaluate)/({'|'.join(found)}).*$"] for name, found in stems.items()}
     layout = {
         "players": {
             "losses": [r"\w+/adversarial$"],
@@ -132,6 +137,3 @@ _PENALTIES = (
     r"(?!(adversarial|D_x|D_G_z|gradient_norm|weight_norm|lr)$)\w+$"
 )
 """What a player minimises besides the adversarial term: one expression for all, as charts are merged."""
-
-_SCORES = {"is": r"\w+_score", "modes": "(modes|high_quality|reverse_kl)"}
-"""Metrics whose scores have other names."""

@@ -24,9 +24,10 @@ from ganexp.data.source import Source
 from ganexp.device import random_numbers_left_alone
 from ganexp.errors import UserError, suggest
 from ganexp.games.game import Game, Inputs, Request
+from ganexp.metrics.directions import direction_of, of_metrics
 from ganexp.metrics.feature_cache import folder_of, kept
 from ganexp.metrics.features import Extracted, Features
-from ganexp.metrics.metric import Basis, Metric, Pair, Scores
+from ganexp.metrics.metric import Basis, Metric, Need, Pair, Scores
 from ganexp.metrics.reference import Reference
 from ganexp.metrics.table import score_table
 from ganexp.reference import reference
@@ -34,6 +35,11 @@ from ganexp.sampling import generate, with_own_statistics
 from ganexp.state import Progress
 
 _BATCH = 100
+
+_LACKING: dict[Need, str] = {
+    "labels": "asks a generator for classes: train one with game=cgan",
+    "target": "compares with what each output should be, which this game does not know",
+}
 
 TRAINING, HELD_OUT = "training", "held_out"
 """What evaluate.split says beside a split's name: the samples trained on; the first held-out split there is."""
@@ -50,13 +56,13 @@ class Evaluator:
         self._source = source
         self._device = device
         self._metrics: dict[str, Metric] = {name: build(node) for name, node in cfg.metrics.items()}
-        self.lower_is_better: dict[str, bool] = {}
-        """Of each score taken so far, whether it is a distance."""
+        self.directions = of_metrics(str(node["_target_"]) for node in cfg.metrics.values())
+        """Which way each score is better."""
         self._seed = cfg.evaluate.seed
         split = cfg.evaluate.split
         named = None if split in (TRAINING, HELD_OUT) else split
         with random_numbers_left_alone(device):
-            self.features: Features = build(cfg.features)(data, device)
+            self.features: Features = build(cfg.features)(source, data, device)
             self._reference = Reference(source, data, self.features, device, self._seed, named)
             self.split = split if split == TRAINING else self._held_out(split)
             self.real, self._other = self._real_sets(data, cfg.evaluate.count)
@@ -91,16 +97,18 @@ class Evaluator:
         real = reference(self._source, data, rows, labels_only=not game.needs_reference)
         latents = torch.Generator().manual_seed(seed_for(self._seed, "latents to evaluate"))
         inputs = game.inputs(Request(self.count), latents, real)
-        asking = [name for name, metric in self._metrics.items() if metric.needs_labels]
-        if asking and inputs.labels is None:
-            raise UserError(f"metrics={asking[0]} asks a generator for classes: train one with game=cgan")
+        for name, metric in self._metrics.items():
+            for need in metric.needs:
+                if getattr(inputs, need) is None:
+                    raise UserError(f"metrics={name} {_LACKING[need]}")
         return inputs
 
     def of_generator(self, generator: nn.Module, inputs: Inputs) -> Scores:
         """The scores of a generator's samples."""
         samples = self._source.encode(generate(generator, inputs, _BATCH, self._device))
         labels = None if inputs.labels is None else inputs.labels.numpy()
-        return self.of_samples(samples, labels)
+        target = None if inputs.target is None else self._source.encode(inputs.target.numpy())
+        return self._scores(self.features(samples)._replace(labels=labels, target=target))
 
     def of_samples(self, samples: np.ndarray, labels: np.ndarray | None) -> Scores:
         """The scores of samples [N, ...], uint8 images or float32 points, and of their labels [N], if any."""
@@ -111,9 +119,7 @@ class Evaluator:
         found: Scores = {}
         with random_numbers_left_alone(self._device):
             for metric in self._metrics.values():
-                taken = metric.floor(pair) if floor else metric(pair)
-                found |= taken
-                self.lower_is_better |= dict.fromkeys(taken, metric.lower_is_better)
+                found |= metric.floor(pair) if floor else metric(pair)
         return found
 
     def _held_out(self, wanted: str) -> str:
@@ -212,7 +218,7 @@ class Judge:
 
     def improves(self, scores: Scores, progress: Progress) -> bool:
         """Whether these are the best so far, which ``progress`` then remembers."""
-        if not scores or not math.isfinite(scores[self._score]):
+        if not scores or not math.isfinite(scores.get(self._score, math.nan)):
             return False
         score, before = scores[self._score], progress.best
         better = before is None or (score < before if self._lower else score > before)
@@ -222,10 +228,11 @@ class Judge:
 
     def _choose(self, floor: Scores, evaluator: Evaluator) -> None:
         """Which score says what is best. Raises UserError if there is no such score."""
-        wanted = self._best.score or next(iter(floor))
-        named = [name for name in floor if name in (wanted, wanted + evaluator.features.suffix)]
+        stems = [stem for stem in evaluator.directions if not any(name.startswith(stem) for name in floor)]
+        known = [*floor, *stems]  # a floor lacks the scores that real samples cannot have
+        wanted = self._best.score or known[0]
+        named = [name for name in known if name in (wanted, wanted + evaluator.features.suffix)]
         if not named:
-            raise UserError(f"evaluate.best.score={wanted}: no such score; {suggest(wanted, floor)}")
+            raise UserError(f"evaluate.best.score={wanted}: no such score; {suggest(wanted, known)}")
         self._score = named[0]
-        lower = evaluator.lower_is_better[self._score]
-        self._lower = lower if self._best.direction is None else self._best.direction == "lower"
+        self._lower = (self._best.direction or direction_of(self._score, evaluator.directions)) == "lower"

@@ -105,6 +105,7 @@ _TYPES: dict[str, type] = {
     "versions": dict,
     "weights": dict,
     "alarms": list,
+    "scores": dict,
 }
 
 
@@ -115,6 +116,8 @@ def _sound(found: Any) -> dict[str, Any]:
     content = {key: value for key, value in content.items() if not is_huge(value)}
     if content.get("status", "running") not in get_args(Status):
         del content["status"]
+    if "scores" in content:
+        content["scores"] = {name: way for name, way in content["scores"].items() if way in ("lower", "higher")}
     if "alarms" in content:
         content["alarms"] = [alarm for alarm in content["alarms"] if isinstance(alarm, dict)]
     if not isinstance(content.get("data", {}).get("fingerprint", ""), str) or not content.get("data", True):

@@ -11,7 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganexp import __version__
 from ganexp.config.resolvers import is_identity
+from ganexp.config.settle import ADDED
 from ganexp.lab import Lab
+from ganexp.metrics.directions import of_metrics
 from ganexp.nets.layers import count_weights
 from ganexp.state import Progress
 
@@ -31,14 +33,21 @@ def facts(cfg: DictConfig, lab: Lab, choices: Mapping[str, str]) -> dict[str, An
             "shape": list(data.samples.shape[1:]),
             "classes": len(data.classes),
         },
+        "scores": of_metrics(str(node["_target_"]) for node in cfg.metrics.values()),
     }
 
 
 def config_hash(cfg: DictConfig) -> str:
-    """SHA-256 of every setting that says which run it is; not of how long, where or how it is watched."""
+    """SHA-256 of every setting that says which run it is; not of how long, where or how it is watched.
+
+    Settings that were added later count only where they differ from how it was before: old runs stay the same.
+    """
     settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if is_identity(str(key))])
     device = {str(key): value for key, value in cfg.device.items() if is_identity(f"device.{key}")}
-    plain = [OmegaConf.to_container(settings), device]
+    content = OmegaConf.to_container(settings)
+    assert isinstance(content, dict)
+    content = {key: value for key, value in content.items() if ADDED.get(str(key), ...) != value}
+    plain = [content, device]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

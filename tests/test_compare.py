@@ -21,9 +21,10 @@ from ganexp.compare import html, markdown, numbers, words
 from ganexp.compare.curves import axis, curve
 from ganexp.compare.grids import gallery
 from ganexp.compare.groups import Contest, Group, contests, differing
-from ganexp.compare.measures import BETTER, better, measured, scores_of
+from ganexp.compare.measures import measured, scores_of
 from ganexp.compare.results import Result, checked_metric, compare, fate
 from ganexp.errors import UserError
+from ganexp.metrics.directions import direction_of, shipped
 
 EVERY = 1000  # images between evaluations
 
@@ -208,10 +209,10 @@ def test_every_direction_is_that_of_the_metric() -> None:
     }
     assert metrics.keys() == called.keys()
     for name, kind in metrics.items():
-        assert better(called[name]) == ("lower" if kind.lower_is_better else "higher")
-    assert (better("kid_std"), better("cnn_score_std"), better("reverse_kl")) == ("lower", "lower", "lower")
-    assert better("fidelity") == better("diversity") == "unknown"
-    assert all(better(name) == direction for name, direction in BETTER.items())
+        assert direction_of(called[name], shipped()) == next(iter(kind.SCORES.values()))
+    for score in ("kid_std", "cnn_score_std", "reverse_kl"):
+        assert direction_of(score, shipped()) == "lower"
+    assert direction_of("fidelity", shipped()) == direction_of("diversity", shipped()) == "unknown"
 
 
 def test_how_runs_ended_is_counted(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from ganexp.checkpoint import read
 from ganexp.data.arrays import Arrays
 from ganexp.data.cache import cache_folder
+from ganexp.data.digits import Digits
 from ganexp.evaluation import Evaluator, Judge
 from ganexp.lab import assemble
 from ganexp.metrics import classifier, feature_cache
@@ -169,15 +170,16 @@ def test_the_classifier_is_trained_once(
     labels = np.arange(400) % 2
     samples = (rng.integers(0, 60, (400, 1, 8, 8)) + 150 * labels[:, None, None, None]).astype(np.uint8)
     data = Arrays(samples, labels, ("dark", "bright"))
+    source = Digits(resolution=8, shape=[1, 8, 8], classes=2, bounded=True, mirror=False)
     state = torch.get_rng_state()
-    net, weights, accuracy = classifier.trained(data, CPU)
+    net, weights, accuracy = classifier.trained(source, data, CPU)
     assert accuracy == 1.0 and torch.equal(state, torch.get_rng_state())
     assert "training a classifier" in capfd.readouterr().err
-    assert classifier.trained(data, CPU)[1:] == (weights, accuracy) and not capfd.readouterr().err
+    assert classifier.trained(source, data, CPU)[1:] == (weights, accuracy) and not capfd.readouterr().err
     assert (classifier.labels_of(net, samples, CPU) == labels).mean() > 0.99
     (file,) = (cache_folder() / f"classifier-{data.fingerprint[:16]}").iterdir()
     file.write_bytes(b"torn")
-    assert classifier.trained(data, CPU)[1] == weights, "trained anew, to the same weights"
+    assert classifier.trained(source, data, CPU)[1] == weights, "trained anew, to the same weights"
     shutil.rmtree(file.parent)
 
 

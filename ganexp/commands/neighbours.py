@@ -57,7 +57,7 @@ def neighbours(cfg: DictConfig) -> None:
     generator = with_own_statistics(game, game.generator.to(device), device)
     made = source.encode(generate(generator, inputs, _BATCH, device))
     own = rng.permutation(len(data.samples))[:count]
-    features: Features = build(cfg.features)(data, device)
+    features: Features = build(cfg.features)(source, data, device)
     queries = np.vstack([features(made).features, features(data.samples[own]).features])
     distances, rows = nearest(queries, _pieces(data, features), max(cfg.k, 2))
     made_to_real, rows = distances[:count], rows[:count]

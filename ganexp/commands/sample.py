@@ -75,7 +75,7 @@ def _by_class(
     classes = len(data.classes)
     if classes > min(_MOST_ROWS, len(samples)):
         raise UserError(f"format=classes: {classes} classes make too many rows for {len(samples)} samples")
-    net, _, accuracy = trained(data, device)
+    net, _, accuracy = trained(source, data, device)
     found = labels_of(net, source.encode(samples), device)
     columns = len(samples) // classes
     grid = np.full((classes, columns, *samples.shape[1:]), _DARK, samples.dtype)

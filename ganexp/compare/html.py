@@ -9,7 +9,6 @@ from ganexp.compare.charts import chart, legend, swatch
 from ganexp.compare.curves import curve
 from ganexp.compare.grids import Gallery, Grid, gallery
 from ganexp.compare.markup import Markup, document, joined, tag
-from ganexp.compare.measures import better
 from ganexp.compare.results import Result
 from ganexp.compare.tables import Cell, Table
 
@@ -56,7 +55,7 @@ def _charts(result: Result) -> Markup:
         curves = [curve(rank, standing.group, name) for rank, standing in enumerate(result.standings)]
         curves = [each for each in curves if each.points]
         if curves:
-            found.append(tag("figure", chart(name, curves, logarithmic=better(name) == "lower")))
+            found.append(tag("figure", chart(name, curves, logarithmic=result.direction(name) == "lower")))
     if not found:
         return Markup("")
     labels = [(rank, standing.label) for rank, standing in enumerate(result.standings)]

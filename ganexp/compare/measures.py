@@ -2,32 +2,10 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from ganexp.archive import Record
-
-Better = Literal["lower", "higher", "unknown"]
-
-BETTER: dict[str, Better] = {
-    "fid": "lower",
-    "kid": "lower",
-    "intra_fid": "lower",
-    "swd": "lower",
-    "reverse_kl": "lower",
-    "precision": "higher",
-    "recall": "higher",
-    "density": "higher",
-    "coverage": "higher",
-    "cnn_score": "higher",
-    "inception_score": "higher",
-    "accuracy": "higher",
-    "cas": "higher",
-    "memorisation": "higher",
-    "modes": "higher",
-    "high_quality": "higher",
-    "images_per_second": "higher",
-}
-"""By a score's name without what says whose features it is of: ``fid`` stands for ``fid_cnn`` too."""
+from ganexp.metrics.directions import Direction
 
 DIVERSITY, SPEED = "diversity", "images_per_second"
 EXTRA = (DIVERSITY, SPEED)
@@ -41,14 +19,6 @@ class Measured(NamedTuple):
 
     best: float | None
     final: float | None
-
-
-def better(name: str) -> Better:
-    """Which direction is better, as far as the name is known."""
-    if name.endswith("_std"):
-        return "lower"  # how unsure the estimate beside it is
-    stems = [stem for stem in BETTER if name == stem or name.startswith(f"{stem}_")]
-    return BETTER[max(stems, key=len)] if stems else "unknown"
 
 
 def scores_of(records: Iterable[Record]) -> list[str]:
@@ -66,7 +36,7 @@ def series(record: Record, name: str) -> list[tuple[int, float]]:
 def measured(record: Record, name: str) -> Measured:
     """A run's best and final value, as far as it has come."""
     values = [value for _, value in series(record, name)]
-    direction = better(name)
+    direction = record.direction(name)
     best = (min(values) if direction == "lower" else max(values)) if values else None
     return Measured(None if direction == "unknown" or name in EXTRA else best, _final(record, name, values))
 
@@ -76,7 +46,7 @@ def has_scores(record: Record) -> bool:
     return any(key.startswith("score/") for row in record.rows for key in row)
 
 
-def ordered(values: Sequence[tuple[str, float]], direction: Better) -> list[str]:
+def ordered(values: Sequence[tuple[str, float]], direction: Direction) -> list[str]:
     """Names by their values, the best first; by name where no direction is known."""
     if direction == "unknown":
         return sorted(name for name, _ in values)

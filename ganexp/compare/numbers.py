@@ -8,7 +8,7 @@ from ganexp import __version__
 from ganexp.archive import Record
 from ganexp.compare import words
 from ganexp.compare.groups import seed_of
-from ganexp.compare.measures import better, measured, series
+from ganexp.compare.measures import measured, series
 from ganexp.compare.results import Result, Standing, alarms_of
 from ganexp.compare.statistics import Mean
 
@@ -28,7 +28,7 @@ def _contest(result: Result) -> dict[str, Any]:
         "data": result.contest.name,
         "metric": result.metric,
         "by": result.by,
-        "better": {name: better(name) for name in result.names},
+        "better": {name: result.direction(name) for name in result.names},
         "headline": words.headline(result),
         "claims": words.claims(result),
         "warnings": words.warnings(result),

@@ -8,9 +8,10 @@ from typing import Literal
 
 from ganexp.archive import Record
 from ganexp.compare.groups import Contest, Group, seed_of
-from ganexp.compare.measures import DIVERSITY, EXTRA, Better, Measured, better, measured, ordered, scores_of
+from ganexp.compare.measures import DIVERSITY, EXTRA, Measured, measured, ordered, scores_of
 from ganexp.compare.statistics import ALPHA, Difference, Mean, difference, holm, least_p, mean_of
 from ganexp.errors import UserError, suggest
+from ganexp.metrics.directions import Direction
 
 By = Literal["best", "final"]
 
@@ -68,9 +69,13 @@ class Result:
     standings: list[Standing]
     pairs: list[Pair]
 
+    def direction(self, name: str) -> Direction:
+        """Which way a score is better, as the first of the runs that knows says."""
+        return direction_in(self.contest, name)
+
     @property
-    def better(self) -> Better:
-        return better(self.metric)
+    def better(self) -> Direction:
+        return self.direction(self.metric)
 
     def main(self, standing: Standing) -> Mean | None:
         """What a group is ranked by."""
@@ -90,7 +95,8 @@ def compare(contest: Contest, wanted: str | None, by: By) -> Result:
         names.insert(0, metric)
         for of_group in taken.values():
             of_group[metric] = []
-    if better(metric) == "unknown" or metric in EXTRA:
+    direction = direction_in(contest, metric)
+    if direction == "unknown" or metric in EXTRA:
         by = "final"  # nobody knows what the best would be
     standings = [
         Standing(group, {name: _summary(taken[group.label][name]) for name in names})
@@ -98,10 +104,16 @@ def compare(contest: Contest, wanted: str | None, by: By) -> Result:
     ]
     result = Result(contest, metric, by, names, standings, [])
     values = [(standing.label, mean.mean) for standing in standings if (mean := result.main(standing))]
-    ranks = ordered(values, better(metric))
+    ranks = ordered(values, direction)
     standings.sort(key=lambda standing: ranks.index(standing.label) if standing.label in ranks else len(ranks))
     result.pairs.extend(_pairs([standing.group for standing in standings], metric, by))
     return result
+
+
+def direction_in(contest: Contest, name: str) -> Direction:
+    """Which way a score is better, as the first of the runs that knows says."""
+    found = (run.direction(name) for run in contest.runs)
+    return next((way for way in found if way != "unknown"), "unknown")
 
 
 def checked_metric(wanted: str | None, records: Sequence[Record]) -> str | None:

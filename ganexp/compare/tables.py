@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ganexp.compare.groups import differing, seed_of, written
-from ganexp.compare.measures import EXTRA, better, measured
+from ganexp.compare.measures import EXTRA, measured
 from ganexp.compare.results import Result, alarms_of, fate
 from ganexp.compare.statistics import Mean
 from ganexp.compare.words import NONE, counts, estimate, number
@@ -32,8 +32,8 @@ def scores(result: Result) -> Table:
     """A row per group: how its runs ended, and every score at its best and at its end."""
     headings, rows = ["group", "n", "runs"], []
     for name in result.names:
-        arrow = _ARROWS[better(name)]
-        has_best = name not in EXTRA and better(name) != "unknown"
+        arrow = _ARROWS[result.direction(name)]
+        has_best = name not in EXTRA and result.direction(name) != "unknown"
         headings += [f"best {name}{arrow}"] if has_best else []
         headings += [f"final {name}{arrow}" if name not in EXTRA else f"{name}{arrow}"]
     for standing in result.standings:
@@ -41,7 +41,7 @@ def scores(result: Result) -> Table:
         row = [Cell(standing.label), Cell(str(total), total), Cell(counts(standing).partition(": ")[2])]
         for name in result.names:
             summary = standing.scores[name]
-            if name not in EXTRA and better(name) != "unknown":
+            if name not in EXTRA and result.direction(name) != "unknown":
                 row.append(_estimated(summary.best, total, standing.unfinished))
             row.append(_estimated(summary.final, total, standing.unfinished))
         rows.append(row)

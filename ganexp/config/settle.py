@@ -29,7 +29,7 @@ from ganexp.config.stored import read_stored
 from ganexp.config.targets import own_targets
 from ganexp.errors import UserError
 
-_ADDED: dict[str, Any] = {
+ADDED: dict[str, Any] = {
     "start_from": None,
     "start_weights": "averaged",
     "schedules": {},
@@ -139,7 +139,7 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
     if not file.is_file():
         raise UserError(f"{folder} is not a run: it has no config.yaml")
     cfg = load_config(file)
-    for key, value in _ADDED.items():
+    for key, value in ADDED.items():
         if key not in cfg:
             cfg[key] = value
     if not trust:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ganexp.checkpoint import Damaged, digest, read, write
 from ganexp.data.arrays import Arrays
 from ganexp.data.cache import alone, cache_folder
+from ganexp.data.source import Source
 from ganexp.device import random_numbers_left_alone
 from ganexp.errors import UserError, tell
 from ganexp.precision import full_float32
@@ -65,22 +66,22 @@ class _Random(nn.Module):
         return self.layers(_small(x)), None
 
 
-def random_network(shape: tuple[int, ...], device: torch.device) -> nn.Module:
-    """The same for every run. Raises UserError for points."""
-    _images(shape)
+def random_network(source: Source, device: torch.device) -> nn.Module:
+    """The same for every run. Raises UserError for what are no images."""
+    need_images(source)
     with random_numbers_left_alone(device):
         torch.manual_seed(0)
-        return _Random(shape[0])
+        return _Random(source.shape[0])
 
 
-def trained(data: Arrays, device: torch.device) -> tuple[nn.Module, str, float]:
+def trained(source: Source, data: Arrays, device: torch.device) -> tuple[nn.Module, str, float]:
     """The data set's classifier, a hash of its weights, and its accuracy on images it was not trained on.
 
     Trained at the first time, which a bar shows, and then read from the cache. Raises UserError where there
     is nothing to classify.
     """
-    _images(data.samples.shape[1:])
-    if len(data.classes) < 2:
+    need_images(source)
+    if source.label_kind != "classes" or len(data.classes) < 2:
         raise UserError("features=classifier needs labels, and this data has none: take features=random")
     file = cache_folder() / f"classifier-{data.fingerprint[:16]}" / f"recipe_{_RECIPE}.pt"
     with random_numbers_left_alone(device):
@@ -152,6 +153,7 @@ def _small(x: Tensor) -> Tensor:
     return functional.adaptive_avg_pool2d(x, _LARGEST) if x.shape[-1] > _LARGEST else x
 
 
-def _images(shape: tuple[int, ...]) -> None:
-    if len(shape) != 3:
-        raise UserError("these features are of images, and this data has points: take features=pixels")
+def need_images(source: Source) -> None:
+    """Raises UserError where the data are no images."""
+    if not source.is_image:
+        raise UserError("these features are of images, which this data has not: take features=pixels")

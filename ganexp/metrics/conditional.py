@@ -1,5 +1,6 @@
 """Scores of samples that were asked for by a label: does a generator make what it is told to?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,16 +8,17 @@ import numpy as np
 
 from ganexp.errors import UserError
 from ganexp.metrics.classifier import Classifier, fit, labels_of
+from ganexp.metrics.directions import Direction
 from ganexp.metrics.frechet import enough, frechet_distance, moments
-from ganexp.metrics.metric import Basis, Metric, Pair, Scores
+from ganexp.metrics.metric import Basis, Metric, Need, Pair, Scores
 
 
 @dataclass(frozen=True)
 class ClassAccuracy(Metric):
     """The share of samples that the data set's classifier takes for what they were asked to be, in [0, 1]."""
 
-    lower_is_better: ClassVar[bool] = False
-    needs_labels: ClassVar[bool] = True
+    SCORES: ClassVar[Mapping[str, Direction]] = {"accuracy": "higher"}
+    needs: ClassVar[tuple[Need, ...]] = ("labels",)
 
     def __call__(self, pair: Pair) -> Scores:
         found, asked = pair.fake.probabilities, _labels(pair)[1]
@@ -29,8 +31,8 @@ class ClassAccuracy(Metric):
 class IntraFID(Metric):
     """The mean of the FIDs within each class: Miyato & Koyama 2018, section 6. Lower is better, from 0."""
 
-    lower_is_better: ClassVar[bool] = True
-    needs_labels: ClassVar[bool] = True
+    SCORES: ClassVar[Mapping[str, Direction]] = {"intra_fid": "lower"}
+    needs: ClassVar[tuple[Need, ...]] = ("labels",)
 
     def __call__(self, pair: Pair) -> Scores:
         real, fake = _labels(pair)
@@ -49,12 +51,12 @@ class ClassificationAccuracy(Metric):
     those of the held-out split; where there is none, those that scores compare with, and a line says so.
     """
 
-    lower_is_better: ClassVar[bool] = False
-    needs_labels: ClassVar[bool] = True
+    SCORES: ClassVar[Mapping[str, Direction]] = {"cas": "higher"}
+    needs: ClassVar[tuple[Need, ...]] = ("labels",)
 
     def __call__(self, pair: Pair) -> Scores:
         real, fake = _labels(pair)
-        if pair.fake.samples.ndim != 4:
+        if not pair.source.is_image:
             raise UserError("metrics=cas trains a classifier of images, and this data has points")
         net = Classifier(pair.fake.samples.shape[1], pair.source.classes)
         fit(net, pair.fake.samples, fake, np.arange(len(fake)), pair.device)

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from ganexp.data.arrays import Arrays
-from ganexp.metrics.classifier import random_network, trained
+from ganexp.data.source import Source
+from ganexp.metrics.classifier import need_images, random_network, trained
 from ganexp.metrics.inception import inception_network
 from ganexp.precision import full_float32
 
@@ -32,13 +33,15 @@ class Extracted(NamedTuple):
 
     ``samples`` [N, ...]: uint8 images or float32 points; ``features`` [N, D] float32; ``probabilities``
     [N, K] float32 of classes, or None where the features know no classes; ``labels`` [N] int64: what each
-    sample is, or was asked to be, or None where nobody asked.
+    sample is, or was asked to be, or None where nobody asked; ``target`` [N, ...], stored like the samples:
+    what each should be, or None.
     """
 
     samples: np.ndarray
     features: np.ndarray
     probabilities: np.ndarray | None
     labels: np.ndarray | None = None
+    target: np.ndarray | None = None
 
 
 class Features(Protocol):
@@ -57,7 +60,7 @@ class Features(Protocol):
 
 
 class Network:
-    """Features of a network from images in [-1, 1] to ([N, D] features, [N, K] logits or None).
+    """Features of uint8 images by a network from [-1, 1] to ([N, D] features, [N, K] logits or None).
 
     They are computed in float32, also where a GPU trains in TF32: scores of one checkpoint do not depend on
     ``device.precision``.
@@ -79,8 +82,9 @@ class Network:
 
     def _batches(self, samples: np.ndarray) -> Iterator[Tensor]:
         for start in range(0, len(samples), _BATCH):
-            piece = torch.from_numpy(np.array(samples[start : start + _BATCH])).to(self._device)
-            yield piece.float() / 127.5 - 1 if piece.dtype == torch.uint8 else piece
+            yield (
+                torch.from_numpy(np.array(samples[start : start + _BATCH])).to(self._device).float() / 127.5 - 1
+            )
 
 
 class Pixels:
@@ -90,40 +94,45 @@ class Pixels:
     identity = "pixels"
     about = "the values themselves"
 
+    def __init__(self, source: Source) -> None:
+        self._is_image = source.is_image
+
     def __call__(self, samples: np.ndarray) -> Extracted:
         flat = samples.reshape(len(samples), -1).astype(np.float32)
-        return Extracted(samples, flat / 127.5 - 1 if samples.dtype == np.uint8 else flat, None)
+        return Extracted(samples, flat / 127.5 - 1 if self._is_image else flat, None)
 
 
-def auto(data: Arrays, device: torch.device) -> Features:
+def auto(source: Source, data: Arrays, device: torch.device) -> Features:
     """The best features that need nothing from outside."""
-    if data.samples.ndim != 4:
-        return Pixels()
-    return classifier(data, device) if len(data.classes) > 1 else random(data, device)
+    if not source.is_image:
+        return Pixels(source)
+    classes = source.label_kind == "classes" and len(data.classes) > 1
+    return classifier(source, data, device) if classes else random(source, data, device)
 
 
-def pixels(data: Arrays, device: torch.device) -> Features:
+def pixels(source: Source, data: Arrays, device: torch.device) -> Features:
     """See ``Pixels``."""
-    return Pixels()
+    return Pixels(source)
 
 
-def random(data: Arrays, device: torch.device) -> Features:
-    """A network with fixed random weights. Raises UserError for points."""
-    net = random_network(data.samples.shape[1:], device)
+def random(source: Source, data: Arrays, device: torch.device) -> Features:
+    """A network with fixed random weights. Raises UserError for what are no images."""
+    net = random_network(source, device)
     return Network(net, "_random", f"random 1 {data.samples.shape[1:]}", "a fixed random network", device)
 
 
-def classifier(data: Arrays, device: torch.device) -> Features:
-    """The data set's own classifier, trained first if need be. Raises UserError where there are no labels."""
-    net, weights, accuracy = trained(data, device)
+def classifier(source: Source, data: Arrays, device: torch.device) -> Features:
+    """The data set's own classifier, trained first if need be. Raises UserError where there are no classes."""
+    net, weights, accuracy = trained(source, data, device)
     about = f"a classifier of this data set, right on {accuracy:.2%} of held-out images, weights {weights[:12]}"
     return Network(net, "_cnn", f"classifier {weights}", about, device)
 
 
-def inception(data: Arrays, device: torch.device, weights: str | None) -> Features:
+def inception(source: Source, data: Arrays, device: torch.device, weights: str | None) -> Features:
     """Inception v3 as the first FID used it; ``weights``: their file, or None to fetch them once.
 
-    Raises UserError where they cannot be had.
+    Raises UserError where they cannot be had, or for what are no images.
     """
+    need_images(source)
     net, checksum = inception_network(weights)
     return Network(net, "", f"inception {checksum}", f"Inception v3, FID weights {checksum[:12]}", device)

@@ -11,12 +11,14 @@ alike. (Meehan et al. 2020, A Non-Parametric Test to Detect Data-Copying in Gene
 distances of samples to training samples with those of held-out samples, so that poor samples hide copies.)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from ganexp.config.ranges import Count
+from ganexp.metrics.directions import Direction
 from ganexp.metrics.metric import Basis, Metric, Pair, Scores
 from ganexp.metrics.neighbours import nearest_distances
 
@@ -45,7 +47,7 @@ class Memorisation(Metric):
     searched. Without a held-out split there is no score, and a line says so.
     """
 
-    lower_is_better: ClassVar[bool] = False
+    SCORES: ClassVar[Mapping[str, Direction]] = {"memorisation": "higher"}
 
     among: Count
 

@@ -1,16 +1,20 @@
 """What a metric is given and what it says: the base of everything in ``conf/metrics``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 
 from ganexp.data.source import Source
+from ganexp.metrics.directions import Direction
 from ganexp.metrics.features import Extracted
 from ganexp.metrics.prdc import PRDC, prdc
 from ganexp.metrics.reference import Reference
 
 Scores = dict[str, float]
+
+Need = Literal["labels", "target"]
 
 
 @dataclass
@@ -45,16 +49,19 @@ class Basis(NamedTuple):
 class Metric:
     """Scores by name. Called, it raises UserError where it cannot be taken of such samples."""
 
-    lower_is_better: ClassVar[bool]
-    needs_labels: ClassVar[bool] = False
-    """Whether generated samples need a label that they were asked for."""
+    SCORES: ClassVar[Mapping[str, Direction]]
+    """Its scores, without what says whose features they are of, and which way each is better. A literal: it is
+    read before anything is imported."""
+
+    needs: ClassVar[tuple[Need, ...]] = ()
+    """What generated samples have to come with: the labels that they were asked for, or a target each."""
 
     def __call__(self, pair: Pair) -> Scores:
         raise NotImplementedError
 
     def floor(self, pair: Pair) -> Scores:
-        """What real samples score, given as ``pair.fake``."""
-        return self(pair)
+        """What real samples score, given as ``pair.fake``; nothing where they lack what the metric needs."""
+        return {} if "target" in self.needs else self(pair)
 
     def caution(self, basis: Basis) -> str | None:
         """One line if a score that rests on this is wrong, and not only noisy, or is not what it seems."""

@@ -3,6 +3,7 @@
 The suffix says whose features were compared (``features.py``): ``fid`` is Inception's, ``fid_cnn`` is not.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from ganexp.data.plane import Plane
 from ganexp.data.stacked_mnist import StackedMNIST
 from ganexp.errors import UserError
 from ganexp.metrics.classifier import labels_of, trained
+from ganexp.metrics.directions import Direction
 from ganexp.metrics.frechet import enough, frechet_distance, moments
 from ganexp.metrics.inception_score import inception_score
 from ganexp.metrics.kernel import kid
@@ -28,7 +30,7 @@ _PAPERS = 50_000
 class FID(Metric):
     """Distance of Gaussians fitted to the features: Heusel et al. 2017. Lower is better, from 0."""
 
-    lower_is_better: ClassVar[bool] = True
+    SCORES: ClassVar[Mapping[str, Direction]] = {"fid": "lower"}
 
     def __call__(self, pair: Pair) -> Scores:
         distance = frechet_distance(moments(pair.real.features), moments(pair.fake.features))
@@ -49,7 +51,7 @@ class FID(Metric):
 class KID(Metric):
     """Kernel distance: Binkowski et al. 2018. Lower is better; around 0 for equal distributions."""
 
-    lower_is_better: ClassVar[bool] = True
+    SCORES: ClassVar[Mapping[str, Direction]] = {"kid": "lower"}
 
     subsets: Count
     size: Count
@@ -66,7 +68,7 @@ class InceptionScore(Metric):
     Higher is better. Of another network than Inception it is called after that: ``cnn_score``.
     """
 
-    lower_is_better: ClassVar[bool] = False
+    SCORES: ClassVar[Mapping[str, Direction]] = {"inception_score": "higher", "cnn_score": "higher"}
 
     splits: Count
 
@@ -83,7 +85,7 @@ class InceptionScore(Metric):
 class Precision(Metric):
     """How many generated samples lie among the real ones, in [0, 1]: Kynkaanniemi et al. 2019."""
 
-    lower_is_better: ClassVar[bool] = False
+    SCORES: ClassVar[Mapping[str, Direction]] = {"precision": "higher"}
 
     neighbours: Count
 
@@ -95,7 +97,7 @@ class Precision(Metric):
 class Recall(Metric):
     """How many real samples lie among the generated ones, in [0, 1]: Kynkaanniemi et al. 2019."""
 
-    lower_is_better: ClassVar[bool] = False
+    SCORES: ClassVar[Mapping[str, Direction]] = {"recall": "higher"}
 
     neighbours: Count
 
@@ -107,7 +109,7 @@ class Recall(Metric):
 class Density(Metric):
     """Precision that outliers do not sway, from 0, and 1 for real samples: Naeem et al. 2020."""
 
-    lower_is_better: ClassVar[bool] = False
+    SCORES: ClassVar[Mapping[str, Direction]] = {"density": "higher"}
 
     neighbours: Count
 
@@ -119,7 +121,7 @@ class Density(Metric):
 class Coverage(Metric):
     """Recall that outliers do not sway, in [0, 1]: Naeem et al. 2020."""
 
-    lower_is_better: ClassVar[bool] = False
+    SCORES: ClassVar[Mapping[str, Direction]] = {"coverage": "higher"}
 
     neighbours: Count
 
@@ -131,13 +133,13 @@ class Coverage(Metric):
 class SlicedWasserstein(Metric):
     """Of the values themselves, whatever the features: Rabin et al. 2011. Lower is better, from 0."""
 
-    lower_is_better: ClassVar[bool] = True
+    SCORES: ClassVar[Mapping[str, Direction]] = {"swd": "lower"}
 
     directions: Count
 
     def __call__(self, pair: Pair) -> Scores:
         one, two = (found.samples.reshape(len(found.samples), -1) for found in (pair.real, pair.fake))
-        scale = 127.5 if one.dtype.kind == "u" else 1.0  # images in [-1, 1]; the shift cancels out
+        scale = pair.source.value_range / 2 if pair.source.is_image else 1.0  # in [-1, 1]; a shift cancels out
         return {"swd": sliced_wasserstein(one, two, self.directions, seed=_SEED) / scale}
 
 
@@ -145,7 +147,11 @@ class SlicedWasserstein(Metric):
 class ModeCoverage(Metric):
     """How many modes are met, of Gaussians in the plane or of Stacked MNIST: Lin et al. 2018, section 4."""
 
-    lower_is_better: ClassVar[bool] = False
+    SCORES: ClassVar[Mapping[str, Direction]] = {
+        "modes": "higher",
+        "high_quality": "higher",
+        "reverse_kl": "lower",
+    }
 
     def __call__(self, pair: Pair) -> Scores:
         source, samples = pair.source, pair.fake.samples
@@ -158,7 +164,8 @@ class ModeCoverage(Metric):
             }
         if not isinstance(source, StackedMNIST):
             raise UserError("metrics=modes counts modes that are known: data=ring, grid or stacked_mnist")
-        net, _, _ = trained(source.digits().load(), pair.device)
+        digits = source.digits()
+        net, _, _ = trained(digits, digits.load(), pair.device)
         red, green, blue = (labels_of(net, samples[:, c : c + 1], pair.device) for c in range(3))
         classes = coverage_of_classes(100 * red + 10 * green + blue, 1000)
         return {"modes": float(classes.modes), "reverse_kl": classes.kl}

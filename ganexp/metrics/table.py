@@ -14,14 +14,15 @@ def score_table(
 ) -> str:
     """A line per score. ``published``: ``evaluate.published``; ``images``: how many the generator has seen.
 
-    A score of None or infinity is one that could not be taken, as a divergence without any sample.
+    A score of None or infinity is one that could not be taken, as a divergence without any sample. ``floor``
+    lacks scores that real samples cannot have.
     """
     papers = {} if published is None else published.scores
     methods = ["generated", "real", *papers]
     widths = [max(12, len(method) + 1) for method in methods]
     lines = [_line("score", methods, widths)]
     for name in ours:
-        cells = [_measured(ours[name]), _measured(floor[name])]
+        cells = [_measured(ours[name]), _measured(floor[name]) if name in floor else "-"]
         cells += [f"{figures[name]:g}" if name in figures else "-" for figures in papers.values()]
         lines.append(_line(name, cells, widths))
     if published is not None:

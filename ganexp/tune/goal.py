@@ -2,15 +2,13 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ganexp.archive import Record
-from ganexp.compare.measures import BETTER, SPEED
 from ganexp.errors import UserError, suggest
-
-_BETTER = {name: way for name, way in BETTER.items() if name != SPEED} | {"is": "higher"}
-"""Of scores without their suffix, and of the metric that they are called by: ``is`` is ``cnn_score``."""
+from ganexp.metrics.directions import of_metrics, shipped
 
 _SUFFIX = "(_cnn|_random|_pixels)?"
 """Whose features a score came about by."""
@@ -40,11 +38,20 @@ class Goal:
         return (min if self.lower else max)(values, default=None)
 
 
-def read_goal(name: str | None, direction: str | None, first: str) -> Goal:
-    """``first``: the metric that a run's first score is of. Raises UserError where no direction is known."""
+def read_goal(name: str | None, direction: str | None, metrics: Mapping[str, Any]) -> Goal:
+    """``metrics``: those of the runs, of which the first one's score is meant where there is no ``name``.
+
+    Raises UserError where no direction is known.
+    """
     if name is not None and not re.fullmatch(r"\w+", name):
         raise UserError(f"goal={name}: should be a score's name, such as fid or recall_cnn")
-    stem = re.sub(_SUFFIX + "$", "", name or first)
-    if direction is None and stem not in _BETTER:
-        raise UserError(f"goal={name or first}: say direction=lower or higher, or {suggest(stem, _BETTER)}")
-    return Goal(name, (direction or _BETTER[stem]) == "lower")
+    by_metric = {metric: of_metrics([str(node["_target_"])]) for metric, node in metrics.items()}
+    known = dict(shipped())
+    for metric, scores in by_metric.items():
+        known |= scores
+        for way in list(scores.values())[:1]:
+            known.setdefault(metric, way)  # metrics=is gives cnn_score
+    stem = re.sub(_SUFFIX + "$", "", name or next(iter(metrics)))
+    if direction is None and stem not in known:
+        raise UserError(f"goal={stem}: say direction=lower or higher, or {suggest(stem, known)}")
+    return Goal(name, (direction or known[stem]) == "lower")

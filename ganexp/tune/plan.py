@@ -87,5 +87,5 @@ def read_plan(cfg: DictConfig) -> Plan:
         raise UserError("evaluate.every=null gives a search no scores to go by")
     if not composed.metrics:
         raise UserError("metrics={} gives a search no scores to go by")
-    goal = read_goal(cfg.goal, cfg.direction, str(next(iter(composed.metrics))))
+    goal = read_goal(cfg.goal, cfg.direction, composed.metrics)
     return Plan(plan.name, plan.fixed, space, goal)
