@@ -79,6 +79,14 @@ def test_a_generator_that_replays_training_images_is_given_away(tmp_path: Path) 
     assert [line.split()[0] for line in judge.cautions()] == ["FID"], "from few samples; all else is known"
 
 
+def test_what_is_not_searched_is_said(tmp_path: Path) -> None:
+    chosen = ["metrics=memorisation", "features=pixels", "evaluate.count=50", "metrics.memorisation.among=100"]
+    judge, _ = evaluator("data=mnist", f"data.root={written(tmp_path)}", *chosen)
+    (line,) = judge.cautions()
+    assert line.startswith("memorisation searches 100 of 600 training samples, and misses copies of the others")
+    assert 0.5 < judge.floor()["memorisation_pixels"] < 1.5
+
+
 def test_scores_against_a_split_that_training_never_saw(tmp_path: Path) -> None:
     root = written(tmp_path)
     chosen = ["data=mnist", f"data.root={root}", "metrics=swd", "features=pixels", "evaluate.count=500"]

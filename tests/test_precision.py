@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,9 @@ def test_the_classifier_is_trained_and_asked_in_full_float32(
     monkeypatch.setattr(classifier.Classifier, "forward", forward)
     monkeypatch.setattr(classifier, "_FEWEST_STEPS", 1)
     net, images = classifier.Classifier(1, 2), np.zeros((16, 1, 8, 8), np.uint8)
+    images.flags.writeable = False  # as those of a prepared set, which torch would warn of
     classifier.fit(net, images, np.arange(16) % 2, np.arange(16), CPU)
-    classifier.labels_of(net, images, CPU)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier.labels_of(net, images, CPU)
     assert seen == {(True, ("ieee", "ieee")), (False, ("ieee", "ieee"))}

@@ -146,7 +146,7 @@ def labels_of(net: nn.Module, images: np.ndarray, device: torch.device) -> np.nd
 
 
 def _on(images: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).float() / 127.5 - 1
+    return torch.from_numpy(np.array(images)).to(device).float() / 127.5 - 1
 
 
 def _small(x: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ somewhat less where, as is usual, training samples are more. Copies have a = 0. 
 share of its samples loses that share. How good its samples are has little part in it: both distances grow
 alike. (Meehan et al. 2020, A Non-Parametric Test to Detect Data-Copying in Generative Models, compare the
 distances of samples to training samples with those of held-out samples, so that poor samples hide copies.)
+Copies that were changed by more than the features overlook, as by noise, are no longer near: other features may
+notice those.
 """
 
 from collections.abc import Mapping
@@ -21,6 +23,8 @@ from ganexp.config.ranges import Count
 from ganexp.metrics.directions import Direction
 from ganexp.metrics.metric import Basis, Metric, Pair, Scores
 from ganexp.metrics.neighbours import nearest_distances
+
+_SEED = 0
 
 
 def memorisation(samples: np.ndarray, training: np.ndarray, held_out: np.ndarray) -> float:
@@ -49,6 +53,7 @@ class Memorisation(Metric):
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"memorisation": "higher"}
 
+    samples: Count
     among: Count
 
     def __call__(self, pair: Pair) -> Scores:
@@ -64,16 +69,17 @@ class Memorisation(Metric):
             return {}
         unseen = reference.features_of(reference.held_out.data, self.among)
         probes, rest = np.split(unseen, [len(unseen) // 4])
-        samples = probes[: len(pair.real.features)] if samples is None else samples
+        samples = probes if samples is None else samples
+        drawn = np.random.default_rng(_SEED).permutation(len(samples))[: self.samples]
         training = reference.features_of(reference.data, self.among)
-        return {f"memorisation{pair.suffix}": memorisation(samples, training, rest)}
+        return {f"memorisation{pair.suffix}": memorisation(samples[drawn], training, rest)}
 
     def caution(self, basis: Basis) -> str | None:
         reference = basis.reference
         if reference.held_out is None:
             return (
                 f"memorisation is not scored, so that copies of training samples would not be noticed: "
-                f"{reference.why_not}; ganexp neighbours compares with training images alone"
+                f"{reference.why_not}"
             )
         count = len(reference.data.samples)
         if count <= self.among:
