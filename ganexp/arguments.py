@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from ganexp.errors import UserError, suggest
@@ -18,17 +20,23 @@ class Setting(NamedTuple):
 
 
 def parse(arguments: Sequence[str]) -> tuple[list[str], list[Setting]]:
-    """Paths and settings. Raises UserError for an option that starts with a dash."""
+    """Paths and settings; a folder that is there is none. Raises UserError for what starts with a dash."""
     paths, settings = [], []
     for argument in arguments:
         found = _SETTING.fullmatch(argument)
         if argument.startswith("-"):
             raise UserError(f"{argument}: settings are written key=value")
-        if found:
+        if found and not _is_folder(argument):
             settings.append(Setting(*found.groups()))
         else:
             paths.append(argument)
     return paths, settings
+
+
+def _is_folder(argument: str) -> bool:
+    with suppress(OSError, ValueError):  # what is no name at all
+        return Path(argument).is_dir()
+    return False
 
 
 def known(settings: Iterable[Setting], keys: Sequence[str]) -> dict[str, str]:

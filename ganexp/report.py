@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ganexp.lab import Lab
 from ganexp.metrics.directions import of_metrics
 from ganexp.nets.layers import count_weights
 from ganexp.state import Progress
+from ganexp.text import pasted
 
 
 def facts(cfg: DictConfig, lab: Lab, choices: Mapping[str, str]) -> dict[str, Any]:
@@ -79,7 +81,8 @@ def finished_already(folder: Path, cfg: DictConfig, progress: Progress, count: i
         longer = f"max_steps={2 * progress.step}"
     else:
         longer = f"epochs={2 * math.ceil(progress.images / count)}"
-    return f"{folder} is finished already, at {progress.images:,} images: resume={folder} {longer} goes on"
+    onward = f"{pasted('resume', folder)} {longer} goes on"
+    return f"{folder} is finished already, at {progress.images:,} images: {onward}"
 
 
 def closing(folder: Path, progress: Progress) -> str:
@@ -87,5 +90,5 @@ def closing(folder: Path, progress: Progress) -> str:
     minutes, seconds = divmod(round(progress.seconds), 60)
     return (
         f"finished {progress.images:,} images in {minutes} min {seconds} s: {folder} "
-        f"(samples/ has the grids; tensorboard --logdir {folder.parent.parent})"
+        f"(samples/ has the grids; tensorboard --logdir {shlex.quote(str(folder.parent.parent))})"
     )

@@ -34,6 +34,7 @@ from ganexp.sentinel import Alarm, is_fatal
 from ganexp.signals import Requests, Stopped
 from ganexp.start import load_start
 from ganexp.state import Progress, State
+from ganexp.text import pasted
 from ganexp.vault import Vault
 
 MARKS = (0, 1, 10, 100)
@@ -164,7 +165,7 @@ class Run:
     def _next(self) -> str:
         """What to do where the disk is full."""
         saved = self._vault.saved
-        return f"make room, and resume={self.folder} " + (
+        return f"make room, and {pasted('resume', self.folder)} " + (
             f"goes on from image {saved:,}" if saved else "begins anew"
         )
 
@@ -248,7 +249,7 @@ class Run:
         except OSError as full:
             tell(f"{self.folder}: run.json does not say how this ended: {full.strerror or full}")
         if status == "interrupted":
-            left = f": resume={self.folder} goes on from image {saved:,}"
+            left = f": {pasted('resume', self.folder)} goes on from image {saved:,}"
             self.journal.say(f"interrupted{left if saved else ' before its first checkpoint'}")
         elif error is not None:
             self.journal.trace(status, error, whole=not isinstance(error, UserError))

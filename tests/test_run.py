@@ -456,11 +456,11 @@ def test_records_that_cannot_be_written_end_a_run_cleanly(
     whole = train(*TINY, "epochs=4", name="whole")
     written: list[Path] = []
 
-    def full(image: Image.Image, file: Path) -> bytes:
+    def full(image: Image.Image, file: Path, within: Path) -> bytes:
         written.append(file)
         if len(written) == 3:
             raise OSError(28, "No space left on device")
-        return save_png(image, file)
+        return save_png(image, file, within)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr("ganexp.records.save_png", full)

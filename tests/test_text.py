@@ -1,17 +1,22 @@
 """Nothing from outside reaches the terminal with its control characters."""
 
+import shlex
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import TINY, Verb, verb
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
+from omegaconf import OmegaConf
 from PIL import Image
 
 from ganexp import cli
 from ganexp.checkpoint import read, write
 from ganexp.errors import tell
 from ganexp.journal import Journal
-from ganexp.text import readable, readable_lines
+from ganexp.text import pasted, readable, readable_lines
 
 RED = "\x1b[31m\x07\x9b2J\u202e"
 
@@ -20,6 +25,61 @@ def test_control_characters_are_marked() -> None:
     assert readable(f"a{RED}b\r\nc") == "a\ufffd[31m\ufffd\ufffd2J\ufffdb\ufffd\ufffdc"
     assert readable_lines("é 中\nb\tc") == "é 中\nb\ufffdc"
     assert readable("\udcff") == "\ufffd", "the name of a file may be no text at all"
+
+
+PATHS = [
+    "outputs/run/loss-gan+seed-1",
+    "/abs/a.b_c-d@e%f",
+    "a b",
+    "a=b",
+    "[a],{b}(c)",
+    "it's",
+    'the "best"',
+    "a\\",
+    "${x}",
+    "a\\${x}\\\\${y}$",
+    "$HOME `id` ; & | < > ! # ~ * ?",
+    "~/a",
+    "1e3",
+    "nan",
+    "Null",
+    "-1",
+    "été 中",
+    ".",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_hint_can_be_pasted(path: str) -> None:
+    """Through a shell, Hydra's grammar and OmegaConf it is the same path again."""
+    typed = subprocess.run(
+        ["sh", "-c", f"printf '%s\\n' {pasted('resume', path)}"], capture_output=True, text=True
+    )
+    (word,) = typed.stdout.splitlines()
+    value = OverridesParser.create().parse_override(word).value()
+    assert OmegaConf.create({"resume": str(value)}).resume == path
+    assert isinstance(value, str | QuotedString)
+
+
+def test_plain_paths_are_not_quoted() -> None:
+    assert pasted("resume", Path("outputs/r/seed-1+lr-1e-5")) == "resume=outputs/r/seed-1+lr-1e-5"
+    assert pasted("resume", "a b") == "'resume=\"a b\"'"
+
+
+def test_a_run_with_an_awkward_name_is_resumed_by_its_hint(
+    train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    awkward = tmp_path / 'it\'s [a], b=c "d"'
+    train(*TINY, "max_steps=2").rename(awkward)
+    capfd.readouterr()
+    verb(monkeypatch, tmp_path, "train", *shlex.split(pasted("resume", awkward)))
+    told = capfd.readouterr().out
+    assert "is finished already" in told
+    words = shlex.split(told.rpartition("images: ")[2].removesuffix(" goes on\n"))
+    verb(monkeypatch, tmp_path, "train", *words)
+    assert "finished 256 images" in capfd.readouterr().out
+    cli._look("runs", [awkward.name])
+    assert "1 runs" in capfd.readouterr().out
 
 
 def harmless(told: str) -> bool:

@@ -5,7 +5,7 @@ import shlex
 from optuna.trial import FrozenTrial, TrialState
 
 from ganexp.archive import Record
-from ganexp.text import aligned
+from ganexp.text import aligned, pasted
 from ganexp.tune.study import Study
 
 _ENDS = {
@@ -59,7 +59,7 @@ def closing(study: Study) -> str:
         folder = study.plan.job(settings).folder
         epochs = Record(folder).config.get("epochs")
         longer = f" epochs={2 * epochs}" if isinstance(epochs, int) else ""
-        lines.append(f"the best further: ganexp train resume={folder}{longer}")
+        lines.append(f"the best further: ganexp train {pasted('resume', folder)}{longer}")
         again = shlex.join([*study.plan.fixed, *settings])
         lines.append(f"the best anew:    ganexp train {again}")
     return "\n".join(lines)
