@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
 
@@ -38,6 +38,8 @@ def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if not cfg.resume and cfg.resume is not None:
         raise UserError("resume is empty: say resume=<folder>")
     if cfg.resume is not None:
+        if isinstance(cfg.resume, DictConfig | ListConfig):
+            raise UserError(f"resume={cfg.resume}: say resume=<folder>")
         return _resumed(cfg, overrides)
     settled = _absolute(check(cfg, TrainSettings))
     shape = settled.data.shape
@@ -93,6 +95,7 @@ def _settle_reader(
         raise UserError(f"device.count={settled.device.count}: only ganexp train uses several")
     for key in runs:
         if settled[key] is not None:
+            settled[key] = str(settled[key])  # run=1e3 is read as a number
             read_run(settled[key], trust=settled.trust)
     return settled
 
@@ -166,7 +169,7 @@ def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    stored = read_run(cfg.resume, trust=cfg.trust)
+    stored = read_run(str(cfg.resume), trust=cfg.trust)
     allowed = [key for key in RESUMABLE if key != "name"]
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
@@ -177,7 +180,7 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             )
         key = key if key != group and group in stored else group  # one setting, or a whole group's choice
         OmegaConf.update(stored, key, OmegaConf.select(cfg, key))
-    stored.resume = str(Path(cfg.resume).expanduser().absolute())
+    stored.resume = str(Path(str(cfg.resume)).expanduser().absolute())
     settled = check(stored, TrainSettings)
     share_alike(settled, processes(settled))
     return settled
