@@ -99,7 +99,7 @@ class State(NamedTuple):
             self.game.load_state_dict(content["game"])
             self.ema.module.load_state_dict(content["ema"])
             for name, optimiser in self.optimisers.items():
-                optimiser.load_state_dict(content["optimisers"][name])
+                _load_optimiser(optimiser, content["optimisers"][name])
             self.precision.load_state_dict(content["precision"])
             each = [content, *content.get("others", [])]
             meters = [one["meter"] for one in each]
@@ -113,6 +113,23 @@ class State(NamedTuple):
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise UserError(f"a checkpoint does not fit this run: {first_line(error)}") from None
         return len(each)
+
+
+def _load_optimiser(optimiser: torch.optim.Optimizer, content: dict[str, Any]) -> None:
+    """Raises ValueError where a parameter's state has another shape than the parameter.
+
+    torch does not look at that, and its fused steps would write beyond a tensor that is too small.
+    """
+    optimiser.load_state_dict(content)
+    keys = {frozenset(state) for state in optimiser.state.values()}
+    if len(keys) > 1:
+        raise ValueError("an optimiser's state is not of the same kind for every parameter")
+    for parameter, state in optimiser.state.items():
+        for key, value in state.items():
+            shape = torch.Size() if key == "step" else parameter.shape
+            fits = isinstance(value, Tensor) and value.layout == torch.strided and value.shape == shape
+            if value is not None and not fits:
+                raise ValueError(f"an optimiser's {key} is not of the shape {list(shape)}")
 
 
 def load_averaged(generator: nn.Module, content: dict[str, Any]) -> None:
