@@ -8,9 +8,10 @@ import inspect
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from ganexp.config.ranges import Betas, Fraction, NonNegative, Positive, Share
@@ -115,6 +116,27 @@ class SGD:
             weight_decay=self.weight_decay,
             fused=True,
         )
+
+
+def load_state(optimiser: torch.optim.Optimizer, content: dict[str, Any]) -> None:
+    """Goes on with an optimiser's state. Raises ValueError where a parameter's has another shape than the
+    parameter.
+
+    torch does not look at that, and its fused steps would write beyond a tensor that is too small. Optimisers
+    of somebody else's may keep what they like.
+    """
+    optimiser.load_state_dict(content)
+    if not isinstance(optimiser, _Plain):
+        return
+    keys = {frozenset(state) for state in optimiser.state.values()}
+    if len(keys) > 1:
+        raise ValueError("an optimiser's state is not of the same kind for every parameter")
+    for parameter, state in optimiser.state.items():
+        for key, value in state.items():
+            shape = torch.Size() if key == "step" else parameter.shape
+            fits = isinstance(value, Tensor) and value.layout == torch.strided and value.shape == shape
+            if value is not None and not fits:
+                raise ValueError(f"an optimiser's {key} is not of the shape {list(shape)}")
 
 
 def start_anew(optimiser: torch.optim.Optimizer) -> None:

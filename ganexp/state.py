@@ -19,6 +19,7 @@ from ganexp.ema import EMA
 from ganexp.errors import UserError, first_line
 from ganexp.games.game import Game
 from ganexp.meter import Meter, merged
+from ganexp.optim import load_state
 from ganexp.precision import Precision
 from ganexp.sentinel import Sentinel
 
@@ -106,7 +107,7 @@ class State(NamedTuple):
             self.game.load_state_dict(_without_former_counters(content["game"], self.game))
             self.ema.module.load_state_dict(content["ema"])
             for name, optimiser in self.optimisers.items():
-                optimiser.load_state_dict(content["optimisers"][name])
+                load_state(optimiser, content["optimisers"][name])
             self.precision.load_state_dict(content["precision"])
             each = [content, *content.get("others", [])]
             meters = [one["meter"] for one in each]

@@ -159,6 +159,14 @@ def test_a_pipe_among_the_images_is_not_waited_for(tmp_path: Path) -> None:
         load("data=folder", f"data.root={root}")
 
 
+def test_a_link_that_leads_nowhere_is_left_out_if_asked(tmp_path: Path) -> None:
+    root = images(tmp_path / "images", "a/0.png")
+    (root / "a/1.png").symlink_to("/nothing")
+    assert len(load("data=folder", f"data.root={root}", "data.on_error=skip").samples) == 1
+    with pytest.raises(UserError, match=r"1 of 2 images.*a/1\.png cannot be read: No such file"):
+        load("data=folder", f"data.root={root}")
+
+
 def test_a_program_that_pillow_would_start_is_no_image(tmp_path: Path) -> None:
     root = images(tmp_path / "images", "a/0.png")
     (root / "a/1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\nshowpage\n")

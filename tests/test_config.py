@@ -77,6 +77,11 @@ MISTAKES = {
     "loss._target_=3": "loss._target_=3: should be a class",
     "penalties.r1.weight=3": "this run has no penalty r1; penalties=r1 adds it",
     "resume=": "resume is empty",
+    "~optim._target_": "optim has no _target_, which says what class it is built from",
+    "~arch.generator._target_": "arch.generator has no _target_",
+    "resume=1000": "1000 is not a run: it has no config.yaml",
+    "resume=[a,b]": "resume=['a', 'b']: say resume=<folder>",
+    "features=[[]]": "a choice of a group, such as data, arch or metrics, is a word or a list of words",
     "batch_size=100000000000": "batch_size=100000000000: should be less than or equal to 1000000",
     "arch.generator.shape=[1,16,16]": "arch.generator.shape=[1, 16, 16]: the data's samples are [1, 32, 32]",
     "game=cgan arch.generator.classes=3": "arch.generator.classes=3: the data has 10 classes",
@@ -99,6 +104,19 @@ def test_a_mistake_is_one_line_and_status_2(
     assert len(told) == 1 and told[0].startswith("ganexp: "), told
     assert MISTAKES[mistake] in told[0]
     assert list(tmp_path.iterdir()) == [], "nothing is made"
+
+
+@pytest.mark.parametrize(
+    ("run", "said"), [("1e3", "1000.0 is not a run"), ("true", "True is not"), ("[1]", "run=[1]")]
+)
+def test_a_run_is_a_folder(
+    run: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from ganexp import cli
+
+    with pytest.raises(SystemExit) as ended:
+        cli._guarded(lambda: verb(monkeypatch, tmp_path, "sample", f"run={run}"))
+    assert ended.value.code == 2 and said in capfd.readouterr().err
 
 
 def test_a_home_folder_is_spelled_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import torch
 from conftest import ENVIRONMENT, TINY, Verb, asked_to_stop, verb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ganexp import lab
+from ganexp import checkpoint, lab
 from ganexp.config.targets import conf_folder
 from ganexp.data.store import OnDisk
 from ganexp.receipt import Receipt, status_of
@@ -247,3 +247,16 @@ def begun(folder: Path, *overrides: str) -> "subprocess.Popen[str]":
     while not list(folder.glob("outputs/run/*/run.json")) and time.monotonic() < deadline:
         time.sleep(0.01)
     return process
+
+
+@pytest.mark.parametrize("shape", [(0,), (), (3, 1000)])
+def test_an_optimiser_of_another_shape_is_refused(train: Verb, shape: tuple[int, ...]) -> None:
+    """torch's fused Adam does not look: with an empty tensor it ends the process with SIGSEGV."""
+    run = train(*TINY, "max_steps=2")
+    file = run / "checkpoints/last.pt"
+    content = checkpoint.read(file)
+    content["optimisers"]["g"]["state"][1]["exp_avg_sq"] = torch.zeros(shape)
+    checkpoint.pack(content, file)
+    with pytest.raises(SystemExit) as ended:
+        train(f"resume={run}", "max_steps=4")
+    assert ended.value.code == 2

@@ -51,3 +51,17 @@ def test_a_script_runs(tmp_path: Path, script: str, arguments: list[str], told: 
         check=False,
     )
     assert done.returncode == 0 and told in done.stdout, done.stderr
+
+
+def test_hostile_input_ends_with_one_line(tmp_path: Path) -> None:
+    """A short form of ``scripts/fuzz.py``: four cases of each kind, the same each time."""
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "fuzz.py", "--commands", "52", "--seed", "0"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0 and " 0 failures" in done.stdout, done.stdout + done.stderr

@@ -17,6 +17,9 @@ from ganexp.config.schema import STRICT, Node
 from ganexp.config.signature import settings_of
 from ganexp.errors import UserError, suggest
 
+_BUILT = ("data", "game", "loss", "optim", "schedule", "device", "sentinel", "features")
+"""Groups whose choice is one class; each network of ``arch`` is one too."""
+
 
 class Missing(UserError):
     """A setting that is not there."""
@@ -66,6 +69,8 @@ def _check_node(node: Node, path: str) -> None:
         group, name = path.split(".")
         raise UserError(f"{path} has no _target_: choose it with {group}={name}, then {path}.<setting>=...")
     if "_target_" not in node:
+        if path in _BUILT or (path.startswith("arch.") and path.count(".") == 1):
+            raise UserError(f"{path} has no _target_, which says what class it is built from")
         return
     if not isinstance(node["_target_"], str) or "." not in node["_target_"]:
         raise UserError(f"{path}._target_={node['_target_']}: should be a class, such as ganexp.losses.Hinge")

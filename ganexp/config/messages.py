@@ -84,9 +84,19 @@ def _override(error: BaseException) -> str | None:
     text = _first_line(error)
     if isinstance(error, ValueError) and text.startswith("Config group override must be"):
         return "null is no choice of a group that a run needs, such as data, arch or loss"
+    if isinstance(error, TypeError) and _raised_in(error) == "hydra._internal.defaults_list":
+        return "a choice of a group, such as data, arch or metrics, is a word or a list of words"
     if isinstance(error, HydraException) and text.startswith("Ambiguous value"):
         return f"{text.split(chr(39))[1]} names several values: add -m to run each of them"
     return None
+
+
+def _raised_in(error: BaseException) -> str:
+    """The name of the module that raised an exception."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
 
 
 def _file(error: BaseException) -> str | None:

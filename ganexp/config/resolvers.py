@@ -113,7 +113,7 @@ def _timestamp() -> str:
 
 def _run_folder(*, _root_: DictConfig) -> str:
     if _root_.resume is not None:
-        return str(Path(_root_.resume).expanduser())
+        return str(Path(str(_root_.resume)).expanduser())
     return f"outputs/{_root_.name}/{overrides_name(_root_.hydra.overrides.task)}"
 
 

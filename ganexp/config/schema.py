@@ -10,10 +10,11 @@ STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_
 
 Node = dict[str, Any]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Folder = Annotated[str, BeforeValidator(str)]  # run=1e3 is read as a number
+_Word = BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)
+Folder = Annotated[str, _Word]  # run=1e3 is read as a number
 Name = Annotated[
     str,
-    BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value),
+    _Word,
     Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$", max_length=120),
 ]
 
@@ -170,9 +171,9 @@ class NeighboursSettings(BaseModel):
     model_config = STRICT
     run: Folder
     checkpoint: str
-    n: Count
-    k: Count
-    count: Annotated[int, Field(ge=2)]
+    n: Annotated[int, Field(ge=1, le=10_000)]
+    k: Annotated[int, Field(ge=1, le=10_000)]
+    count: Annotated[int, Field(ge=2, le=1_000_000)]
     seed: Seed
     out: str | None
     features: Node

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
 
@@ -34,6 +34,7 @@ ADDED: dict[str, Any] = {
     "start_weights": "averaged",
     "schedules": {},
     "augment": {"_target_": "ganexp.augment.NoAugment"},
+    "evaluate.split": "training",
 }
 """Settings that earlier versions did not write, as those versions behaved."""
 
@@ -43,6 +44,8 @@ def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if not cfg.resume and cfg.resume is not None:
         raise UserError("resume is empty: say resume=<folder>")
     if cfg.resume is not None:
+        if isinstance(cfg.resume, DictConfig | ListConfig):
+            raise UserError(f"resume={cfg.resume}: say resume=<folder>")
         return _resumed(cfg, overrides)
     typed = _typed_facts(cfg)
     if cfg.start_from is not None:
@@ -140,8 +143,9 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
         raise UserError(f"{folder} is not a run: it has no config.yaml")
     cfg = load_config(file)
     for key, value in ADDED.items():
-        if key not in cfg:
-            cfg[key] = value
+        owner = cfg if "." not in key else cfg.get(key.split(".")[0])
+        if isinstance(owner, DictConfig) and key.split(".")[-1] not in owner:
+            owner[key.split(".")[-1]] = value
     if not trust:
         stays_inside(file.parent)
     for key, value in _leaves(OmegaConf.to_container(cfg)):
@@ -196,7 +200,7 @@ def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    stored = read_run(cfg.resume, trust=cfg.trust)
+    stored = read_run(str(cfg.resume), trust=cfg.trust)
     allowed = [key for key in RESUMABLE if key != "name"]
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
@@ -207,7 +211,7 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             )
         key = key if key != group and group in stored else group  # one setting, or a whole group's choice
         OmegaConf.update(stored, key, OmegaConf.select(cfg, key))
-    stored.resume = str(Path(cfg.resume).expanduser().absolute())
+    stored.resume = str(Path(str(cfg.resume)).expanduser().absolute())
     settled = check(stored, TrainSettings)
     share_alike(settled, processes(settled))
     return settled

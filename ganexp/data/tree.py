@@ -7,6 +7,7 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -55,8 +56,11 @@ class Tree:
                 info = self.archive.getinfo(name)
                 digest.update(repr((name, info.file_size, info.CRC)).encode())
             else:
-                stat = Path(f"{self.root}/{name}").stat()
-                digest.update(repr((name, stat.st_size, stat.st_mtime_ns)).encode())
+                found: tuple[object, ...] = (name,)
+                with suppress(OSError):  # a link that leads nowhere: reading will name it
+                    stat = Path(f"{self.root}/{name}").stat()
+                    found = (name, stat.st_size, stat.st_mtime_ns)
+                digest.update(repr(found).encode())
         return digest.hexdigest()
 
     def text(self, name: str) -> str | None:

@@ -1,0 +1,190 @@
+"""Hostile run folders, checkpoints, images, labels, zips and command lines: does ganexp end each with one line?
+
+    python scripts/fuzz.py --commands 1000 --seed 0 --keep failures/
+
+Each command is a case of its own, made from the seed and its number. What counts as a failure:
+
+| failure | means |
+|---|---|
+| traceback | one was printed |
+| hang | it did not end within ``--seconds`` |
+| status | it ended with another status than 0, 1, 2 or 130, or was not refused where it had to be |
+| touched | a file outside of its own folder was made, changed or removed |
+| memory | it held more than 4 GB |
+
+Prints every failure with its command, and a table by kind; ends with status 1 if there was one. ``--keep``
+leaves the folder of each failure, as it was before the command, with ``again.sh``. POSIX only.
+"""
+
+import argparse
+import os
+import random
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from fuzzing import checkpoints, datasets, overrides, runs
+from fuzzing.case import Case, Room
+from fuzzing.forks import Outcome, forked
+from tqdm import tqdm
+
+import ganexp.commands.compare
+import ganexp.commands.evaluate
+import ganexp.commands.neighbours
+import ganexp.commands.sample
+import ganexp.commands.verify
+import ganexp.train  # noqa: F401  # all of them before the first fork
+
+KINDS = {**runs.KINDS, **checkpoints.KINDS, **datasets.KINDS, **overrides.KINDS}
+SMALL = ["arch=mlp", "arch.generator.widths=[8]", "arch.discriminator.widths=[8]", "evaluate.count=40",
+         "features=pixels", "metrics=swd", "epochs=2", "max_steps=60", "device=cpu"]  # fmt: skip
+SOUND = {
+    "plain": [*SMALL, "data.resolution=8"],
+    "classes": [*SMALL, "data.resolution=8", "game=cgan", "loss=wgan_gp"],
+    "points": [*SMALL, "data=ring"],
+}
+MUCH = 4000.0  # MB
+FAILURES = ("traceback", "hang", "status", "touched", "memory")
+
+
+class Result(NamedTuple):
+    """How a case ended, and in which ways it should not have."""
+
+    number: int
+    kind: str
+    what: list[str]
+    case: Case
+    outcome: Outcome
+
+
+class Fuzz:
+    """The folders of one session: sound runs to copy, a canary, a cache, and a room for the present case."""
+
+    def __init__(self, scratch: Path, seconds: float) -> None:
+        self.scratch, self.seconds = scratch, seconds
+        self.sound, self.canary = scratch / "sound", scratch / "canary"
+        home, cache = self.canary / "home", scratch / "cache"
+        self.environment = {"HOME": str(home), "GANEXP_CACHE": str(cache), "HYDRA_FULL_ERROR": "1"}
+        for folder in (home, self.canary / "inner", self.sound, scratch / "made", cache):
+            folder.mkdir(parents=True)
+        for file in (self.canary / "kept.txt", self.canary / "inner/epoch_0001.png", home / ".profile"):
+            file.write_text("not yours\n")
+        for name, settings in SOUND.items():
+            done = forked(["train", *settings, f"name={name}"], scratch / "made", self.environment, 120)
+            if done.status != 0:
+                raise SystemExit(f"a sound run failed: {done.output}")
+            (run,) = (scratch / "made/outputs" / name).iterdir()
+            run.rename(self.sound / name)
+
+    def one(self, number: int, kind: str, seed: int, keep: Path | None) -> Result:
+        """Prepares a case, runs it and judges it."""
+        room = Room(self.scratch / "room", self.sound, self.canary)
+        shutil.rmtree(room.folder, ignore_errors=True)
+        room.folder.mkdir()
+        case = KINDS[kind](random.Random(f"{seed}/{number}"), room)
+        before = self._kept()
+        kept = None if keep is None else keep / f"{number:05d}"
+        if kept is not None:
+            shutil.copytree(room.folder, kept, symlinks=True, copy_function=_copy)
+        outcome = forked(case.arguments, room.folder, self.environment, self.seconds)
+        what = list(_judged(case, outcome))
+        changes = {path for path, _ in before ^ self._kept()}
+        if changes:
+            what.append(f"touched {', '.join(sorted(changes)[:3])}")
+        if kept is not None and what:
+            (kept / "again.sh").write_text(_again(case, room.folder, kept))
+            (kept / "output.txt").write_text(outcome.output, encoding="utf-8", errors="backslashreplace")
+        elif kept is not None:
+            shutil.rmtree(kept)
+        return Result(number, kind, what, case, outcome)
+
+    def _kept(self) -> set[tuple[str, tuple[int, ...]]]:
+        """What nobody may touch, with sizes and times: canary, sound runs, the data set of the present case."""
+        found = set[tuple[str, tuple[int, ...]]]()
+        for top in (self.canary, self.sound, self.scratch / "room/set", self.scratch / "room/set.zip"):
+            for folder, inner, names in os.walk(top) if top.is_dir() else [(str(top.parent), [], [top.name])]:
+                for name in (*inner, *names):
+                    path = Path(folder, name)
+                    if path.is_symlink() or path.exists():
+                        stat = path.lstat()
+                        found.add((str(path), (stat.st_mode, stat.st_size, stat.st_mtime_ns, stat.st_nlink)))
+        return found
+
+
+def _copy(source: str, target: str) -> None:
+    if Path(source).is_file():  # no pipe, which would wait for a writer
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _judged(case: Case, outcome: Outcome) -> list[str]:
+    """What was wrong with how a command ended."""
+    what = []
+    if "Traceback (most recent call last)" in outcome.output:
+        what.append("traceback")
+    if outcome.status is None:
+        what.append("hang")
+    elif outcome.status not in case.allowed:
+        what.append(f"status {outcome.status}")
+    if outcome.peak > MUCH:
+        what.append(f"memory {outcome.peak:,.0f} MB")
+    return what
+
+
+def _again(case: Case, room: Path, kept: Path) -> str:
+    """A shell script that repeats a failure in the folder that was kept."""
+    words = [word.replace(str(room), str(kept.absolute())) for word in case.arguments]
+    return f"cd {shlex.quote(str(kept.absolute()))} && python -m ganexp {shlex.join(words)}\n"
+
+
+def told(failure: Result) -> str:
+    """A failure in two lines: which, the command, and the last line that it printed."""
+    lines = [line for line in failure.outcome.output.splitlines() if line.strip()]
+    last = ascii(lines[-1][:200])[1:-1] if lines else ""
+    command = ascii(shlex.join(["ganexp", *failure.case.arguments])[:300])[1:-1]
+    head = f"{failure.number} {failure.kind}: {', '.join(failure.what)} ({failure.outcome.seconds:.1f} s)"
+    return f"{head}\n    {command}\n    {last}"
+
+
+def table(results: list[Result]) -> str:
+    """Counts by kind, as a table: how commands ended, and what was wrong."""
+    heads = ["kind", "commands", "done", "failed", "refused", *FAILURES]
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for kind in [*sorted({result.kind for result in results}), "all"]:
+        mine = [result for result in results if kind in ("all", result.kind)]
+        ends = [sum(result.outcome.status == status for result in mine) for status in (0, 1, 2)]
+        wrong = [sum(any(w.startswith(name) for w in result.what) for result in mine) for name in FAILURES]
+        rows.append(f"| {' | '.join(map(str, [kind, len(mine), *ends, *wrong]))} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--commands", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first case")
+    parser.add_argument("--only", nargs="+", choices=sorted(KINDS), default=list(KINDS), help="kinds of cases")
+    parser.add_argument("--seconds", type=float, default=20, help="after which a command counts as hanging")
+    parser.add_argument("--all", action="store_true", help="tell of every command, not only of failures")
+    parser.add_argument("--keep", type=Path, help="where the folders of failures go")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    began, results = time.monotonic(), list[Result]()
+    with tempfile.TemporaryDirectory() as scratch:
+        fuzz = Fuzz(Path(scratch).resolve() / "fuzz", asked.seconds)
+        for number in tqdm(range(asked.first, asked.first + asked.commands), unit=" commands", disable=None):
+            results.append(fuzz.one(number, asked.only[number % len(asked.only)], asked.seed, asked.keep))
+            if results[-1].what or asked.all:
+                tqdm.write(told(results[-1]))
+    failures = sum(bool(result.what) for result in results)
+    print(table(results))
+    print(f"{len(results)} commands in {time.monotonic() - began:.0f} s; {failures} failures")
+    sys.exit(bool(failures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Checkpoints made to harm: damaged bytes, other shapes and values behind a checksum that is right, code."""
+
+import os
+import pickle
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fuzzing.case import ANY, ODD, REFUSED, Case, Room, changed, damaged
+from fuzzing.runs import copied
+from ganexp.checkpoint import digest, pack, read
+
+
+class _Code:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("touch executed",)
+
+
+def checkpoint(rng: random.Random, room: Room) -> Case:
+    """A checkpoint that is torn, made by hand, or none."""
+    run = copied(rng, room)
+    file = run / "checkpoints" / "last.pt"
+    for other in file.parent.glob("*.pt"):
+        if other != file:
+            other.unlink()
+    how = rng.choice(["bytes", "value", "value", "tensor", "tensor", "size", "code", "text"])
+    allowed = ANY
+    if how == "bytes":
+        file.write_bytes(damaged(rng, file.read_bytes()))
+    elif how == "value":
+        _sealed(changed(rng, read(file)), file)
+    elif how == "tensor":
+        _sealed(_with_tensor(rng, read(file)), file)
+    elif how == "size":
+        _oversized(rng, read(file), file)
+        allowed = REFUSED
+    elif how == "code":
+        with file.open("wb") as stream:
+            torch.save({"format": 2, "content": _Code()}, stream) if rng.random() < 0.5 else stream.write(
+                pickle.dumps(_Code())
+            )
+        allowed = REFUSED
+    else:
+        file.write_bytes(rng.choice([b"", b"text", b"PK\x03\x04", b"\x80\x02."]))
+        allowed = REFUSED
+    verb = rng.choice(["sample", "evaluate", "neighbours", "train"])
+    more = {
+        "sample": ["checkpoint=last", "n=4"],
+        "evaluate": ["checkpoint=last", "count=40", "features=pixels", "metrics=swd"],
+        "neighbours": ["checkpoint=last", "n=2", "count=20"],
+    }
+    if verb == "train":
+        return Case(["train", f"resume={run}", "epochs=3"], allowed)
+    return Case([verb, f"run={run}", *more[verb]], allowed)
+
+
+def _sealed(content: Any, file: Path) -> None:
+    """Written with a checksum that is right."""
+    try:
+        pack(content, file)
+    except Exception:  # no checkpoint can hold that
+        torch.save({"format": 2, "sha256": "", "content": repr(content)[:1000]}, file)
+
+
+def _oversized(rng: random.Random, content: dict[str, Any], file: Path) -> None:
+    """A tensor that says it is larger than all memory: a small storage seen large, or none at all."""
+    huge = torch.zeros(1).expand(10**11) if rng.random() < 0.5 else torch.empty(10**11, device="meta")
+    place, key = rng.choice([pair for pair in _tensors(content)])
+    checksum = digest(content)
+    place[key] = huge
+    torch.save({"format": 2, "sha256": checksum, "content": content}, file)
+
+
+def _with_tensor(rng: random.Random, content: dict[str, Any]) -> dict[str, Any]:
+    """One tensor made NaN, infinite, of another shape, dtype or layout, or replaced by something else."""
+    place, key = rng.choice([pair for pair in _tensors(content)])
+    tensor: Tensor = place[key]
+    made: list[Callable[[], Any]] = [
+        lambda: torch.full_like(tensor.float(), float("nan")),
+        lambda: torch.full_like(tensor.float(), float("inf")),
+        lambda: tensor.double(),
+        lambda: tensor.bool(),
+        lambda: tensor.to(torch.complex64),
+        lambda: tensor.to_sparse() if tensor.dim() else tensor[None],
+        lambda: tensor.reshape(-1)[:1],
+        lambda: torch.empty(0),
+        lambda: torch.zeros([2] * 9),
+        lambda: torch.zeros(3, 1000),
+        lambda: torch.zeros(1),
+        lambda: torch.tensor(-1),
+        lambda: rng.choice(ODD),
+    ]
+    place[key] = rng.choice(made)()
+    return content
+
+
+def _tensors(node: Any) -> list[tuple[Any, Any]]:
+    """Every tensor of nested dicts and lists: where it stands, and under which key."""
+    found: list[tuple[Any, Any]] = []
+    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else []
+    for key, value in pairs:
+        found += [(node, key)] if isinstance(value, Tensor) else _tensors(value)
+    return found
+
+
+KINDS: dict[str, Any] = {"checkpoint": checkpoint}
