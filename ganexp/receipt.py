@@ -1,6 +1,7 @@
 """``run.json``: what ran, on what, with which data, how it ended. Reading one needs no torch."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -131,8 +132,16 @@ def _sound(found: Any) -> dict[str, Any]:
     return content
 
 
+_LARGEST = 1e100  # a float32 ends at 3.4e38
+
+
 def is_huge(value: Any) -> bool:
-    """A number that no run comes to, and that would not fit where numbers go."""
+    """A number that no run comes to, and that would not fit where numbers go, or its square would not.
+
+    Infinity is none: a diverged run comes to it.
+    """
+    if isinstance(value, float):
+        return _LARGEST < abs(value) < math.inf
     return isinstance(value, int) and abs(value) >= 2**63
 
 

@@ -49,6 +49,9 @@ DAMAGE = {
     "huge seconds": receipt(seconds=HUGE, images_per_second=HUGE, images=HUGE),
     "versions": receipt(versions={"torch": {"a": "\x1b[31m"}}),
     "a huge score": metrics(json.dumps({"epoch": 9, "images": 9, "score/swd": HUGE}) + "\n"),
+    "the largest score": metrics(
+        "".join(json.dumps({"epoch": 9, "images": n, "score/swd": 1.7e308}) + "\n" for n in (7188, 7189))
+    ),
     "huge images": metrics(json.dumps({"epoch": HUGE, "images": HUGE}) + "\n"),
     "images in words": metrics(json.dumps({"epoch": 1, "images": "many"}) + "\n"),
     "an odd name": metrics(json.dumps({"epoch": 9, "images": 9, "score/\x1b[31m": 1.5}) + "\n"),

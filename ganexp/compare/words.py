@@ -1,5 +1,6 @@
 """What a comparison found, in sentences."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -28,7 +29,9 @@ METHOD = (
 
 
 def number(value: float) -> str:
-    """Four digits, and whole numbers as such."""
+    """Four digits, and whole numbers as such; ``inf`` where a mean of huge values is none any more."""
+    if not math.isfinite(value):
+        return str(value)
     if value == int(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:#.4g}"
