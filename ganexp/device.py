@@ -1,8 +1,6 @@
 """Where tensors live and how they are computed: one function for each choice of ``conf/device``."""
 
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -91,10 +89,3 @@ def mps(precision: Numbers) -> Hardware:
         raise UserError("device=mps: Metal is one device, for one process; device=cpu has several")
     device = torch.device("mps")
     return Hardware(device, Precision(precision, device), compile=False, graphs=False, sync_batch_norm=False)
-
-
-@contextmanager
-def random_numbers_left_alone(device: torch.device) -> Iterator[None]:
-    """Whatever a network draws here, the training does not notice."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NoReturn
 
-from ganexp.text import readable
-
 
 class UserError(Exception):
     """A mistake in the input. Its text is one line that names what was wrong and says what to do."""
@@ -42,6 +40,18 @@ def suggest(word: str, choices: Iterable[str]) -> str:
         return ""
     near = get_close_matches(word, known, n=1, cutoff=0.5)
     return (f"did you mean {near[0]}? " if near else "") + f"({', '.join(known)})"
+
+
+def readable(text: str) -> str:
+    """One line, with a mark in place of every control character, line breaks among them."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def readable_lines(text: str) -> str:
+    """The same for text of several lines, each of our own making."""
+    return "\n".join(map(readable, text.split("\n")))
 
 
 def tell(line: object) -> None:

@@ -19,9 +19,7 @@ from torch import nn
 
 from ganexp.build import build
 from ganexp.data.arrays import Arrays
-from ganexp.data.batches import seed_for
 from ganexp.data.source import Source
-from ganexp.device import random_numbers_left_alone
 from ganexp.errors import UserError, suggest
 from ganexp.games.game import Game, Inputs, Request
 from ganexp.metrics.directions import direction_of, of_metrics
@@ -31,6 +29,7 @@ from ganexp.metrics.metric import Basis, Metric, Need, Pair, Scores
 from ganexp.metrics.reference import Reference
 from ganexp.metrics.table import score_table
 from ganexp.reference import reference
+from ganexp.rng import fork_rng, seed_for
 from ganexp.sampling import generate, with_own_statistics
 from ganexp.state import Progress
 
@@ -61,7 +60,7 @@ class Evaluator:
         self._seed = cfg.evaluate.seed
         split = cfg.evaluate.split
         named = None if split in (TRAINING, HELD_OUT) else split
-        with random_numbers_left_alone(device):
+        with fork_rng(device):
             self.features: Features = build(cfg.features)(source, data, device)
             self._reference = Reference(source, data, self.features, device, self._seed, named)
             self.split = split if split == TRAINING else self._held_out(split)
@@ -117,7 +116,7 @@ class Evaluator:
     def _scores(self, fake: Extracted, *, floor: bool = False) -> Scores:
         pair = Pair(self._source, self.real, fake, self.features.suffix, self._device, self._reference)
         found: Scores = {}
-        with random_numbers_left_alone(self._device):
+        with fork_rng(self._device):
             for metric in self._metrics.values():
                 found |= metric.floor(pair) if floor else metric(pair)
         return found

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,14 @@ from torch._C._distributed_c10d import FileStore, Store
 
 from ganexp import dist, lifeline, talk
 from ganexp.crew import meeting_place, session, torchruns_place, wait_for_training
-from ganexp.data.batches import seed_for
 from ganexp.dist import Lost, Place, joined
 from ganexp.errors import Diverged, UserError, fail, first_line
 from ganexp.lab import assemble
 from ganexp.pulse import Pulse
+from ganexp.rng import seed_everything, seed_for
 from ganexp.sentinel import Alarm, is_fatal
 from ganexp.signals import ASKING
-from ganexp.state import Progress, State, seed_everything
+from ganexp.state import Progress, State
 from ganexp.train import play
 
 _LAST = 10.0  # seconds in which the lifeline should have ended a process without a group
@@ -59,7 +59,7 @@ class Follower:
         self._pulse = Pulse()
         self.journal = Silence()
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: State, load_start: Callable[[], str]) -> None:
         """Takes what the first process has: its checkpoint, or the parameters that it made."""
         content = talk.share()
         if content is None:

@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ganexp.errors import readable_lines
 from ganexp.files import check_regular, replacing, unshare
-from ganexp.text import readable_lines
 
 
 class Journal:

@@ -13,7 +13,7 @@ from ganexp.build import build, build_game
 from ganexp.config.optimisers import split_by_player
 from ganexp.cuda import CudaRecorder
 from ganexp.data.arrays import Arrays
-from ganexp.data.batches import BatchLoader, Domain, seed_for
+from ganexp.data.batches import BatchLoader, Domain
 from ganexp.data.download import FETCHING
 from ganexp.data.source import Source
 from ganexp.data.store import Store, store
@@ -28,9 +28,10 @@ from ganexp.meter import Meter
 from ganexp.nets.synchronised import synchronise
 from ganexp.notes import Notes
 from ganexp.reference import real_rows, reference
+from ganexp.rng import seed_everything, seed_for
 from ganexp.schedules import Schedules
 from ganexp.sentinel import Sentinel, some_of_each, spread
-from ganexp.state import Progress, State, seed_everything
+from ganexp.state import Progress, State
 
 
 class Lab(NamedTuple):

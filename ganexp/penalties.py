@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ganexp import dist
 from ganexp.config.ranges import Count, NonNegative
-from ganexp.precision import at_least_float32
+from ganexp.float32 import at_least_float32
 
 Critic = Callable[[Tensor], Tensor]
 """A discriminator as a function of samples alone, to logits [N] or [N, ...] of float32 at least."""

@@ -6,8 +6,7 @@ stay in float32. ``fp16`` has few exponents, so its losses are scaled up before 
 float32 whose products NVIDIA's tensor cores round to 10 bits.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -15,9 +14,7 @@ from torch import Tensor
 
 from ganexp.config.ranges import Numbers
 from ganexp.errors import UserError, tell
-
-SCALE = "precision/scale"
-"""The name of fp16's scale among a run's scalars."""
+from ganexp.sentinel import SCALE
 
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -87,30 +84,8 @@ class Precision:
             self._scaler.load_state_dict(state)
 
 
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """Within this context NVIDIA's GPUs take float32 products in float32, whatever training rounds them to.
-
-    Also a decorator. What was set before is put back.
-    """
-    places: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
-    before = [place.fp32_precision for place in places]
-    try:
-        for place in places:
-            place.fp32_precision = "ieee"
-        yield
-    finally:
-        for place, products in zip(places, before, strict=True):
-            place.fp32_precision = products
-
-
 def _computes(name: str) -> bool:
     """Whether the processor has instructions for it, as far as torch knows its instructions."""
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     kinds = [has for instructions, has in known.items() if instructions.endswith(name)]
     return any(kinds) or not kinds
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """What losses and penalties are taken of: 16 bits widened, everything else as it is."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))

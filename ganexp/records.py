@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from PIL import Image
@@ -11,7 +12,9 @@ from ganexp.board import Board
 from ganexp.data.picture import save_png
 from ganexp.files import sync
 from ganexp.journal import Journal
-from ganexp.state import Progress
+
+if TYPE_CHECKING:
+    from ganexp.state import Progress
 
 
 class Records:
@@ -34,7 +37,7 @@ class Records:
         if images == 0:
             self._board.begin(cfg, choices)
 
-    def epoch(self, number: int, scalars: dict[str, float], grid: Image.Image, progress: Progress) -> None:
+    def epoch(self, number: int, scalars: dict[str, float], grid: Image.Image, progress: "Progress") -> None:
         """An epoch's numbers and its grid; on the disk when this returns."""
         assert self._board is not None, "open() comes first"
         row = {"epoch": number, "step": progress.step, "images": progress.images, **scalars}

@@ -15,10 +15,10 @@ records that came after it are dropped when the run goes on.
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 from PIL import Image
@@ -32,10 +32,11 @@ from ganexp.receipt import Receipt, status_after
 from ganexp.records import Records
 from ganexp.sentinel import Alarm, is_fatal
 from ganexp.signals import Requests, Stopped
-from ganexp.start import load_start
-from ganexp.state import Progress, State
 from ganexp.text import pasted
 from ganexp.vault import Vault
+
+if TYPE_CHECKING:  # what a run saves: it knows no game
+    from ganexp.state import Progress, State
 
 MARKS = (0, 1, 10, 100)
 """The steps after which the receipt notes a hash of the weights, for ``ganexp verify``."""
@@ -61,8 +62,12 @@ class Run:
         self._pulse = Pulse()
         self._others: list[dict[str, Any]] = []  # of the last checkpoint
 
-    def restore(self, state: State) -> None:
-        """Takes the newest checkpoint that is whole, if there is one. Raises UserError if none is."""
+    def restore(self, state: "State", load_start: Callable[[], str]) -> None:
+        """Takes the newest checkpoint that is whole, if there is one; a run that begins may have another's
+        weights.
+
+        ``load_start``: reads the networks of ``start_from``. Raises UserError if no checkpoint is whole.
+        """
         found = self._vault.newest()
         if found is None:
             saved = self.receipt.content.get("saved", 0)
@@ -72,7 +77,7 @@ class Run:
                     "back, or remove the folder to begin anew"
                 )
             if self._cfg.start_from is not None:
-                self.journal.say(load_start(state, self._cfg))
+                self.journal.say(load_start())
             talk.share(None)
             dist.broadcast(list(state.game.state_dict().values()))
             return
@@ -80,7 +85,7 @@ class Run:
         for line in found.passed_over:
             self.journal.say(f"{line}; taking {found.file.name}, {state.progress.images:,} images")
 
-    def begin(self, state: State, facts: dict[str, Any]) -> None:
+    def begin(self, state: "State", facts: dict[str, Any]) -> None:
         """Opens what is written to, cut back to where ``state`` stands; ``facts`` go into the receipt.
 
         Raises UserError if the data are no longer those that the run began with.
@@ -104,17 +109,17 @@ class Run:
             if self._cfg.sentinel.action == "rollback" or self._cfg.start_from is not None:
                 self._vault.save(state.snapshot(), epoch=0)
 
-    def was_finished(self, progress: Progress) -> None:
+    def was_finished(self, progress: "Progress") -> None:
         """A process that was killed after its last checkpoint could not note that the run was over."""
         if self.receipt.content.get("status") == "running":
             self.receipt.end("finished", progress, self._vault.saved, None)
 
-    def mark(self, state: State) -> None:
+    def mark(self, state: "State") -> None:
         """Notes a hash of the weights in the receipt. Raises Gone."""
         self._check_there()
         self.receipt.mark(state.progress.step, state.weights_hash())
 
-    def record(self, epoch: int, scalars: dict[str, float], grid: Image.Image, progress: Progress) -> None:
+    def record(self, epoch: int, scalars: dict[str, float], grid: Image.Image, progress: "Progress") -> None:
         """An epoch's numbers and its grid. Raises Unwritable."""
         self._check_there()
         try:
@@ -131,7 +136,7 @@ class Run:
         asked = self.requests.pending is not None
         return self._pulse(asked or time.monotonic() - self._vault.began >= self._seconds)
 
-    def save(self, state: State, epoch: int | None = None, *, last: bool = False, best: bool = False) -> None:
+    def save(self, state: "State", epoch: int | None = None, *, last: bool = False, best: bool = False) -> None:
         """A checkpoint in mid-epoch, or at the end of ``epoch`` if it is to be saved, the last or the best.
 
         Training goes on while it is written. Raises Stopped, once it is on the disk, if a signal came, and
@@ -152,7 +157,7 @@ class Run:
             self._vault.drain()
             self.requests.obey()
 
-    def finish(self, state: State) -> None:
+    def finish(self, state: "State") -> None:
         """Waits for the last checkpoint. Raises Unwritable if it is not on the disk, also at a second try."""
         self._check_there()
         self._vault.drain()
@@ -179,7 +184,7 @@ class Run:
         if self._claim.lost:
             raise Gone(f"{self.folder} is gone: it was removed or moved while it was trained, which ends here")
 
-    def alarm(self, alarm: Alarm | None, progress: Progress) -> None:
+    def alarm(self, alarm: Alarm | None, progress: "Progress") -> None:
         """Tells an alarm, marks it in TensorBoard, and raises Diverged unless it is only to be warned of."""
         if alarm is None:
             return
@@ -190,7 +195,7 @@ class Run:
             raise Diverged(alarm.line)
         self.journal.say(f"warning: {alarm.line}")
 
-    def go_back(self, state: State, alarm: Diverged) -> None:
+    def go_back(self, state: "State", alarm: Diverged) -> None:
         """Returns to the last good epoch with lower rates; raises ``alarm`` if that is not wanted any more."""
         done, limits = state.progress.rollbacks, self._cfg.sentinel
         self._vault.drain()

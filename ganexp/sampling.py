@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganexp.data.source import Source
-from ganexp.device import random_numbers_left_alone
 from ganexp.games.game import Game, Inputs, Request
+from ganexp.rng import fork_rng
 
 _LATENTS, _BATCH = 1000, 100
 """Latents that batch norm's statistics are taken from."""
@@ -23,7 +23,7 @@ def generate(generator: nn.Module, inputs: Inputs, batch_size: int, device: torc
     modes = [(module, module.training) for module in generator.modules()]
     generator.eval()
     pieces = zip(*(part.split(batch_size) for part in inputs.args), strict=True)
-    with random_numbers_left_alone(device):
+    with fork_rng(device):
         torch.manual_seed(0)  # for generators that draw noise of their own
         made = [generator(*(part.to(device) for part in piece)).float().cpu().numpy() for piece in pieces]
     for module, training in modes:

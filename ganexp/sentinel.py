@@ -21,7 +21,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ganexp.config.ranges import Count, Positive, Share, Whole
-from ganexp.precision import SCALE
+
+SCALE = "precision/scale"
+"""The name of fp16's scale among a run's scalars."""
 
 _PATIENCE = 2
 """Epochs in a row that have to look wrong: one alone may be chance."""

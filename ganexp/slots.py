@@ -21,11 +21,10 @@ from ganexp import torchrun
 from ganexp.archive import Record
 from ganexp.claim import is_held
 from ganexp.cores import cores
-from ganexp.errors import tell
+from ganexp.errors import readable, tell
 from ganexp.files import check_regular
 from ganexp.lifeline import VARIABLE
 from ganexp.signals import Requests
-from ganexp.text import readable
 
 GLANCE = 0.5  # seconds between looks at the processes
 _PATIENCE = 60.0  # seconds for a run that an earlier, dying process still holds

@@ -3,12 +3,10 @@
 What is missing here is lost when a process dies, and a resumed run would end elsewhere.
 """
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +19,7 @@ from ganexp.games.game import Game
 from ganexp.meter import Meter, merged
 from ganexp.optim import load_state
 from ganexp.precision import Precision
+from ganexp.rng import random_state, set_random_state
 from ganexp.sentinel import Sentinel
 
 
@@ -74,7 +73,7 @@ class State(NamedTuple):
 
     def own(self) -> dict[str, Any]:
         """What differs between the processes of a run: a copy on the CPU."""
-        return _copied({"meter": self.meter.state_dict(), "random": _random_state(self.device)}, self.device)
+        return _copied({"meter": self.meter.state_dict(), "random": random_state(self.device)}, self.device)
 
     def snapshot(self, others: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
         """A copy on the CPU that training does not change any more, with what ``others`` gave as their own."""
@@ -118,7 +117,7 @@ class State(NamedTuple):
                 setattr(self.progress, key, value)
             self.loader.load_state_dict(content.get("loader", {"position": self.progress.images}))
             if dist.rank() < len(each):
-                _set_random_state(each[dist.rank()]["random"], self.device)
+                set_random_state(each[dist.rank()]["random"], self.device)
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise UserError(f"a checkpoint does not fit this run: {first_line(error)}") from None
         return len(each)
@@ -147,13 +146,6 @@ def _check_finite(weights: dict[str, Any]) -> None:
             raise UserError(f"the checkpoint is of no use: {name} holds numbers that are not finite")
 
 
-def seed_everything(seed: int) -> None:
-    """Starts every random generator that networks, games and penalties may draw from."""
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-
-
 def _copied(content: dict[str, Any], device: torch.device) -> dict[str, Any]:
     copies: dict[str, Any] = _each_copied(content)
     if device.type == "cuda":
@@ -174,31 +166,3 @@ def _on_the_host(tensor: Tensor) -> Tensor:
     if tensor.device.type != "cuda":
         return tensor.to("cpu", copy=True)
     return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
-
-
-def _random_state(device: torch.device) -> dict[str, Any]:
-    """The generators that training may draw from: torch's on the CPU and the device, Python's, NumPy's."""
-    kind, numbers, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    version, words, following = random.getstate()
-    state: dict[str, Any] = {
-        "cpu": torch.get_rng_state(),
-        "numpy": [kind, torch.from_numpy(np.asarray(numbers, np.int64)), position, has_gauss, gauss],
-        "python": [version, torch.tensor(words), following],
-    }
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        state["mps"] = torch.mps.get_rng_state()
-    return state
-
-
-def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
-    torch.set_rng_state(state["cpu"])
-    kind, numbers, *rest = state["numpy"]
-    np.random.set_state((kind, numbers.numpy().astype(np.uint32), *rest))
-    version, words, following = state["python"]
-    random.setstate((version, tuple(words.tolist()), following))
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)
-    elif device.type == "mps" and "mps" in state:
-        torch.mps.set_rng_state(state["mps"])

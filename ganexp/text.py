@@ -1,7 +1,7 @@
 """Text for a terminal.
 
 Labels, file names, a run's settings and its receipt may be a stranger's, and a terminal obeys the control
-characters in them: whatever is printed of them goes through ``readable``.
+characters in them: whatever is printed of them goes through ``errors.readable``.
 """
 
 import re
@@ -9,17 +9,7 @@ import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-
-def readable(text: str) -> str:
-    """One line, with a mark in place of every control character, line breaks among them."""
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
-def readable_lines(text: str) -> str:
-    """The same for text of several lines, each of our own making."""
-    return "\n".join(map(readable, text.split("\n")))
+from ganexp.errors import readable, readable_lines
 
 
 def print_lines(text: str) -> None:

@@ -24,6 +24,7 @@ from ganexp.report import closing, epoch_line, facts, finished_already, introduc
 from ganexp.run import MARKS, Run
 from ganexp.sampling import draw, generate
 from ganexp.sentinel import Alarm, Kind
+from ganexp.start import load_start
 
 if TYPE_CHECKING:
     from ganexp.follower import Follower
@@ -53,7 +54,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
 def play(lab: Lab, cfg: DictConfig, run: "Run | Follower") -> None:
     """The training itself, on each process of a run. Raises Diverged, Stopped."""
     state, progress = lab.state, lab.state.progress
-    run.restore(state)
+    run.restore(state, lambda: load_start(state, cfg))
     if progress.step >= lab.steps:
         run.journal.say(finished_already(run.folder, cfg, progress, len(lab.loader)))
         run.was_finished(progress)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganexp.config.targets import conf_folder
-from ganexp.errors import fail, tell
-from ganexp.text import print_lines, readable_lines
+from ganexp.errors import fail, readable_lines, tell
+from ganexp.text import print_lines
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -31,7 +31,7 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
     import hydra
 
     from ganexp.config.members import for_each
-    from ganexp.config.resolvers import register
+    from ganexp.data.resolvers import register
     from ganexp.sweep import UNDER_WAY
 
     if {"-m", "--multirun"} & {*sys.argv}:
@@ -79,8 +79,8 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
     from hydra.types import RunMode
 
     from ganexp.config.messages import user_error
-    from ganexp.config.resolvers import register
     from ganexp.config.settle import SETTLE
+    from ganexp.data.resolvers import register
     from ganexp.signals import hand_on
     from ganexp.sweep import UNDER_WAY, is_done
     from ganexp.tasks import TASKS

@@ -9,9 +9,9 @@ from unittest.mock import patch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from ganexp.config.resolvers import register
 from ganexp.config.settle import settle_train
 from ganexp.config.targets import conf_folder
+from ganexp.data.resolvers import register
 
 if sys.platform != "win32":
     import resource

@@ -17,9 +17,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from ganexp import train as training
-from ganexp.config.resolvers import register
 from ganexp.config.settle import settle_train
 from ganexp.config.targets import conf_folder
+from ganexp.data.resolvers import register
 from ganexp.verb import PLUGINS, run_verb
 
 sys.path.append(str(PLUGINS))  # Hydra looks for launchers once, at whichever test composes first

@@ -20,9 +20,10 @@ from ganexp.config.targets import conf_folder
 from ganexp.cores import cores
 from ganexp.data.batches import Batch
 from ganexp.errors import Diverged, UserError
+from ganexp.float32 import at_least_float32, full_float32
 from ganexp.metrics import classifier
 from ganexp.metrics.features import Network
-from ganexp.precision import Precision, at_least_float32, full_float32
+from ganexp.precision import Precision
 from ganexp.train import player_step
 
 CPU = torch.device("cpu")

@@ -14,9 +14,9 @@ from PIL import Image
 
 from ganexp import cli
 from ganexp.checkpoint import read, write
-from ganexp.errors import tell
+from ganexp.errors import readable, readable_lines, tell
 from ganexp.journal import Journal
-from ganexp.text import pasted, readable, readable_lines
+from ganexp.text import pasted
 
 RED = "\x1b[31m\x07\x9b2J\u202e"
 

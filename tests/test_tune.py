@@ -16,9 +16,9 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import FrozenTrial
 
 from ganexp.archive import Record
-from ganexp.config.resolvers import register
 from ganexp.config.settle import SETTLE
 from ganexp.config.targets import conf_folder
+from ganexp.data.resolvers import register
 from ganexp.errors import UserError
 from ganexp.same import differences
 from ganexp.tune.goal import read_goal

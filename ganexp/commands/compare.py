@@ -10,9 +10,9 @@ from ganexp.arguments import known, parse
 from ganexp.compare import html, markdown, numbers, words
 from ganexp.compare.groups import contests
 from ganexp.compare.results import By, Result, checked_metric, compare
-from ganexp.errors import UserError, suggest
+from ganexp.errors import UserError, readable, suggest
 from ganexp.files import replacing
-from ganexp.text import print_lines, readable
+from ganexp.text import print_lines
 
 _Report = Callable[[Sequence[Result], Sequence[Record]], str]
 _REPORTS: dict[str, _Report] = {"html": html.page, "md": markdown.text, "json": numbers.text}

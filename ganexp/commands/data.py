@@ -10,8 +10,8 @@ from ganexp.data import cache
 from ganexp.data.arrays import Arrays
 from ganexp.data.picture import save_png
 from ganexp.data.source import Source
-from ganexp.errors import UserError
-from ganexp.text import print_lines, readable
+from ganexp.errors import UserError, readable
+from ganexp.text import print_lines
 
 _CLASSES_SHOWN = 20
 _CHUNK = 4096

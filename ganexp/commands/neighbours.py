@@ -16,7 +16,6 @@ from tqdm import tqdm
 from ganexp.build import build, build_game
 from ganexp.config.settle import read_run
 from ganexp.data.arrays import Arrays
-from ganexp.data.batches import seed_for
 from ganexp.data.picture import save_png, tile
 from ganexp.data.source import Source
 from ganexp.errors import UserError
@@ -26,6 +25,7 @@ from ganexp.memory import within_memory
 from ganexp.metrics.features import Features
 from ganexp.metrics.neighbours import nearest
 from ganexp.reference import reference
+from ganexp.rng import seed_for
 from ganexp.sampling import generate, with_own_statistics
 from ganexp.state import load_averaged
 from ganexp.text import print_lines

@@ -9,7 +9,6 @@ from PIL import Image
 
 from ganexp.build import build, build_game
 from ganexp.config.settle import read_run
-from ganexp.data.batches import seed_for
 from ganexp.data.picture import save_png
 from ganexp.data.source import Source
 from ganexp.errors import UserError
@@ -19,6 +18,7 @@ from ganexp.lab import load
 from ganexp.memory import within_memory
 from ganexp.metrics.classifier import labels_of, trained
 from ganexp.reference import real_rows, reference
+from ganexp.rng import seed_for
 from ganexp.sampling import draw, generate, with_own_statistics
 from ganexp.state import load_averaged
 from ganexp.text import print_lines

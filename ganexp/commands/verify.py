@@ -9,12 +9,12 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from ganexp.config.settle import read_run
-from ganexp.errors import UserError
+from ganexp.errors import UserError, readable
 from ganexp.lab import Lab, assemble
 from ganexp.receipt import Receipt, status_of, surroundings
 from ganexp.report import facts
 from ganexp.same import differences
-from ganexp.text import print_lines, readable
+from ganexp.text import print_lines
 from ganexp.train import one_step
 
 _INPUTS = ("config", "steps", "seed", "device", "data", "versions", "git", "platform")

@@ -8,7 +8,7 @@ from ganexp.archive import Record
 from ganexp.compare import tables, words
 from ganexp.compare.results import Result
 from ganexp.compare.tables import Table
-from ganexp.text import readable
+from ganexp.errors import readable
 
 _MEANT = re.compile(r"([\\`*<|~]|(?<=\])\(|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 """What Markdown, or HTML within it, would take for more than text."""

@@ -5,7 +5,7 @@ import hashlib
 import html
 from pathlib import Path
 
-from ganexp.text import readable
+from ganexp.errors import readable
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 """Whatever a stranger's run folder might get past us: no browser runs it, and nothing is fetched."""

@@ -15,9 +15,9 @@ from omegaconf import DictConfig
 
 from ganexp.config.resolvers import RESUMABLE, overrides_name
 from ganexp.config.settle import settle
-from ganexp.errors import UserError, fail
+from ganexp.errors import UserError, fail, readable_lines
 from ganexp.sweep import UNDER_WAY, Sweep
-from ganexp.text import print_lines, readable_lines
+from ganexp.text import print_lines
 
 
 class CheckFirst(Callback):

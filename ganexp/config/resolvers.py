@@ -8,9 +8,6 @@
 | ``${critic_norm:${penalties},batch}`` | the critic's norm: ``none`` as soon as there is a penalty |
 | ``${packed:${data.shape},2}`` | the shape of so many samples joined along their first axis |
 | ``${two_if:attribute}`` | the classes of a set that an attribute divides: 2, or 1 without one |
-| ``${medmnist:subset,channels}`` | a subset's channels, or its ``classes`` |
-| ``${folder_resolution:path}`` | the largest power of two, 64 at most, that the images of a folder fill |
-| ``${folder_classes:path,split}`` | how many classes its sub-folders make |
 """
 
 import hashlib
@@ -48,8 +45,8 @@ def is_identity(key: str) -> bool:
 _LONGEST = 120  # characters of a folder's name; the usual limit of a file system is 255 bytes
 
 
-def register() -> None:
-    """Makes the resolvers known to OmegaConf; more than once does no harm."""
+def register_own() -> None:
+    """Makes these resolvers known to OmegaConf; ``data.resolvers.register`` calls it."""
     resolvers: dict[str, Callable[..., Any]] = {
         "timestamp": _timestamp,
         "run_folder": _run_folder,
@@ -57,9 +54,6 @@ def register() -> None:
         "critic_norm": lambda penalties, norm: "none" if penalties else norm,
         "packed": lambda shape, packing: [packing * shape[0], *shape[1:]],
         "two_if": lambda attribute: 1 if attribute is None else 2,
-        "medmnist": _medmnist,
-        "folder_resolution": _folder_resolution,
-        "folder_classes": _folder_classes,
     }
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
@@ -115,22 +109,3 @@ def _run_folder(*, _root_: DictConfig) -> str:
     if _root_.resume is not None:
         return str(Path(str(_root_.resume)).expanduser())
     return f"outputs/{_root_.name}/{overrides_name(_root_.hydra.overrides.task)}"
-
-
-def _medmnist(subset: str, fact: str) -> int:
-    from ganexp.data.medmnist import facts
-
-    channels, classes = facts(subset)
-    return {"channels": channels, "classes": classes}[fact]
-
-
-def _folder_resolution(root: str) -> int:
-    from ganexp.data.folder import fitting_resolution
-
-    return fitting_resolution(Path(root))
-
-
-def _folder_classes(root: str, split: Any) -> int:
-    from ganexp.data.folder import class_names
-
-    return len(class_names(Path(root), split))

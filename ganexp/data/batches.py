@@ -8,7 +8,6 @@ Sources of pairs come with their samples, under one index and mirrored alike. So
 unpaired, have an endless row of their own.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ganexp.data.store import Store, to_device
+from ganexp.rng import seed_for
 
 
 class Batch(NamedTuple):
@@ -37,12 +37,6 @@ class Batch(NamedTuple):
     def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """The batch with every tensor changed."""
         return Batch(*(None if part is None else change(part) for part in self))  # type: ignore[arg-type]
-
-
-def seed_for(seed: int, purpose: str) -> int:
-    """A seed of its own for each purpose (an epoch's order, the preview), so that none disturbs another."""
-    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
 
 
 class Domain(NamedTuple):

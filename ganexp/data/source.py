@@ -17,8 +17,7 @@ from ganexp.data.decode import Recipe
 from ganexp.data.picture import save_png, side_by_side, tile
 from ganexp.data.prepare import decode_into, drop_rows
 from ganexp.data.tree import Tree
-from ganexp.errors import UserError
-from ganexp.text import readable
+from ganexp.errors import UserError, readable
 
 if TYPE_CHECKING:  # facts and pictures of data need no torch, whose import takes a second
     from torch import Tensor

@@ -17,9 +17,9 @@ from ganexp.checkpoint import Damaged, digest, read, write
 from ganexp.data.arrays import Arrays
 from ganexp.data.cache import alone, cache_folder
 from ganexp.data.source import Source
-from ganexp.device import random_numbers_left_alone
 from ganexp.errors import UserError, tell
-from ganexp.precision import full_float32
+from ganexp.float32 import full_float32
+from ganexp.rng import fork_rng
 
 _RECIPE = 2
 """Raised whenever what follows would train another network."""
@@ -69,7 +69,7 @@ class _Random(nn.Module):
 def random_network(source: Source, device: torch.device) -> nn.Module:
     """The same for every run. Raises UserError for what are no images."""
     need_images(source)
-    with random_numbers_left_alone(device):
+    with fork_rng(device):
         torch.manual_seed(0)
         return _Random(source.shape[0])
 
@@ -84,7 +84,7 @@ def trained(source: Source, data: Arrays, device: torch.device) -> tuple[nn.Modu
     if source.label_kind != "classes" or len(data.classes) < 2:
         raise UserError("features=classifier needs labels, and this data has none: take features=random")
     file = cache_folder() / f"classifier-{data.fingerprint[:16]}" / f"recipe_{_RECIPE}.pt"
-    with random_numbers_left_alone(device):
+    with fork_rng(device):
         net = Classifier(data.samples.shape[1], len(data.classes))
     with alone(file.parent):
         content = _known(file)
@@ -118,7 +118,7 @@ def fit(net: nn.Module, images: np.ndarray, labels: np.ndarray, rows: np.ndarray
     """Trains on some rows of images [N, C, H, W] uint8: Adam with one cycle of the learning rate."""
     rng = np.random.default_rng(0)
     steps = min(max(_EPOCHS * len(rows) // _BATCH, _FEWEST_STEPS), _MOST_STEPS)
-    with random_numbers_left_alone(device), torch.enable_grad():
+    with fork_rng(device), torch.enable_grad():
         torch.manual_seed(0)
         for module in net.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):

@@ -11,12 +11,12 @@ import torch
 from tqdm import tqdm
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.batches import seed_for
 from ganexp.data.held_out import HeldOut, held_out
 from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.metrics.feature_cache import folder_of, kept
 from ganexp.metrics.features import Features
+from ganexp.rng import seed_for
 
 _PIECE = 2048
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganexp import dist
-from ganexp.precision import at_least_float32
+from ganexp.float32 import at_least_float32
 
 _PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 M = TypeVar("M", bound=nn.Module)

@@ -8,11 +8,11 @@ from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
 from ganexp.archive import Record
-from ganexp.errors import UserError, tell
+from ganexp.errors import UserError, readable, tell
 from ganexp.signals import Requests
 from ganexp.slots import GLANCE, Slots, Work, show
 from ganexp.sweep import is_done
-from ganexp.text import print_lines, readable
+from ganexp.text import print_lines
 from ganexp.tune.plan import read_plan
 from ganexp.tune.report import closing, introduction, trial_line
 from ganexp.tune.study import Study, Trial

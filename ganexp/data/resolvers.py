@@ -1,0 +1,45 @@
+"""OmegaConf resolvers that ask data, without torch; ``register`` makes all resolvers of ganexp known.
+
+| in a YAML | gives |
+|---|---|
+| ``${medmnist:subset,channels}`` | a subset's channels, or its ``classes`` |
+| ``${folder_resolution:path}`` | the largest power of two, 64 at most, that the images of a folder fill |
+| ``${folder_classes:path,split}`` | how many classes its sub-folders make |
+"""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from ganexp.config.resolvers import register_own
+
+
+def register() -> None:
+    """Makes every resolver known to OmegaConf; more than once does no harm."""
+    register_own()
+    for name, resolver in (
+        ("medmnist", _medmnist),
+        ("folder_resolution", _folder_resolution),
+        ("folder_classes", _folder_classes),
+    ):
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def _medmnist(subset: str, fact: str) -> int:
+    from ganexp.data.medmnist import facts
+
+    channels, classes = facts(subset)
+    return {"channels": channels, "classes": classes}[fact]
+
+
+def _folder_resolution(root: str) -> int:
+    from ganexp.data.folder import fitting_resolution
+
+    return fitting_resolution(Path(root))
+
+
+def _folder_classes(root: str, split: Any) -> int:
+    from ganexp.data.folder import class_names
+
+    return len(class_names(Path(root), split))

@@ -1,0 +1,58 @@
+"""Random numbers: a seed for each purpose, and every generator's state as one value."""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def seed_for(seed: int, purpose: str) -> int:
+    """A seed of its own for each purpose (an epoch's order, the preview), so that none disturbs another."""
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def seed_everything(seed: int) -> None:
+    """Starts every random generator that networks, games and penalties may draw from."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+@contextmanager
+def fork_rng(device: torch.device) -> Iterator[None]:
+    """Whatever a network draws here, the training does not notice."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """The generators that training may draw from: torch's on the CPU and the device, Python's, NumPy's."""
+    kind, numbers, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    version, words, following = random.getstate()
+    state: dict[str, Any] = {
+        "cpu": torch.get_rng_state(),
+        "numpy": [kind, torch.from_numpy(np.asarray(numbers, np.int64)), position, has_gauss, gauss],
+        "python": [version, torch.tensor(words), following],
+    }
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    kind, numbers, *rest = state["numpy"]
+    np.random.set_state((kind, numbers.numpy().astype(np.uint32), *rest))
+    version, words, following = state["python"]
+    random.setstate((version, tuple(words.tolist()), following))
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+    elif device.type == "mps" and "mps" in state:
+        torch.mps.set_rng_state(state["mps"])
