@@ -119,6 +119,19 @@ def test_a_run_is_a_folder(
     assert ended.value.code == 2 and said in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words", ["film run=x seconds=2147483648", "neighbours run=x n=2147483648", "neighbours run=x k=100000"]
+)
+def test_what_a_reader_is_asked_for_has_bounds(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from ganexp import cli
+
+    with pytest.raises(SystemExit) as ended:
+        cli._guarded(lambda: verb(monkeypatch, tmp_path, *words.split(" ")))
+    assert ended.value.code == 2 and "should be less than or equal to" in capfd.readouterr().err
+
+
 def test_a_home_folder_is_spelled_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ganexp.verb import _arranged
 

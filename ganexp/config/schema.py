@@ -158,7 +158,7 @@ class FilmSettings(BaseModel):
     model_config = STRICT
     run: Folder
     format: Literal["webp", "gif"]
-    seconds: Annotated[float, Field(gt=0)]
+    seconds: Annotated[float, Field(gt=0, le=600)]  # a GIF shows no frame longer than 655 s
     frames: Annotated[int, Field(ge=2)]
     width: Annotated[int, Field(ge=16, le=10_000)]
     out: str | None
