@@ -12,21 +12,21 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 from PIL import Image
-from torch._C._distributed_c10d import FileStore, Store
+from torch.distributed import FileStore, Store  # type: ignore[attr-defined]
 
-from ganexp import dist, lifeline, talk
+from ganexp import dist, lifeline
+from ganexp.collective_run import CollectiveRun
 from ganexp.crew import meeting_place, session, torchruns_place, wait_for_training
 from ganexp.dist import Lost, Place, joined
 from ganexp.errors import Diverged, UserError, fail, first_line
 from ganexp.lab import assemble
-from ganexp.pulse import Pulse
 from ganexp.rng import seed_everything, seed_for
 from ganexp.sentinel import Alarm, is_fatal
 from ganexp.signals import ASKING
@@ -48,23 +48,16 @@ class Silence:
     def advance(self, images: int) -> None: ...
 
 
-class Follower:
+class Follower(CollectiveRun):
     """What the loop asks of a ``Run``, done as the first process does it."""
 
     folder = Path()
     choices: Mapping[str, str] = {"loss": ""}
 
     def __init__(self, cfg: DictConfig) -> None:
+        super().__init__()
         self._cfg = cfg
-        self._pulse = Pulse()
         self.journal = Silence()
-
-    def restore(self, state: State, load_start: Callable[[], str]) -> None:
-        """Takes what the first process has: its checkpoint, or the parameters that it made."""
-        content = talk.share()
-        if content is None:
-            dist.broadcast(list(state.game.state_dict().values()))
-        self._take(state, content)
 
     def begin(self, state: State, facts: dict[str, Any]) -> None: ...
 
@@ -76,31 +69,16 @@ class Follower:
 
     def finish(self, state: State) -> None: ...
 
-    def due(self) -> bool:
-        """Whether the first process saves now."""
-        return self._pulse(False)
+    def _contribution(self, state: State) -> dict[str, Any]:
+        return state.own()
 
-    def save(self, state: State, epoch: int | None = None, *, last: bool = False, best: bool = False) -> None:
-        """Hands in what the checkpoint needs of this process. Raises Lost if the run stops here."""
-        writes, stops = talk.words([0, 0])
-        if writes:
-            talk.gather(state.own())
-        if stops:
-            raise Lost("the run was asked to stop")
+    def _stop(self) -> None:
+        raise Lost("the run was asked to stop")
 
     def alarm(self, alarm: Alarm | None, progress: Progress) -> None:
         """Raises Diverged where the first process does."""
         if alarm is not None and is_fatal(alarm, self._cfg.sentinel.action):
             raise Diverged(alarm.line)
-
-    def go_back(self, state: State, alarm: Diverged) -> None:
-        """Returns to where the first process returns to; raises ``alarm`` if it does not."""
-        done = state.progress.rollbacks
-        content = talk.share()
-        if content is None:
-            raise alarm
-        self._take(state, content)
-        state.progress.rollbacks = done + 1
 
     def _take(self, state: State, content: dict[str, Any] | None) -> None:
         """Goes on from a checkpoint; with noise of its own where that knows none of this process."""

@@ -10,7 +10,9 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ganexp import __version__
 from ganexp.claim import is_held
@@ -93,45 +95,6 @@ class Receipt:
             beside.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
 
 
-_TYPES: dict[str, type] = {
-    "status": str,
-    "start": str,
-    "sessions": int,
-    "images": int,
-    "saved": int,
-    "git": dict,
-    "device": str,
-    "choices": dict,
-    "data": dict,
-    "versions": dict,
-    "weights": dict,
-    "alarms": list,
-    "scores": dict,
-}
-
-
-def _sound(found: Any) -> dict[str, Any]:
-    """What of a receipt can be relied on: whoever edits it, nothing here trips over it."""
-    content = found if isinstance(found, dict) else {}
-    content = {key: value for key, value in content.items() if isinstance(value, _TYPES.get(key, object))}
-    content = {key: value for key, value in content.items() if not is_huge(value)}
-    if content.get("status", "running") not in get_args(Status):
-        del content["status"]
-    if "scores" in content:
-        content["scores"] = {name: way for name, way in content["scores"].items() if way in ("lower", "higher")}
-    if "alarms" in content:
-        content["alarms"] = [alarm for alarm in content["alarms"] if isinstance(alarm, dict)]
-    if not isinstance(content.get("data", {}).get("fingerprint", ""), str) or not content.get("data", True):
-        del content["data"]
-    if not all(isinstance(value, str) and value.isprintable() for value in content.get("choices", {}).values()):
-        del content["choices"]
-    if not all(
-        step.isdecimal() and isinstance(value, str) for step, value in content.get("weights", {}).items()
-    ):
-        del content["weights"]
-    return content
-
-
 _LARGEST = 1e100  # a float32 ends at 3.4e38
 
 
@@ -143,6 +106,64 @@ def is_huge(value: Any) -> bool:
     if isinstance(value, float):
         return _LARGEST < abs(value) < math.inf
     return isinstance(value, int) and abs(value) >= 2**63
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it holds control characters")
+    return text
+
+
+def _not_huge(value: Any) -> Any:
+    if is_huge(value):
+        raise ValueError("no run comes to such a number")
+    return value
+
+
+Printable = Annotated[str, AfterValidator(_printable)]
+Whole = Annotated[int, AfterValidator(_not_huge)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    fingerprint: str
+
+
+class _Content(BaseModel):
+    """What ``run.json`` may hold. Whatever else is in it is left as it is, but for numbers that are too
+    large.
+    """
+
+    model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
+    __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_not_huge)]]
+
+    status: Status | None = None
+    start: str | None = None
+    sessions: Whole | None = None
+    images: Whole | None = None
+    saved: Whole | None = None
+    git: dict[str, Any] | None = None
+    device: str | None = None
+    choices: dict[str, Printable] | None = None
+    data: _Data | None = None
+    versions: dict[str, Any] | None = None
+    weights: dict[Annotated[str, Field(pattern=r"^\d+$")], str] | None = None
+    alarms: list[dict[str, Any]] | None = None
+    scores: dict[str, Literal["lower", "higher"]] | None = None
+
+
+def _sound(found: Any) -> dict[str, Any]:
+    """What of a receipt can be relied on, however it was edited: a field that is not what it should be is left
+    out.
+    """
+    content = found if isinstance(found, dict) else {}
+    try:
+        _Content.model_validate(content)
+    except ValidationError as error:
+        wrong = {str(each["loc"][0]) for each in error.errors(include_url=False) if each["loc"]}
+        content = {key: value for key, value in content.items() if key not in wrong}
+    return {key: value for key, value in content.items() if value is not None or key in ("end", "reason")}
 
 
 def status_of(folder: Path) -> Status | None:

@@ -23,11 +23,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 from PIL import Image
 
-from ganexp import dist, talk
 from ganexp.claim import Claim
+from ganexp.collective_run import CollectiveRun, SaveDecision
 from ganexp.errors import Diverged, Gone, Unwritable, UserError, tell
 from ganexp.journal import Journal
-from ganexp.pulse import Pulse
 from ganexp.receipt import Receipt, status_after
 from ganexp.records import Records
 from ganexp.sentinel import Alarm, is_fatal
@@ -42,10 +41,11 @@ MARKS = (0, 1, 10, 100)
 """The steps after which the receipt notes a hash of the weights, for ``ganexp verify``."""
 
 
-class Run:
+class Run(CollectiveRun):
     """An open run folder. As a context manager it notes how the run ended, whatever ends it."""
 
     def __init__(self, folder: Path, cfg: DictConfig, choices: Mapping[str, str]) -> None:
+        super().__init__()
         self.folder = folder
         self._claim = Claim(folder, cfg)
         self.receipt = Receipt(folder / "run.json")
@@ -59,31 +59,31 @@ class Run:
         self._seconds = math.inf if minutes is None else 60 * minutes
         self._records = Records(folder, self.journal)
         self._state: State | None = None
-        self._pulse = Pulse()
         self._others: list[dict[str, Any]] = []  # of the last checkpoint
+        self._passed_over: list[str] = []  # damaged checkpoints, to tell of
 
-    def restore(self, state: "State", load_start: Callable[[], str]) -> None:
-        """Takes the newest checkpoint that is whole, if there is one; a run that begins may have another's
-        weights.
-
-        ``load_start``: reads the networks of ``start_from``. Raises UserError if no checkpoint is whole.
-        """
+    def _newest(self, load_start: Callable[[], str]) -> dict[str, Any] | None:
         found = self._vault.newest()
-        if found is None:
-            saved = self.receipt.content.get("saved", 0)
-            if saved:
-                raise UserError(
-                    f"{self.folder} has no checkpoint, but run.json knows of one at {saved:,} images: put it "
-                    "back, or remove the folder to begin anew"
-                )
-            if self._cfg.start_from is not None:
-                self.journal.say(load_start())
-            talk.share(None)
-            dist.broadcast(list(state.game.state_dict().values()))
+        if found is not None:
+            self._passed_over = [f"{line}; taking {found.file.name}" for line in found.passed_over]
+            return found.content
+        saved = self.receipt.content.get("saved", 0)
+        if saved:
+            raise UserError(
+                f"{self.folder} has no checkpoint, but run.json knows of one at {saved:,} images: put it "
+                "back, or remove the folder to begin anew"
+            )
+        if self._cfg.start_from is not None:
+            self.journal.say(load_start())
+        return None
+
+    def _take(self, state: "State", content: dict[str, Any] | None) -> None:
+        if content is None:
             return
-        state.restore(talk.share(found.content))
-        for line in found.passed_over:
-            self.journal.say(f"{line}; taking {found.file.name}, {state.progress.images:,} images")
+        state.restore(content)
+        for line in self._passed_over:
+            self.journal.say(f"{line}, {state.progress.images:,} images")
+        self._passed_over = []
 
     def begin(self, state: "State", facts: dict[str, Any]) -> None:
         """Opens what is written to, cut back to where ``state`` stands; ``facts`` go into the receipt.
@@ -131,31 +131,27 @@ class Run:
                 f"{self.folder} cannot be written ({error.strerror or error}): {self._next()}"
             ) from None
 
-    def due(self) -> bool:
-        """Whether a checkpoint has to be written now, in mid-epoch: a signal came, or the minutes are over."""
+    def _wants_to_save(self) -> bool:
+        """A signal came, or the minutes are over."""
         asked = self.requests.pending is not None
-        return self._pulse(asked or time.monotonic() - self._vault.began >= self._seconds)
+        return asked or time.monotonic() - self._vault.began >= self._seconds
 
-    def save(self, state: "State", epoch: int | None = None, *, last: bool = False, best: bool = False) -> None:
-        """A checkpoint in mid-epoch, or at the end of ``epoch`` if it is to be saved, the last or the best.
-
-        Training goes on while it is written. Raises Stopped, once it is on the disk, if a signal came, and
-        Gone.
-        """
+    def _decide_save(self, state: "State", epoch: int | None, *, last: bool, best: bool) -> SaveDecision:
         self._check_there()
         self._vault.drain()
         if self._vault.lost_best and not best:
             state.progress.best = None
         every, asked = self._cfg.checkpoint.every.epochs, self.requests.pending is not None
         writes = epoch is None or last or best or asked or (every is not None and epoch % every == 0)
-        talk.words([writes, asked and not last])
-        if writes:
-            self._others = talk.gather()
-            content = state.snapshot(self._others)
-            self._vault.save(content, epoch if state.sentinel.calm else None, best=best)
-        if asked and not last:
-            self._vault.drain()
-            self.requests.obey()
+        return SaveDecision(writes, stops=asked and not last)
+
+    def _write(self, state: "State", others: list[dict[str, Any]], epoch: int | None, *, best: bool) -> None:
+        self._others = others
+        self._vault.save(state.snapshot(others), epoch if state.sentinel.calm else None, best=best)
+
+    def _stop(self) -> None:
+        self._vault.drain()
+        self.requests.obey()
 
     def finish(self, state: "State") -> None:
         """Waits for the last checkpoint. Raises Unwritable if it is not on the disk, also at a second try."""
@@ -195,26 +191,25 @@ class Run:
             raise Diverged(alarm.line)
         self.journal.say(f"warning: {alarm.line}")
 
-    def go_back(self, state: "State", alarm: Diverged) -> None:
-        """Returns to the last good epoch with lower rates; raises ``alarm`` if that is not wanted any more."""
-        done, limits = state.progress.rollbacks, self._cfg.sentinel
+    def _rolled_back(self, done: int) -> dict[str, Any] | None:
         self._vault.drain()
-        wanted = limits.action == "rollback"
-        found = self._vault.go_back() if wanted and done < limits.rollbacks else None
-        talk.share(None if found is None else found.content)
-        if not wanted:
-            raise alarm
-        if found is None:
-            raise Diverged(f"{alarm} (after {done} rollbacks)") from None
-        state.restore(found.content)
-        state.progress.rollbacks = done + 1
+        limits = self._cfg.sentinel
+        wanted = limits.action == "rollback" and done < limits.rollbacks
+        found = self._vault.go_back() if wanted else None
+        return None if found is None else found.content
+
+    def _end_of_rollbacks(self, alarm: Diverged, done: int) -> Diverged:
+        wanted = self._cfg.sentinel.action == "rollback"
+        return Diverged(f"{alarm} (after {done} rollbacks)") if wanted else alarm
+
+    def _after_rollback(self, state: "State", alarm: Diverged) -> None:
         if self._vault.lost_best:
             state.progress.best = None
-        images = state.progress.images
+        done, images, limits = state.progress.rollbacks, state.progress.images, self._cfg.sentinel
         self._records.open(images, self._cfg, self.choices)
         line = (
-            f"rollback {done + 1} of {limits.rollbacks}: back to {images:,} images, with every learning rate "
-            f"times {limits.rate ** (done + 1):.3g}"
+            f"rollback {done} of {limits.rollbacks}: back to {images:,} images, with every learning rate "
+            f"times {limits.rate**done:.3g}"
         )
         self.journal.say(f"{alarm}; {line}")
         self._records.text("sentinel", f"{alarm}; {line}", images + 1)

@@ -1,10 +1,31 @@
 """What the verbs that take overrides do with a settled configuration; torch is imported only here."""
 
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+
+_FUNCTIONS = {
+    "sample": "ganexp.commands.sample:sample",
+    "evaluate": "ganexp.commands.evaluate:evaluate",
+    "film": "ganexp.commands.film:film",
+    "neighbours": "ganexp.commands.neighbours:neighbours",
+    "verify": "ganexp.commands.verify:verify",
+    "tune": "ganexp.tune.search:search",
+    "data_info": "ganexp.commands.data:info",
+    "data_prepare": "ganexp.commands.data:prepare",
+}
+"""By the name of the verb's configuration."""
+
+
+def run_task(verb: str, cfg: DictConfig) -> None:
+    """Raises whatever the verb raises."""
+    if verb == "train":
+        _train(cfg)
+        return
+    module, _, name = _FUNCTIONS[verb].partition(":")
+    getattr(import_module(module), name)(cfg)
 
 
 def _train(cfg: DictConfig) -> None:
@@ -16,65 +37,3 @@ def _train(cfg: DictConfig) -> None:
         folder = folder.relative_to(Path.cwd())  # as a person would type it
     choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
     train(cfg, folder, choices)
-
-
-def _sample(cfg: DictConfig) -> None:
-    from ganexp.commands.sample import sample
-
-    sample(cfg)
-
-
-def _evaluate(cfg: DictConfig) -> None:
-    from ganexp.commands.evaluate import evaluate
-
-    evaluate(cfg)
-
-
-def _film(cfg: DictConfig) -> None:
-    from ganexp.commands.film import film
-
-    film(cfg)
-
-
-def _neighbours(cfg: DictConfig) -> None:
-    from ganexp.commands.neighbours import neighbours
-
-    neighbours(cfg)
-
-
-def _verify(cfg: DictConfig) -> None:
-    from ganexp.commands.verify import verify
-
-    verify(cfg)
-
-
-def _tune(cfg: DictConfig) -> None:
-    from ganexp.tune.search import search
-
-    search(cfg)
-
-
-def _data_info(cfg: DictConfig) -> None:
-    from ganexp.commands.data import info
-
-    info(cfg)
-
-
-def _data_prepare(cfg: DictConfig) -> None:
-    from ganexp.commands.data import prepare
-
-    prepare(cfg)
-
-
-TASKS: dict[str, Callable[[DictConfig], None]] = {
-    "train": _train,
-    "sample": _sample,
-    "evaluate": _evaluate,
-    "film": _film,
-    "neighbours": _neighbours,
-    "verify": _verify,
-    "tune": _tune,
-    "data_info": _data_info,
-    "data_prepare": _data_prepare,
-}
-"""By the name of the verb's configuration."""

@@ -83,7 +83,7 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
     from ganexp.data.resolvers import register
     from ganexp.signals import hand_on
     from ganexp.sweep import UNDER_WAY, is_done
-    from ganexp.tasks import TASKS
+    from ganexp.tasks import run_task
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
@@ -96,7 +96,7 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
         if many and is_done(folder, settled):
             print_lines(f"{folder.name} is done already")
         else:
-            TASKS[verb](settled)
+            run_task(verb, settled)
     except KeyboardInterrupt as stopped:
         hand_on(stopped)
         raise

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from common import composed
-from torch._C._distributed_c10d import FileStore
+from torch.distributed import FileStore  # type: ignore[attr-defined]
 from tqdm import tqdm
 
 from ganexp import dist

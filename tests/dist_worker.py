@@ -17,7 +17,7 @@ from unittest.mock import patch
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
-from torch._C._distributed_c10d import FileStore, PrefixStore
+from torch.distributed import FileStore, PrefixStore  # type: ignore[attr-defined]
 from torch.optim import SGD
 
 from ganexp import dist

@@ -22,7 +22,7 @@ def test_version(tmp_path: Path) -> None:
 def test_help_of_a_verb_lists_every_choice(tmp_path: Path) -> None:
     told = command(tmp_path, "train", "--help").stdout
     for line in (
-        "loss: dragan, gan, hinge, lsgan, minimax, rpgan, wgan, wgan_gp",
+        "loss: dragan, gan, hinge, lsgan, minimax, none, rpgan, wgan, wgan_gp",
         "data: celeba, cifar10, digits, fashion_mnist, folder, grid, medmnist, mnist, ring, stacked_mnist",
         "arch: dcgan, maxout, mlp",
         "game: cgan, gan, pacgan",
