@@ -14,7 +14,7 @@ from ganexp.config.optimisers import split_by_player
 from ganexp.cuda import CudaRecorder
 from ganexp.data.arrays import Arrays
 from ganexp.data.batches import BatchLoader, Domain
-from ganexp.data.download import FETCHING
+from ganexp.data.download import load
 from ganexp.data.source import Source
 from ganexp.data.store import Store, store
 from ganexp.device import Hardware
@@ -150,15 +150,6 @@ def _game(cfg: DictConfig, hardware: Hardware) -> Game:
     if hardware.sync_batch_norm and dist.world() > 1:
         synchronise(game)
     return game.to(hardware.device).to(memory_format=torch.channels_last)
-
-
-def load(source: Source, *, own: bool) -> Arrays:
-    """The data; fetched if need be, but only where an ``own`` configuration says where to. Raises UserError."""
-    token = FETCHING.set(own)
-    try:
-        return source.load()
-    finally:
-        FETCHING.reset(token)
 
 
 def _compile(game: Game, hardware: Hardware, notes: Notes) -> None:

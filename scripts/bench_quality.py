@@ -23,11 +23,11 @@ from tqdm import tqdm
 
 from ganexp.augment import NoAugment
 from ganexp.build import build
+from ganexp.data.download import load
 from ganexp.data.picture import save_png
 from ganexp.evaluation import Evaluator
 from ganexp.games.game import Parts, Request
 from ganexp.games.gan import GAN
-from ganexp.lab import load
 from ganexp.rng import seed_everything, seed_for
 from ganexp.sampling import generate
 

@@ -202,7 +202,10 @@ def test_mistakes_under_torchrun(tmp_path: Path) -> None:
     ("overrides", "line"),
     [
         (["batch_size=9"], "batch_size=9: 2 processes cannot share it alike"),
-        (["game=pacgan", "batch_size=6"], "batch_size=6: 2 processes cannot share 3 packs of 2 alike"),
+        (
+            ["game=pacgan", "batch_size=6"],
+            "batch_size=6: 2 processes cannot share multiples of game.packing=2",
+        ),
         (["device.count=0"], "device.count=0: should be greater than or equal to 1"),
     ],
 )
@@ -216,7 +219,10 @@ def test_mistakes(overrides: list[str], line: str) -> None:
     ("overrides", "line"),
     [
         (["batch_size=9"], "batch_size=9: 2 processes cannot share it alike"),
-        (["game=pacgan", "batch_size=6"], "batch_size=6: 2 processes cannot share 3 packs of 2 alike"),
+        (
+            ["game=pacgan", "batch_size=6"],
+            "batch_size=6: 2 processes cannot share multiples of game.packing=2",
+        ),
     ],
 )
 def test_mistakes_that_only_torchrun_makes(

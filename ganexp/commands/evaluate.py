@@ -10,35 +10,25 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from ganexp.board import Board
-from ganexp.build import build, build_game
 from ganexp.claim import is_held
-from ganexp.config.settle import read_run
 from ganexp.data.folder import Folder, class_names
 from ganexp.data.source import Source
 from ganexp.errors import UserError, tell
 from ganexp.evaluation import TRAINING, Evaluator
 from ganexp.files import unshare
 from ganexp.journal import finite
-from ganexp.lab import load
-from ganexp.memory import within_memory
+from ganexp.load import open_run
 from ganexp.metrics.table import score_table
-from ganexp.sampling import with_own_statistics
-from ganexp.state import load_averaged
 from ganexp.text import print_lines
-from ganexp.vault import chosen
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Prints what ``conf/evaluate.yaml`` describes and adds it to evaluations.jsonl. Raises UserError."""
-    folder = Path(cfg.run).expanduser()
-    run = read_run(cfg.run, trust=cfg.trust)
-    device = build(cfg.device).device
-    source: Source = build(run.data)
-    data = load(source, own=cfg.trust)
+    opened = open_run(cfg)
+    folder, run, source, data = opened.folder, opened.config, opened.source, opened.data()
     if cfg.against is None:
-        found = chosen(folder / "checkpoints", cfg.checkpoint)
-        game = within_memory(lambda: build_game(run), run, device, training=False)
-        load_averaged(game.generator, found.content)
+        loaded = opened.generator(cfg.checkpoint)
+        found = loaded.checkpoint
         of = {"checkpoint": found.file.name, "images": found.content["progress"]["images"]}
     else:
         of = {"against": cfg.against}
@@ -47,12 +37,10 @@ def evaluate(cfg: DictConfig) -> None:
         "features": cfg.features or run.features,
         "evaluate": {"count": cfg.count, "seed": cfg.seed, "split": cfg.split or run.evaluate.split},
     }
-    evaluator = Evaluator(source, data, OmegaConf.create(wanted), device)
+    evaluator = Evaluator(source, data, OmegaConf.create(wanted), opened.device)
     if cfg.against is None:
         count = evaluator.count
-        inputs = evaluator.inputs(game, data)
-        generator = with_own_statistics(game, game.generator.to(device), device)
-        scores = evaluator.of_generator(generator, inputs)
+        scores = evaluator.of_generator(loaded.net, evaluator.inputs(loaded.game, data))
     else:
         images, labels = _images(cfg.against, source, data.classes, evaluator.count)
         count = len(images)

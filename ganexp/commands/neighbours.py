@@ -13,23 +13,18 @@ from omegaconf import DictConfig
 from PIL import Image
 from tqdm import tqdm
 
-from ganexp.build import build, build_game
-from ganexp.config.settle import read_run
+from ganexp.build import build
 from ganexp.data.arrays import Arrays
 from ganexp.data.picture import save_png, tile
-from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.games.game import Request
-from ganexp.lab import load
-from ganexp.memory import within_memory
+from ganexp.load import open_run
 from ganexp.metrics.features import Features
 from ganexp.metrics.neighbours import nearest
 from ganexp.reference import reference
 from ganexp.rng import seed_for
-from ganexp.sampling import generate, with_own_statistics
-from ganexp.state import load_averaged
+from ganexp.sampling import generate
 from ganexp.text import print_lines
-from ganexp.vault import chosen
 
 _BATCH = 100
 _PIECE = 2048  # training images compared at a time
@@ -38,31 +33,28 @@ _RARE = 1  # percent
 
 def neighbours(cfg: DictConfig) -> None:
     """Writes and prints what ``conf/neighbours.yaml`` describes. Raises UserError."""
-    folder = Path(cfg.run).expanduser()
-    run = read_run(cfg.run, trust=cfg.trust)
-    source: Source = build(run.data)
+    run = open_run(cfg)
+    source, device = run.source, run.device
     if not source.is_image:
         raise UserError("neighbours are looked at as images, and this run makes points")
-    device = build(cfg.device).device
-    data = load(source, own=cfg.trust)
+    data = run.data()
     if len(data.samples) <= cfg.k:
         raise UserError(f"k={cfg.k}: there are {len(data.samples)} training images")
-    game = within_memory(lambda: build_game(run), run, device, training=False)
-    load_averaged(game.generator, chosen(folder / "checkpoints", cfg.checkpoint).content)
+    loaded = run.generator(cfg.checkpoint)
+    game = loaded.game
     rng = np.random.default_rng(seed_for(cfg.seed, "neighbours"))
     count = max(cfg.n, cfg.count)
     real = reference(source, data, rng.choice(len(data.labels), count), labels_only=not game.needs_reference)
     latents = torch.Generator().manual_seed(seed_for(cfg.seed, "neighbours"))
     inputs = game.inputs(Request(count), latents, real)
-    generator = with_own_statistics(game, game.generator.to(device), device)
-    made = source.encode(generate(generator, inputs, _BATCH, device))
+    made = source.encode(generate(loaded.net, inputs, _BATCH, device))
     own = rng.permutation(len(data.samples))[:count]
     features: Features = build(cfg.features)(source, data, device)
     queries = np.vstack([features(made).features, features(data.samples[own]).features])
     distances, rows = nearest(queries, _pieces(data, features), max(cfg.k, 2))
     made_to_real, rows = distances[:count], rows[:count]
     real_to_real = distances[count:, 1]  # the nearest is the image itself
-    out = Path(cfg.out).expanduser() if cfg.out else folder / "samples" / "neighbours.png"
+    out = Path(cfg.out).expanduser() if cfg.out else run.folder / "samples" / "neighbours.png"
     try:
         save_png(_picture(made[: cfg.n], data, rows[: cfg.n, : cfg.k]), out)
     except OSError as error:

@@ -7,22 +7,17 @@ import torch
 from omegaconf import DictConfig
 from PIL import Image
 
-from ganexp.build import build, build_game
-from ganexp.config.settle import read_run
 from ganexp.data.picture import save_png
 from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.files import replacing
 from ganexp.games.game import Inputs, Request
-from ganexp.lab import load
-from ganexp.memory import within_memory
+from ganexp.load import OpenedRun, open_run
 from ganexp.metrics.classifier import labels_of, trained
 from ganexp.reference import real_rows, reference
 from ganexp.rng import seed_for
-from ganexp.sampling import draw, generate, with_own_statistics
-from ganexp.state import load_averaged
+from ganexp.sampling import draw, generate
 from ganexp.text import print_lines
-from ganexp.vault import chosen
 
 _MOST_ROWS = 40
 _DARK = -0.75  # the colour between the images of a grid, in [-1, 1]
@@ -30,31 +25,26 @@ _DARK = -0.75  # the colour between the images of a grid, in [-1, 1]
 
 def sample(cfg: DictConfig) -> None:
     """Writes what ``conf/sample.yaml`` describes and says where. Raises UserError."""
-    folder = Path(cfg.run).expanduser()
-    run = read_run(cfg.run, trust=cfg.trust)
-    device = build(cfg.device).device
-    source: Source = build(run.data)
-    game = within_memory(lambda: build_game(run), run, device, training=False)
+    run = open_run(cfg)
+    source, device, loaded = run.source, run.device, run.generator(cfg.checkpoint)
+    game = loaded.game
     grid = game.grid(_request(cfg))
-    found = chosen(folder / "checkpoints", cfg.checkpoint)
-    load_averaged(game.generator, found.content)
     real = None
     if game.needs_reference:
-        data = load(source, own=cfg.trust)
+        data = run.data()
         rows = real_rows(len(data.samples), cfg.n, seed_for(cfg.seed, "sources to sample"))
         real = reference(source, data, rows)
     inputs = game.inputs(grid.request, torch.Generator().manual_seed(seed_for(cfg.seed, "sample")), real)
-    generator = with_own_statistics(game, game.generator.to(device), device)
-    samples = generate(generator, inputs, cfg.batch_size, device)
+    samples = generate(loaded.net, inputs, cfg.batch_size, device)
     name = f"sample_{cfg.n}_seed_{cfg.seed}" + ("" if cfg.label is None else f"_label_{cfg.label}")
     name += "_classes" if cfg.format == "classes" else ""
-    name += "" if cfg.checkpoint == "last" else f"_{found.file.stem}"
-    out = Path(cfg.out).expanduser() if cfg.out else folder / "samples" / name
+    name += "" if cfg.checkpoint == "last" else f"_{loaded.checkpoint.file.stem}"
+    out = Path(cfg.out).expanduser() if cfg.out else run.folder / "samples" / name
     try:
         if cfg.format == "grid":
             written = _write_grid(out, draw(source, inputs, samples, grid.columns))
         elif cfg.format == "classes":
-            written = _write_grid(out, source.draw(*_by_class(samples, source, device, own=cfg.trust)))
+            written = _write_grid(out, source.draw(*_by_class(samples, run)))
         elif cfg.format == "npz":
             written = _write_array(out, samples, inputs, source)
         else:
@@ -64,14 +54,12 @@ def sample(cfg: DictConfig) -> None:
     print_lines(f"{cfg.n} samples: {written}")
 
 
-def _by_class(
-    samples: np.ndarray, source: Source, device: torch.device, *, own: bool
-) -> tuple[np.ndarray, int]:
+def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
     """The samples as a grid with a row for each class that the data set's classifier takes them for.
 
     Every class has as many places; what a generator seldom makes leaves some of them dark.
     """
-    data = load(source, own=own)
+    data, source, device = run.data(), run.source, run.device
     classes = len(data.classes)
     if classes > min(_MOST_ROWS, len(samples)):
         raise UserError(f"format=classes: {classes} classes make too many rows for {len(samples)} samples")

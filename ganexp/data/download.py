@@ -4,8 +4,13 @@ import shutil
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ganexp.data.arrays import Arrays
 from ganexp.errors import UserError
+
+if TYPE_CHECKING:
+    from ganexp.data.source import Source
 
 FETCHING = ContextVar("fetching", default=True)
 """False where a run folder, which may be a stranger's, says where data lie: nothing is written there."""
@@ -29,3 +34,12 @@ def fetch(what: str, where: str, root: str, download: Callable[[], object]) -> N
         raise UserError(
             f"{what} could not be fetched ({reason}): put {where}, or try data=digits, which needs nothing"
         ) from None
+
+
+def load(source: "Source", *, own: bool) -> Arrays:
+    """The data; fetched if need be, but only where an ``own`` configuration says where to. Raises UserError."""
+    token = FETCHING.set(own)
+    try:
+        return source.load()
+    finally:
+        FETCHING.reset(token)
