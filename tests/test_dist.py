@@ -204,7 +204,7 @@ def test_mistakes_under_torchrun(tmp_path: Path) -> None:
         (["batch_size=9"], "batch_size=9: 2 processes cannot share it alike"),
         (
             ["game=pacgan", "batch_size=6"],
-            "batch_size=6: 2 processes cannot share multiples of game.packing=2",
+            "batch_size=6: 2 processes cannot share it in multiples of game.packing=2",
         ),
         (["device.count=0"], "device.count=0: should be greater than or equal to 1"),
     ],
@@ -221,7 +221,7 @@ def test_mistakes(overrides: list[str], line: str) -> None:
         (["batch_size=9"], "batch_size=9: 2 processes cannot share it alike"),
         (
             ["game=pacgan", "batch_size=6"],
-            "batch_size=6: 2 processes cannot share multiples of game.packing=2",
+            "batch_size=6: 2 processes cannot share it in multiples of game.packing=2",
         ),
     ],
 )

@@ -100,8 +100,8 @@ def share_alike(cfg: DictConfig, world: int) -> None:
     if cfg.batch_size % unit:
         raise UserError(f"batch_size={cfg.batch_size}: it has to be a multiple of game.{name}={unit}")
     if cfg.batch_size % (world * unit):
-        what = "it" if name is None else f"multiples of game.{name}={unit}"
-        raise UserError(f"batch_size={cfg.batch_size}: {world} processes cannot share {what} alike")
+        how = "alike" if name is None else f"in multiples of game.{name}={unit}"
+        raise UserError(f"batch_size={cfg.batch_size}: {world} processes cannot share it {how}")
 
 
 def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
