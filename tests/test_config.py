@@ -9,7 +9,7 @@ from conftest import command, composed, verb
 from omegaconf import OmegaConf
 
 from ganexp.config.resolvers import overrides_name
-from ganexp.config.signature import settings_of
+from ganexp.config.signature import constant_of, settings_of
 from ganexp.config.targets import conf_folder
 from ganexp.errors import UserError, suggest
 
@@ -209,6 +209,17 @@ def test_a_penalty_of_ones_own_is_checked_too(tmp_path: Path, monkeypatch: pytes
     composed(own % "3")
     with pytest.raises(UserError, match=r"penalties\.mine\.depth=deep: should be a valid integer"):
         composed(own % "deep")
+
+
+def test_a_base_class_may_be_named_by_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "import ganexp.penalties\nfrom ganexp import penalties as p\nfrom torch import nn\n"
+    text += "class One(p.Penalty): ...\nclass Two(ganexp.penalties.Penalty): ...\nclass Net(nn.Module): ...\n"
+    (tmp_path / "bases_for_test.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("One", "Two"):
+        assert set(settings_of(f"bases_for_test.{name}") or {}) == {"weight", "every"}
+        assert constant_of(f"bases_for_test.{name}", "player") == "d"
+    assert settings_of("bases_for_test.Net") == {}
 
 
 @pytest.mark.parametrize("loss", sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml")))

@@ -104,6 +104,40 @@ def test_recipes_are_their_papers() -> None:
     assert composed("loss=wgan_gp", "optim.lr=3e-4").optim.lr == 3e-4, "the command line has the last word"
 
 
+PENALTIES_OF_ONES_OWN = """
+from ganexp import penalties
+from ganexp.penalties import GradientTerm, Penalty
+
+class OfLogits(Penalty): ...
+class OfTheGenerator(GradientTerm):
+    player = "g"
+class OfGradients(GradientTerm): ...
+class ByModule(penalties.GradientTerm): ...
+class Unknown(made_elsewhere()): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("penalty", "norm"),
+    [
+        ("OfLogits", "batch"),
+        ("OfTheGenerator", "batch"),
+        ("OfGradients", "none"),
+        ("ByModule", "none"),
+        ("Unknown", "none"),
+    ],
+)
+def test_only_a_penalty_of_each_samples_gradient_rules_batch_norm_out(
+    penalty: str, norm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "penalties_of_ones_own.py").write_text(PENALTIES_OF_ONES_OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = "" if penalty == "Unknown" else ",weight:1.0,every:1"
+    own = f"+penalties.own={{_target_:penalties_of_ones_own.{penalty}{settings}}}"
+    assert composed(own).arch.discriminator.norm == norm
+    assert composed(own, "penalties=r1").arch.discriminator.norm == "none"
+
+
 def test_batch_norm_and_a_penalty_per_sample_are_refused() -> None:
     with pytest.raises(UserError, match=r"penalties\.r1.*batch norm.*arch\.discriminator\.norm"):
         build_game(composed("penalties=r1", "arch.discriminator.norm=batch"))

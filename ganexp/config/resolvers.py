@@ -5,7 +5,7 @@
 | ``${timestamp:}`` | the start of this command, the same in every member of a sweep |
 | ``${run_folder:}`` | ``outputs/<name>/<overrides>``, or the folder that ``resume`` names |
 | ``${overrides_name:}`` | the overrides as a folder name: ``loss-wgan_gp+seed-1`` |
-| ``${critic_norm:${penalties},batch}`` | the critic's norm: ``none`` as soon as there is a penalty |
+| ``${critic_norm:${penalties},batch}`` | the critic's norm: ``none`` with a penalty of its gradients |
 | ``${packed:${data.shape},2}`` | the shape of so many samples joined along their first axis |
 | ``${two_if:attribute}`` | the classes of a set that an attribute divides: 2, or 1 without one |
 """
@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from ganexp.config.signature import constant_of
 
 RESUMABLE = (
     "name",
@@ -51,7 +53,7 @@ def register_own() -> None:
         "timestamp": _timestamp,
         "run_folder": _run_folder,
         "overrides_name": lambda *, _root_: overrides_name(_root_.hydra.overrides.task),
-        "critic_norm": lambda penalties, norm: "none" if penalties else norm,
+        "critic_norm": _critic_norm,
         "packed": lambda shape, packing: [packing * shape[0], *shape[1:]],
         "two_if": lambda attribute: 1 if attribute is None else 2,
     }
@@ -109,3 +111,21 @@ def _run_folder(*, _root_: DictConfig) -> str:
     if _root_.resume is not None:
         return str(Path(str(_root_.resume)).expanduser())
     return f"outputs/{_root_.name}/{overrides_name(_root_.hydra.overrides.task)}"
+
+
+def _critic_norm(penalties: Any, norm: str) -> str:
+    """``none`` where a penalty differentiates the critic's gradient of each sample, which batch norm mixes.
+
+    The class says so itself (``Penalty.double_backward``); of one that cannot be read it is assumed.
+    """
+    nodes = penalties.values() if isinstance(penalties, DictConfig) else []
+    targets = [str(node.get("_target_")) for node in nodes if isinstance(node, DictConfig)]
+    return "none" if any(_penalises_critics_gradient(target) for target in targets) else norm
+
+
+def _penalises_critics_gradient(target: str) -> bool:
+    try:
+        player, twice = constant_of(target, "player"), constant_of(target, "double_backward")
+    except LookupError:
+        return True  # there is no such class; that is told where the node itself is checked
+    return twice is not False and player in (None, "d")

@@ -75,10 +75,19 @@ def _literal(value: ast.expr | None) -> Any:
 
 
 def _base(base: ast.expr, module: str, tree: ast.Module | None) -> str | None:
-    """The dotted path of a base class that is named by a plain name."""
-    if not isinstance(base, ast.Name) or tree is None:
+    """The dotted path of a base class that is named by a plain name, or as ``module.Class``.
+
+    A class of torch's is none that is read: ``nn.Module`` brings no settings.
+    """
+    if tree is None:
         return None
-    return _imported(tree).get(base.id, f"{module}.{base.id}")
+    if isinstance(base, ast.Name):
+        return _imported(tree).get(base.id, f"{module}.{base.id}")
+    if not isinstance(base, ast.Attribute):
+        return None
+    owner, _, name = ast.unparse(base).rpartition(".")
+    path = (_imported(tree) | _modules(tree)).get(owner)
+    return None if path is None or path.split(".")[0] == "torch" else f"{path}.{name}"
 
 
 @cache
@@ -149,6 +158,12 @@ def _imported(tree: ast.Module) -> dict[str, str]:
     }
 
 
+def _modules(tree: ast.Module) -> dict[str, str]:
+    """The dotted path behind each name that the module imports with ``import``."""
+    statements = [statement for statement in tree.body if isinstance(statement, ast.Import)]
+    return {alias.asname or alias.name: alias.name for s in statements for alias in s.names}
+
+
 def _function_settings(node: ast.FunctionDef, module: str, tree: ast.Module) -> Settings | None:
     arguments = node.args
     if arguments.kwarg is not None:
@@ -180,12 +195,6 @@ def _evaluated(
 def _is_handed_over(annotation: ast.expr | None, tree: ast.Module) -> bool:
     """Whether an annotation of somebody else's class names a type of ganexp's or torch's."""
     names = {node.id for node in ast.walk(annotation or ast.Name("Any")) if isinstance(node, ast.Name)}
-    imported = _imported(tree)
-    modules = {
-        alias.asname or alias.name: alias.name
-        for s in tree.body
-        if isinstance(s, ast.Import)
-        for alias in s.names
-    }
-    origins = [imported.get(name, modules.get(name, "")) for name in names]
+    known = _modules(tree) | _imported(tree)
+    origins = [known.get(name, "") for name in names]
     return any(origin.split(".")[0] in ("ganexp", "torch") for origin in origins)
