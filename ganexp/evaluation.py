@@ -110,7 +110,15 @@ class Evaluator:
         return self._scores(self.features(samples)._replace(labels=labels, target=target))
 
     def of_samples(self, samples: np.ndarray, labels: np.ndarray | None) -> Scores:
-        """The scores of samples [N, ...], uint8 images or float32 points, and of their labels [N], if any."""
+        """The scores of samples [N, ...], uint8 images or float32 points, and of their labels [N], if any.
+
+        Raises UserError where a metric needs targets, which samples alone do not have.
+        """
+        for name, metric in self._metrics.items():
+            if "target" in metric.needs:
+                raise UserError(
+                    f"metrics={name} compares with what each output should be, which samples alone do not say"
+                )
         return self._scores(self.features(samples)._replace(labels=labels))
 
     def _scores(self, fake: Extracted, *, floor: bool = False) -> Scores:
@@ -199,8 +207,9 @@ class Judge:
         self._floor = floor = judge.floor()
         self._choose(floor, judge)
         told = ", ".join(f"{name} {score:.3f}" for name, score in floor.items())
+        of_real = f"; {judge.compared}: {told}" if floor else ""
         return [
-            f"scored by {judge.count:,} samples and {judge.features.about}; {judge.compared}: {told}",
+            f"scored by {judge.count:,} samples and {judge.features.about}{of_real}",
             *judge.cautions(),
         ]
 

@@ -19,6 +19,9 @@ from ganexp.nets.layers import count_weights
 from ganexp.state import Progress
 from ganexp.text import pasted
 
+_NO_TERMS = ("gradient_norm", "weight_norm", "lr")
+"""What there is of each player besides what its turn tells."""
+
 
 def facts(cfg: DictConfig, lab: Lab, choices: Mapping[str, str]) -> dict[str, Any]:
     """The receipt's part on what the run is made from."""
@@ -67,12 +70,22 @@ def introduction(choices: Mapping[str, str], lab: Lab) -> str:
 
 
 def epoch_line(epoch: int, epochs: int, progress: Progress, scalars: Mapping[str, float]) -> str:
-    """One line for an epoch: where it stands, how fast, what each player's loss is."""
-    losses = "  ".join(
-        f"{name.split('/')[0]} {value:.3f}" for name, value in scalars.items() if name.endswith("/adversarial")
-    )
+    """One line for an epoch: where it stands, how fast, what each player's loss is.
+
+    Of a player without an adversarial loss, all that its turn tells.
+    """
+    players = dict.fromkeys(name.partition("/")[0] for name in scalars if name.endswith("/weight_norm"))
+    losses = "  ".join(filter(None, (_told_of(player, scalars) for player in players)))
     speed = scalars["speed/images_per_second"]
     return f"epoch {epoch}/{epochs}  {progress.images:,} images  {speed:,.0f} images/s  {losses}"
+
+
+def _told_of(player: str, scalars: Mapping[str, float]) -> str | None:
+    if (loss := scalars.get(f"{player}/adversarial")) is not None:
+        return f"{player} {loss:.3f}"
+    pairs = [(name.partition("/"), value) for name, value in scalars.items()]
+    turn = [(name, value) for (owner, _, name), value in pairs if owner == player and name not in _NO_TERMS]
+    return " ".join([player, *(f"{name} {value:.3f}" for name, value in turn)]) if turn else None
 
 
 def finished_already(folder: Path, cfg: DictConfig, progress: Progress, count: int) -> str:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,28 @@ def test_mirrored_training_resumes_bit_for_bit(train: Verb) -> None:
 def test_the_cache_folder_is_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GANEXP_CACHE")
     assert cache.cache_folder().name == "ganexp" and cache.cache_folder().is_relative_to(Path.home())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs(source.ImageArrays):
+    """Images with sources of another size."""
+
+    count: int
+
+    def files(self) -> list[Path]:
+        return []
+
+    def read(self) -> Arrays:
+        rng = np.random.default_rng(0)
+        samples = rng.integers(0, 256, (5, 1, 4, 4), np.uint8)
+        sources = rng.integers(0, 256, (self.count, 3, 2, 2), np.uint8)
+        return Arrays(samples, np.zeros(5, np.int64), ("all",), sources=sources)
+
+
+def test_sources_are_kept_with_their_samples(empty: Path) -> None:
+    pairs = Pairs(shape=[1, 4, 4], bounded=True, classes=1, mirror=False, resolution=4, count=5)
+    found, given = pairs.load(), pairs.read()
+    assert isinstance(found.sources, np.memmap) and given.sources is not None
+    assert np.array_equal(found.sources, given.sources) and found.fingerprint == given.fingerprint
+    with pytest.raises(UserError, match="5 samples, but 4 sources for them"):
+        replace(pairs, count=4).load()

@@ -3,6 +3,7 @@
     $GANEXP_CACHE/<name>-<key>/
         samples.npy   [N, C, H, W] uint8
         labels.npy    [N] int64
+        sources.npy   [M, C, H, W] uint8, of sets that have them
         meta.json     classes, fingerprint, what was left out, which settings made it
 
 The key covers the files (names, sizes, times or checksums) and every setting that changes a pixel. A set is
@@ -31,6 +32,7 @@ from ganexp.files import sync
 
 _FORMAT = 1
 _META = "meta.json"
+_SOURCES = "sources.npy"
 
 
 def cache_folder() -> Path:
@@ -52,10 +54,11 @@ class Entry:
         return sum(file.stat().st_size for file in self.folder.iterdir())
 
     def open(self) -> Arrays:
-        """The set, its samples left on disk until they are read."""
+        """The set, its samples and their sources left on disk until they are read."""
         samples = np.load(self.folder / "samples.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(self.folder / "labels.npy", allow_pickle=False)
-        return Arrays(samples, labels, tuple(self.meta["classes"]), self.meta["fingerprint"])
+        classes, known = tuple(self.meta["classes"]), self.meta["fingerprint"]
+        return Arrays(samples, labels, classes, known, _sources(self.folder))
 
 
 @dataclass
@@ -72,9 +75,16 @@ class Draft:
         """Where the array of samples belongs."""
         return self.folder / "samples.npy"
 
+    @property
+    def sources(self) -> Path:
+        """Where the array of sources belongs, if the set has any."""
+        return self.folder / _SOURCES
+
     def fill(self, arrays: Arrays) -> None:
         """Takes a set that is in memory already."""
         np.save(self.samples, arrays.samples, allow_pickle=False)
+        if arrays.sources is not None:
+            np.save(self.sources, arrays.sources, allow_pickle=False)
         self.labels, self.classes = arrays.labels, arrays.classes
 
 
@@ -112,6 +122,11 @@ def clear() -> int:
         freed += sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
         shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
     return freed
+
+
+def _sources(folder: Path) -> np.ndarray | None:
+    file = folder / _SOURCES
+    return np.load(file, mmap_mode="r", allow_pickle=False) if file.is_file() else None
 
 
 def _entry(folder: Path) -> Entry | None:
@@ -153,7 +168,7 @@ def _make(folder: Path, name: str, identity: dict[str, Any], make: Callable[[Dra
             "shape": list(samples.shape),
             "classes": draft.classes,
             "left_out": draft.left_out,
-            "fingerprint": fingerprint(samples, draft.labels, draft.classes),
+            "fingerprint": fingerprint(samples, draft.labels, draft.classes, _sources(beside)),
         }
         (beside / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
         for file in beside.iterdir():

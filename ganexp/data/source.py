@@ -134,6 +134,8 @@ class Source:
             )
         if len(arrays.labels) != len(arrays.samples):
             raise UserError(f"{len(arrays.samples):,} samples, but {len(arrays.labels):,} labels")
+        if arrays.sources is not None and self.paired and len(arrays.sources) != len(arrays.samples):
+            raise UserError(f"{len(arrays.samples):,} samples, but {len(arrays.sources):,} sources for them")
         if self.label_kind == "classes" and (arrays.labels.min() < 0 or arrays.labels.max() >= self.classes):
             wrong = next(int(label) for label in arrays.labels if not 0 <= label < self.classes)
             raise UserError(f"data.classes={self.classes}: a label of {wrong} is none of them")
