@@ -15,6 +15,7 @@ import pytest
 import torch
 from conftest import TINY, Verb, asked_to_stop, command, verb
 from PIL import Image
+from torch import nn
 
 from ganexp import cli
 from ganexp import train as training
@@ -192,6 +193,13 @@ def test_a_game_without_a_critic_is_not_watched_for_one(train: Verb, capfd: pyte
         name in key for row in rows(folder) for key in row for name in ("D_x", "D_G_z", "adversarial")
     )
     assert re.search(r"images/s  vae reconstruction \d+\.\d{3} kl \d\.\d{3} sigma \d\.\d{3}", told)
+
+
+def test_each_network_of_a_player_is_compiled(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda net, **_: compiled.append(type(net).__name__))
+    train(*CONF, *FAST, *SYSTEMS["vae"], "device.compile=true", "max_steps=1")
+    assert compiled == ["Encoder", "Generator"]
 
 
 def steps_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Lab, Batch]]:
