@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from ganexp import dist, talk
 from ganexp.build import build, build_game
@@ -161,7 +162,8 @@ def _compile(game: Game, hardware: Hardware, notes: Notes) -> None:
         return
     able = {name: player.net for name, player in game.players.items() if not game.differentiated_twice(name)}
     for net in able.values():
-        net.compile(dynamic=False)  # the default mode: it makes no CUDA graphs, which would not fit into ours
+        for part in net.values() if isinstance(net, nn.ModuleDict) else [net]:  # a dict itself is never called
+            part.compile(dynamic=False)  # the default mode: it makes no CUDA graphs, which do not fit into ours
     left = [name for name in game.players if name not in able]
     why = f"; not {', '.join(left)}, whose penalty needs a second derivative" if left else ""
     notes(f"torch.compile translates {', '.join(able)}{why}: the first steps take long")

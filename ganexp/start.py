@@ -5,36 +5,54 @@ go.
 """
 
 from pathlib import Path
+from typing import Any
 
+import torch
 from omegaconf import DictConfig
+from torch import nn
 
+from ganexp.build import build_game
+from ganexp.config.settle import read_run
+from ganexp.device import random_numbers_left_alone
 from ganexp.errors import UserError, first_line
-from ganexp.state import State
+from ganexp.memory import within_memory
+from ganexp.state import State, load_game
 from ganexp.vault import chosen
 
 
 def load_start(state: State, cfg: DictConfig) -> str:
     """Gives the networks that both runs have the other run's last weights; returns a line that says so.
 
-    ``generator`` takes the averaged ones, unless ``start_weights=live``; the others have live ones only. Raises
-    UserError where they do not fit.
+    What the other run shows takes the averaged ones, unless ``start_weights=live``; the rest have live ones
+    only. Raises UserError where they do not fit.
     """
     found = chosen(Path(cfg.start_from) / "checkpoints", "last")
-    names = []
-    for name, net in state.game.parts.nets.items():
-        own = {key: value for key, value in found.content["game"].items() if key.startswith(f"{name}.")}
-        weights = {key.removeprefix(f"{name}."): value for key, value in own.items()}
-        if name == "generator" and weights and cfg.start_weights == "averaged":
-            weights = found.content["ema"]
-        if not weights:
-            continue
+    theirs = _networks(cfg, found.content)
+    names = [name for name in state.game.parts.nets if name in theirs]
+    for name in names:
         try:
-            net.load_state_dict(weights)
+            state.game.parts.nets[name].load_state_dict(theirs[name].state_dict())
         except RuntimeError as error:
             raise UserError(
                 f"start_from={cfg.start_from}: its {name} does not fit: {first_line(error)}"
             ) from None
-        names.append(name)
     state.ema.restart(state.game.generator)
     images = found.content["progress"]["images"]
     return f"{', '.join(names)} from {found.file}, {images:,} images"
+
+
+def _networks(cfg: DictConfig, content: dict[str, Any]) -> dict[str, nn.Module]:
+    """The other run's networks by their nodes of ``arch``, on the CPU. Raises UserError.
+
+    Its game is built again, for only that knows which of them are the generator that is averaged.
+    """
+    stored, cpu = read_run(cfg.start_from, trust=cfg.trust), torch.device("cpu")
+    try:
+        with random_numbers_left_alone(cpu):
+            game = within_memory(lambda: build_game(stored), stored, cpu, training=False)
+        load_game(game, content)
+        if cfg.start_weights == "averaged":
+            game.generator.load_state_dict(content["ema"])
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"start_from={cfg.start_from}: does not fit its own run: {first_line(error)}") from None
+    return game.parts.nets

@@ -103,7 +103,7 @@ class State(NamedTuple):
         """
         try:
             _check_finite(content["game"] | content["ema"])
-            self.game.load_state_dict(_without_former_counters(content["game"], self.game))
+            load_game(self.game, content)
             self.ema.module.load_state_dict(content["ema"])
             for name, optimiser in self.optimisers.items():
                 load_state(optimiser, content["optimisers"][name])
@@ -123,11 +123,14 @@ class State(NamedTuple):
         return len(each)
 
 
-def _without_former_counters(content: dict[str, Any], game: Game) -> dict[str, Any]:
-    """A game's state without the turn counters that lazy penalties once kept: they now follow from the step."""
-    known = game.state_dict()
-    former = [key for key in content if key.startswith("penalties.") and key.endswith("._extra_state")]
-    return {key: value for key, value in content.items() if key in known or key not in former}
+def load_game(game: Game, content: dict[str, Any]) -> None:
+    """Gives a game the weights and buffers of a snapshot. Raises RuntimeError and others where they do not fit.
+
+    Without the turn counters that lazy penalties once kept: they now follow from the step.
+    """
+    state, known = content["game"], game.state_dict()
+    former = [key for key in state if key.startswith("penalties.") and key.endswith("._extra_state")]
+    game.load_state_dict({key: value for key, value in state.items() if key in known or key not in former})
 
 
 def load_averaged(generator: nn.Module, content: dict[str, Any]) -> None:

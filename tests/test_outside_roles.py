@@ -15,6 +15,7 @@ import pytest
 import torch
 from conftest import TINY, Verb, asked_to_stop, command, verb
 from PIL import Image
+from torch import nn
 
 from ganexp import cli
 from ganexp import train as training
@@ -194,6 +195,13 @@ def test_a_game_without_a_critic_is_not_watched_for_one(train: Verb, capfd: pyte
     assert re.search(r"images/s  vae reconstruction \d+\.\d{3} kl \d\.\d{3} sigma \d\.\d{3}", told)
 
 
+def test_each_network_of_a_player_is_compiled(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda net, **_: compiled.append(type(net).__name__))
+    train(*CONF, *FAST, *SYSTEMS["vae"], "device.compile=true", "max_steps=1")
+    assert compiled == ["Encoder", "Generator"]
+
+
 def steps_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Lab, Batch]]:
     """A list of what each step was taken with, filled while a run trains."""
     seen: list[tuple[Lab, Batch]] = []
@@ -286,6 +294,8 @@ def test_a_frozen_generator_of_another_run(
         net = lab.state.game.parts.nets["generator"]
         assert not any(part.training for part in net.modules())
         assert not any(weight.requires_grad for weight in net.parameters())
+    seen[-1][0].state.game.train()
+    assert not any(part.training for part in net.modules()), "nor does anybody else put it into training"
     content = read(cut / "checkpoints/last.pt")
     for part, prefix in (("game", "generator.decoder."), ("ema", "decoder.")):
         kept = {k.removeprefix(prefix): v for k, v in content[part].items() if k.startswith(prefix)}
@@ -305,3 +315,28 @@ def test_a_brought_network_is_not_overridden(
     assert line == "+arch.generator.widths=[8]: start_from brings its own generator; leave it out"
     folder = train(*given, "arch.encoder.width=8", "max_steps=1")
     assert read_run(str(folder), trust=True).arch.encoder.width == 8, "what is not brought is free"
+
+
+@pytest.mark.parametrize("weights", ["averaged", "live"])
+@pytest.mark.parametrize("system", ["vae", "inversion"])
+def test_what_a_run_showed_is_begun_with(
+    system: str, weights: str, train: Verb, first_run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its averaged networks, whichever nodes of ``arch`` they are, and whatever the game calls them."""
+    first = train(*overrides(system, first_run), "max_steps=20", name="first")
+    chosen = [choice for choice in SYSTEMS[system] if not choice.startswith("arch=")]
+    given = [*CONF, *FAST, *chosen, f"start_from={first}", f"start_weights={weights}", "seed=1"]
+    line = refused(capfd, lambda: train(*given))
+    assert f"wants to run {system}." in line and line.endswith("add trust=true")
+    for change in (f"arch={system}", "arch.discriminator.norm=none"):  # what the default of arch has
+        line = refused(capfd, partial(train, *given, "trust=true", change))
+        assert line.startswith(f"{change}: start_from brings its own ") and line.endswith("; leave it out")
+    second = train(*given, "trust=true", "max_steps=1", "optim=sgd", "optim.lr=1e-30")
+    before, after = (read(run / "checkpoints/last.pt") for run in (first, second))
+    ours = {key: value for key, value in after["game"].items() if key.startswith("generator.")}
+    live = {key: value for key, value in before["game"].items() if key.startswith("generator.")}
+    averaged = {f"generator.{key}": value for key, value in before["ema"].items()}
+    assert ours.keys() == live.keys() == averaged.keys()
+    assert not all(torch.equal(averaged[key], value) for key, value in live.items())
+    wanted = averaged if weights == "averaged" else live
+    assert all(torch.equal(ours[key], value) for key, value in wanted.items())

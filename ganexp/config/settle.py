@@ -73,6 +73,8 @@ def _check_facts(settled: DictConfig, typed: Sequence[tuple[str, str]]) -> None:
     """Raises UserError for a fact that was typed and is not the data's."""
     shape, classes = settled.data.shape, settled.data.classes
     for name, key in typed:
+        if name not in settled.arch:
+            continue  # start_from brought others in its place
         value = settled.arch[name][key]
         if key == "shape" and value != shape:
             raise UserError(f"arch.{name}.shape={value}: the data's samples are {shape}")

@@ -10,28 +10,29 @@ from ganexp.config.signature import constant_of
 from ganexp.errors import UserError
 
 
-def brought(cfg: DictConfig, stored: DictConfig) -> list[str]:
-    """The networks that the game is played with and that the other run has."""
-    wanted = constant_of(str(cfg.game.get("_target_")), "NETS") or tuple(cfg.arch)
-    return [str(name) for name in stored.arch if name in wanted]
+def _wanted(cfg: DictConfig) -> tuple[str, ...]:
+    """The networks that the game is played with."""
+    return tuple(constant_of(str(cfg.game.get("_target_")), "NETS") or cfg.arch)
 
 
 def with_start(cfg: DictConfig, stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The configuration with the networks of another run, whose configuration is ``stored``. Raises
-    UserError.
+    """The configuration with the networks of another run, whose configuration is ``stored``.
+
+    Where it has all that the game is played with, nothing is left of ``arch``. Raises UserError.
     """
-    names = brought(cfg, stored)
+    wanted = _wanted(cfg)
+    names = [str(name) for name in stored.arch if name in wanted]
+    whole = set(names) == set(wanted)
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
-        if (key == "arch" and set(names) == set(cfg.arch)) or any(
-            f"{key}.".startswith(f"arch.{n}.") for n in names
-        ):
+        if (whole and key.split(".")[0] == "arch") or any(f"{key}.".startswith(f"arch.{n}.") for n in names):
             raise UserError(f"{override}: start_from brings its own {', '.join(names)}; leave it out")
     if list(stored.data.shape) != list(cfg.data.shape):
         shapes = f"{list(stored.data.shape)} and not {list(cfg.data.shape)}"
         raise UserError(f"start_from={cfg.start_from}: its samples are {shapes}, as the data have it")
     cfg = deepcopy(cfg)
     with open_dict(cfg):
+        cfg.arch = {} if whole else cfg.arch
         for name in names:
             cfg.arch[name] = OmegaConf.create(OmegaConf.to_container(stored.arch[name]))
         cfg.start_from = str(Path(str(cfg.start_from)).expanduser().absolute())
