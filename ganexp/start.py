@@ -13,9 +13,9 @@ from torch import nn
 
 from ganexp.build import build_game
 from ganexp.config.settle import read_run
-from ganexp.device import random_numbers_left_alone
 from ganexp.errors import UserError, first_line
 from ganexp.memory import within_memory
+from ganexp.rng import fork_rng
 from ganexp.state import State, load_game
 from ganexp.vault import chosen
 
@@ -48,7 +48,7 @@ def _networks(cfg: DictConfig, content: dict[str, Any]) -> dict[str, nn.Module]:
     """
     stored, cpu = read_run(cfg.start_from, trust=cfg.trust), torch.device("cpu")
     try:
-        with random_numbers_left_alone(cpu):
+        with fork_rng(cpu):
             game = within_memory(lambda: build_game(stored), stored, cpu, training=False)
         load_game(game, content)
         if cfg.start_weights == "averaged":

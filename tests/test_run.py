@@ -260,7 +260,7 @@ STRANGE = {
     "ganexp.nets.mlp.torch.load": "wants to run ganexp.nets.mlp.torch.load",
     "ganexp.verb.run_verb": "wants to run ganexp.verb.run_verb",
     "ganexp.data.cache.clear": "wants to run ganexp.data.cache.clear",
-    "ganexp.data.cache.FileLock": "defines no FileLock",
+    "ganexp.data.cache.FileLock": "wants to run ganexp.data.cache.FileLock",
     "${oc.env:HOME}": "is damaged: it was written without",
 }
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from ganexp.build import build_game
 from ganexp.checkpoint import digest
+from ganexp.games.game import Request
 from ganexp.sampling import generate, with_own_statistics
 
 CPU = torch.device("cpu")
@@ -29,7 +30,7 @@ def test_statistics_are_those_of_the_weights() -> None:
     norms = [module for module in own.modules() if isinstance(module, nn.BatchNorm1d)]
     for layer in norms:
         layer.register_forward_pre_hook(lambda layer, arguments: seen.__setitem__(layer, arguments[0]))
-    latents = game.inputs([0] * 1000, torch.Generator().manual_seed(0))
+    latents = game.inputs(Request(1000), torch.Generator().manual_seed(0))
     generate(own, latents, 1000, CPU)
     assert len(norms) == 2
     for layer in norms:
