@@ -40,6 +40,7 @@ DCGAN = ["arch.generator.width=16", "arch.discriminator.width=16", "data.resolut
 OFTEN = "checkpoint.every.minutes=0.005"  # in mid-epoch too
 CASES = {
     "gan, mlp": [*MLP, "loss=gan", "epochs=90"],
+    "gan, mlp, two processes": [*MLP, "loss=gan", "epochs=40", "device=cpu", "device.count=2"],
     "wgan_gp, mlp, lazy penalty": [*MLP, "loss=wgan_gp", "penalties.gradient.every=3", "epochs=90"],
     "rpgan with r1 and r2, mlp": [*MLP, "loss=rpgan", "penalties=[r1,r2]", "penalties.r1.every=4", "epochs=50"],
     "minimax, mlp, SGD, rollback": [*MLP, "loss=minimax", "optim=sgd", "sentinel.action=rollback", "epochs=90"],
