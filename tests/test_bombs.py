@@ -261,3 +261,18 @@ def test_labels_that_belong_to_no_class_or_image(tmp_path: Path, labels: np.ndar
     (raw / "train-labels-idx1-ubyte").write_bytes(written(labels))
     with pytest.raises(UserError, match="label"):
         load("data=mnist", f"data.root={tmp_path}")
+
+
+def test_a_whole_disk_is_no_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's run may say that its data are at /: the walk ends, and says what to name."""
+    monkeypatch.setattr(tree, "_MOST_OTHERS", 20)
+    for number in range(30):
+        (tmp_path / f"{number % 3}").mkdir(exist_ok=True)
+        (tmp_path / f"{number % 3}" / f"{number}.txt").touch()
+    (tmp_path / "0" / "one.png").touch()
+    with pytest.raises(UserError, match="are images: name the folder that holds them"):
+        _ = tree.Tree(tmp_path).names
+    for number in range(40):
+        (tmp_path / f"{number}.png").touch()
+    assert len(tree.Tree(tmp_path).names) == 41, "images with files beside them are one"
+    assert "0/one.png" in tree.Tree(tmp_path).names

@@ -6,7 +6,7 @@ What is read is bounded: a zip of 2 MB can unpack to 2 GB, and a file of a folde
 import hashlib
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -17,6 +17,7 @@ from ganexp.errors import UserError, first_line
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 _TEXT = 16 * MIB  # of a file beside the images, and more by so many bytes for each of them
 _LINE = 1024
+_MOST_OTHERS = 50_000  # files that are no images, where these are more; a whole disk is no data set
 
 
 class Tree:
@@ -41,12 +42,26 @@ class Tree:
         if self.archive is not None:
             every = [info.filename for info in self.archive.infolist() if not info.is_dir()]
         else:
-            every = [
-                (Path(folder, name)).relative_to(self.root).as_posix()
-                for folder, _, names in os.walk(self.root)  # does not follow links, so cannot loop
-                for name in names
-            ]
+            every = list(self._walk())
         return sorted({name for name in every if _is_image(name)})
+
+    def _walk(self) -> Iterator[str]:
+        """The images below the folder. Raises UserError where nearly all that it holds are other files."""
+        images = others = 0
+        base = len(f"{self.root}".rstrip("/")) + 1
+        for folder, _, names in os.walk(self.root):  # does not follow links, so cannot loop
+            inner = Path(folder).as_posix()[base:]
+            for name in names:
+                if _is_image(name):
+                    images += 1
+                    yield f"{inner}/{name}" if inner else name
+                else:
+                    others += 1
+            if others > _MOST_OTHERS and others > images:
+                raise UserError(
+                    f"{self.root}: of the first {others + images:,} files {images:,} are images: name the "
+                    "folder that holds them"
+                )
 
     def stamp(self, names: Sequence[str]) -> str:
         """A fingerprint of some files by name, size and time (in a zip: checksum), without reading them."""
