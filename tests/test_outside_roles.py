@@ -17,12 +17,13 @@ from conftest import TINY, Verb, asked_to_stop, command, verb
 from PIL import Image
 from torch import nn
 
-from ganexp import cli
+from ganexp import cli, lab
 from ganexp import train as training
 from ganexp.checkpoint import read
 from ganexp.config.settle import read_run
 from ganexp.data.batches import Batch
 from ganexp.data.source import to_uint8
+from ganexp.data.store import OnDisk, store
 from ganexp.lab import Lab
 from ganexp.receipt import Receipt, status_of
 from ganexp.same import differences
@@ -207,24 +208,26 @@ def steps_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Lab, Batch]]:
     seen: list[tuple[Lab, Batch]] = []
     real = training.one_step
 
-    def step(lab: Lab, batch: Batch, rate: float) -> None:
-        seen.append((lab, batch))
-        real(lab, batch, rate)
+    def step(made: Lab, batch: Batch, rate: float) -> None:
+        seen.append((made, batch))
+        real(made, batch, rate)
 
     monkeypatch.setattr(training, "one_step", step)
     return seen
 
 
-def test_pairs_are_mirrored_alike(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", [store, OnDisk])
+def test_pairs_are_mirrored_alike(place: Any, train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab, "store", place)
     seen = steps_of(monkeypatch)
     train(*CONF, *FAST, *SYSTEMS["super_resolution"], "max_steps=2")
     from super_resolution import halved
 
-    for lab, batch in seen:
+    for made, batch in seen:
         assert batch.source is not None and batch.x.shape[1:] == (1, 16, 16)
         x, source = to_uint8(batch.x.numpy()), to_uint8(batch.source.numpy())
         assert np.array_equal(halved(x), source)
-        stored = {sample.tobytes() for sample in lab.data.samples}
+        stored = {sample.tobytes() for sample in made.data.samples}
         as_stored = sum(sample.tobytes() in stored for sample in x)
         assert 0.2 * len(x) < as_stored < 0.8 * len(x), "about half of them are mirrored"
 
@@ -234,10 +237,11 @@ def test_a_grid_of_sources_outputs_and_targets(train: Verb, monkeypatch: pytest.
     folder = train(*CONF, *FAST, *SYSTEMS["super_resolution"], "max_steps=2")
     from super_resolution import halved
 
-    lab, _ = seen[-1]
-    output = generate(lab.state.ema.module, lab.preview, 64, lab.state.device)
-    assert lab.preview.source is not None and lab.preview.target is not None
-    assert lab.preview.source.shape == (64, 1, 8, 8) and lab.preview.target.shape == (64, 1, 16, 16)
+    made_by, _ = seen[-1]
+    preview, state = made_by.preview, made_by.state
+    output = generate(state.ema.module, preview, 64, state.device)
+    assert preview.source is not None and preview.target is not None
+    assert preview.source.shape == (64, 1, 8, 8) and preview.target.shape == (64, 1, 16, 16)
     picture = np.asarray(Image.open(folder / "samples/epoch_0001.png"))
     gap, side, factor = 2, 16, 4
     assert picture.shape == ((8 * (side + gap) + gap) * factor, (24 * (side + gap) + gap) * factor)
@@ -245,8 +249,8 @@ def test_a_grid_of_sources_outputs_and_targets(train: Verb, monkeypatch: pytest.
     tiles = tiles.reshape(8, side + gap, 24, side + gap)[:, :side, :, :side].swapaxes(1, 2)
     source, made, target = tiles.reshape(64, 3, 1, side, side).swapaxes(0, 1)
     assert np.array_equal(source[..., ::2, ::2], source[..., 1::2, 1::2]), "magnified pixel by pixel"
-    assert np.array_equal(source[..., ::2, ::2], to_uint8(lab.preview.source.numpy()))
-    assert np.array_equal(target, to_uint8(lab.preview.target.numpy()))
+    assert np.array_equal(source[..., ::2, ::2], to_uint8(preview.source.numpy()))
+    assert np.array_equal(target, to_uint8(preview.target.numpy()))
     assert np.array_equal(halved(target), source[..., ::2, ::2]), "of the same pair"
     assert np.array_equal(made, to_uint8(output)) and not np.array_equal(made, target)
 
@@ -290,8 +294,8 @@ def test_a_frozen_generator_of_another_run(
     (cut,) = tmp_path.glob("outputs/cut/*")
     train(f"resume={cut}", "trust=true", name="cut")
     assert len(seen) == 57
-    for lab, _ in seen:
-        net = lab.state.game.parts.nets["generator"]
+    for made, _ in seen:
+        net = made.state.game.parts.nets["generator"]
         assert not any(part.training for part in net.modules())
         assert not any(weight.requires_grad for weight in net.parameters())
     seen[-1][0].state.game.train()
