@@ -1,19 +1,33 @@
 """From a checked configuration to the objects it names."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig
 from torch import nn
 
+from ganexp.augment import Augment
 from ganexp.errors import UserError
 from ganexp.games.game import Game, Parts
+from ganexp.losses import Loss
+from ganexp.penalties import Penalty
 
 
 def build(node: DictConfig) -> Any:
     """The object that a node's ``_target_`` and settings name, with plain lists and dicts for its settings."""
     return instantiate(node, _convert_="all")
+
+
+T = TypeVar("T")
+
+
+def build_as(kind: type[T], node: DictConfig, where: str) -> T:
+    """The object that a node names, which stands at ``where``. Raises UserError if it is of another kind."""
+    made = build(node)
+    if not isinstance(made, kind):
+        raise UserError(f"{where}._target_={node.get('_target_')}: it makes no {kind.__name__}")
+    return made
 
 
 def build_game(cfg: DictConfig) -> Game:
@@ -23,13 +37,20 @@ def build_game(cfg: DictConfig) -> Game:
     first weights.
     """
     parts = Parts(
-        nets={str(name): build(cfg.arch[name]) for name in sorted(cfg.arch)},
+        nets={str(name): build_as(nn.Module, cfg.arch[name], f"arch.{name}") for name in sorted(cfg.arch)},
         loss=None if cfg.loss is None else build(cfg.loss),
-        penalties={str(name): build(node) for name, node in cfg.penalties.items()},
-        augment=build(cfg.augment),
+        penalties={
+            str(name): build_as(Penalty, node, f"penalties.{name}") for name, node in cfg.penalties.items()
+        },
+        augment=build_as(Augment, cfg.augment, "augment"),
     )
     # Objects never enter the configuration, which would turn dataclasses into nodes: the game is made last.
+    kind = get_object(cfg.game["_target_"])
+    if not (isinstance(kind, type) and issubclass(kind, Game)):
+        raise UserError(f"game._target_={cfg.game['_target_']}: it is no Game")
     make_game: Callable[..., Game] = instantiate(cfg.game, _partial_=True, _convert_="all")
+    if not isinstance(parts.loss, Loss | None):
+        raise UserError(f"loss._target_={cfg.loss.get('_target_')}: it makes no Loss")
     game = make_game(parts=parts)
     _check_penalties(game)
     game.freeze_the_rest()

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ganexp import dist, talk
-from ganexp.build import build, build_game
+from ganexp.build import build, build_as, build_game
 from ganexp.config.optimisers import split_by_player
 from ganexp.cuda import CudaRecorder
 from ganexp.data.arrays import Arrays
@@ -58,9 +58,9 @@ class Lab(NamedTuple):
 
 def assemble(cfg: DictConfig) -> Lab:
     """Networks, data and optimisers of a checked configuration. Raises UserError where they do not fit."""
-    hardware: Hardware = build(cfg.device)
+    hardware = build_as(Hardware, cfg.device, "device")
     device = hardware.device
-    source: Source = build(cfg.data)
+    source = build_as(Source, cfg.data, "data")
     seed_everything(cfg.seed)
     game = _game(cfg, hardware)
     optimisers = make_optimisers(cfg.optim, game)

@@ -7,11 +7,12 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from ganexp.build import build, build_game
+from ganexp.build import build_as, build_game
 from ganexp.config.settle import read_run
 from ganexp.data.arrays import Arrays
 from ganexp.data.download import load
 from ganexp.data.source import Source
+from ganexp.device import Hardware
 from ganexp.games.game import Game
 from ganexp.memory import within_memory
 from ganexp.sampling import with_own_statistics
@@ -55,6 +56,6 @@ class OpenedRun:
 def open_run(cfg: DictConfig) -> OpenedRun:
     """The run that a verb's ``run``, ``trust`` and ``device`` name. Raises UserError where it is none."""
     config = read_run(cfg.run, trust=cfg.trust)
-    return OpenedRun(
-        Path(cfg.run).expanduser(), config, cfg.trust, build(cfg.device).device, build(config.data)
-    )
+    hardware = build_as(Hardware, cfg.device, "device")
+    source = build_as(Source, config.data, "data")
+    return OpenedRun(Path(cfg.run).expanduser(), config, cfg.trust, hardware.device, source)

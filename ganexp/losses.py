@@ -9,13 +9,14 @@ finite where ``log(sigmoid(x))`` does not.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 
+@runtime_checkable
 class Loss(Protocol):
     """What a game asks of a loss."""
 

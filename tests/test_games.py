@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 import torch
 from conftest import composed
+from omegaconf import OmegaConf
 from torch import nn
 
 from ganexp.build import build, build_game
@@ -286,3 +287,23 @@ def test_fakes_are_reused_once() -> None:
     assert len(made) == 4
     with pytest.raises(UserError, match=r"game.reuse_fake=true asks for game.n_critic=1, and it is 5"):
         parts("loss=wgan_gp", "game.reuse_fake=true")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["arch.generator={_target_:ganexp.losses.Hinge}"], "arch.generator._target_=.*it makes no Module"),
+        (["+penalties.x={_target_:ganexp.losses.Hinge}"], "penalties.x._target_=.*it makes no Penalty"),
+        (["augment={_target_:ganexp.losses.Hinge}"], "augment._target_=.*it makes no Augment"),
+        (["loss={_target_:ganexp.augment.NoAugment}"], "loss._target_=.*it makes no Loss"),
+        (["game={_target_:ganexp.losses.Hinge}"], "game._target_=.*it is no Game"),
+    ],
+)
+def test_a_building_block_in_anothers_place_is_refused(overrides: list[str], told: str) -> None:
+    """As a run folder may have it that somebody has edited."""
+    cfg = composed(*SMALL)
+    for override in overrides:
+        key, _, target = override.lstrip("+").partition("=")
+        OmegaConf.update(cfg, key, {"_target_": target[10:-1]}, merge=False, force_add=True)
+    with pytest.raises(UserError, match=told):
+        build_game(cfg)

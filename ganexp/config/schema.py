@@ -99,7 +99,7 @@ class TrainSettings(BaseModel):
     features: Node
     metrics: dict[str, Node]
     data: Node
-    arch: Node
+    arch: dict[str, Node]
     game: Node
     loss: Node | None
     penalties: dict[PenaltyName, Node]
