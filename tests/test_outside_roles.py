@@ -163,6 +163,10 @@ def test_penalties_see_pairs_of_samples_and_codes(train: Verb) -> None:
             ["game=gan"],
             "arch.encoder: GAN has no such network; did you mean generator? (discriminator, generator)",
         ),
+        (
+            ["game=inversion", "arch=inversion", "loss=none"],  # start_from was forgotten
+            "arch.generator is missing: Inversion is played with generator, encoder",
+        ),
         (["loss=none"], "loss=none: this game is adversarial; choose a loss such as loss=gan"),
         (
             ["game=vae", "arch=vae", "loss=none", "penalties=r1"],

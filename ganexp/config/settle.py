@@ -1,6 +1,7 @@
 """From what was composed to what is run: checked, resolved, with absolute paths; or read from a folder."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +51,9 @@ def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     typed = _typed_facts(cfg)
     if cfg.start_from is not None:
         cfg = with_start(cfg, read_run(cfg.start_from, trust=cfg.trust), overrides)
+    if isinstance(cfg.game, DictConfig) and isinstance(cfg.arch, DictConfig):
+        with suppress(LookupError):  # a class that does not exist is told of below
+            check_parts(cfg)  # before another network asks for a setting of one that is missing
     settled = _absolute(check(cfg, TrainSettings))
     check_parts(settled)
     _check_facts(settled, typed)
