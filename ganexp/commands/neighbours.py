@@ -42,7 +42,7 @@ def neighbours(cfg: DictConfig) -> None:
     run = read_run(cfg.run, trust=cfg.trust)
     source: Source = build(run.data)
     if not source.is_image:
-        raise UserError("neighbours are looked at as images, and this run makes points")
+        raise UserError("neighbours are looked at as images, and this run makes none")
     device = build(cfg.device).device
     data = load(source, own=cfg.trust)
     if len(data.samples) <= cfg.k:
