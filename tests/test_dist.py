@@ -14,6 +14,7 @@ import torch
 from conftest import ENVIRONMENT, TINY, Verb, composed, started, until
 from omegaconf import OmegaConf
 
+from ganexp import dist
 from ganexp.config.resolvers import overrides_name
 from ganexp.config.settle import read_run
 from ganexp.config.targets import conf_folder
@@ -90,6 +91,13 @@ def test_no_image_is_dealt_to_both() -> None:
         assert torch.cat([left.y, right.y]).equal(whole.y), (
             "what stands together stays together: PacGAN's packs"
         )
+
+
+def test_one_process_has_one_row() -> None:
+    row = torch.ones(3, requires_grad=True)
+    rows = dist.of_each(row)
+    assert rows.shape == (1, 3)
+    assert torch.autograd.grad(rows.sum(), row)[0].tolist() == [1, 1, 1]
 
 
 PARTS = [(0, 1), (0, 2), (1, 2)]

@@ -50,6 +50,9 @@ def test_formats(train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(files) == 5
     for file, image in zip(files, arrays["images"], strict=True):
         assert (np.asarray(Image.open(file)) == image[:, :, 0]).all()
+    take(monkeypatch, tmp_path, folder, "n=5", "format=files", "out=own")
+    own = sorted((tmp_path / "own").iterdir())
+    assert [file.read_bytes() for file in own] == [file.read_bytes() for file in files]
 
 
 def test_labels(
@@ -74,9 +77,10 @@ def test_points(
     assert points.shape == (50, 2) and points.dtype == np.float32
     take(monkeypatch, tmp_path, folder, "n=50")
     assert Image.open(folder / "samples/sample_50_seed_0.png").size == (512, 512)
-    with pytest.raises(SystemExit):
-        take(monkeypatch, tmp_path, folder, "format=png")
-    assert "makes points" in capfd.readouterr().err
+    for form in ("png", "files"):
+        with pytest.raises(SystemExit):
+            take(monkeypatch, tmp_path, folder, f"format={form}")
+        assert f"format={form}: this data has no files of single samples" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

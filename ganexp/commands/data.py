@@ -36,7 +36,7 @@ def info(cfg: DictConfig) -> None:
     name = type(source).__name__.lower()
     rows = [
         ("samples", f"{len(data.samples):,} of {' x '.join(map(str, data.samples.shape[1:]))}"),
-        ("classes", _classes(data)),
+        (source.label_kind, _labels(data)),
         *_moments(data, source.value_range),
         ("fingerprint", data.fingerprint),
     ]
@@ -80,8 +80,12 @@ def _left_out(entry: cache.Entry) -> str:
     return f"{len(reasons):,}, the first: {reasons[0]}{more}"
 
 
-def _classes(data: Arrays) -> str:
-    counts = np.bincount(data.labels, minlength=len(data.classes))
+def _labels(data: Arrays) -> str:
+    """How many samples each class has, or each attribute."""
+    if data.labels.ndim == 2:
+        counts = np.count_nonzero(data.labels, axis=0)
+    else:
+        counts = np.bincount(data.labels, minlength=len(data.classes))
     shown = [f"{name} {count:,}" for name, count in zip(data.classes, counts, strict=True)][:_CLASSES_SHOWN]
     more = len(data.classes) - len(shown)
     return f"{len(data.classes)}: {', '.join(shown)}{f', and {more:,} more' if more else ''}"

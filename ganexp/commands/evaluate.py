@@ -77,7 +77,7 @@ def _images(
     There are labels if the folder has the run's ``classes``. Raises UserError.
     """
     if not source.is_image:
-        raise UserError(f"against={against}: this run makes points, not images")
+        raise UserError(f"against={against}: this run makes no images")
     root = Path(against).expanduser().absolute()
     images = Folder(
         root=str(root),

@@ -36,7 +36,7 @@ def neighbours(cfg: DictConfig) -> None:
     run = open_run(cfg)
     source, device = run.source, run.device
     if not source.is_image:
-        raise UserError("neighbours are looked at as images, and this run makes points")
+        raise UserError("neighbours are looked at as images, and this run makes none")
     data = run.data()
     if len(data.samples) <= cfg.k:
         raise UserError(f"k={cfg.k}: there are {len(data.samples)} training images")

@@ -1,4 +1,4 @@
-"""``ganexp sample``: images from a run's averaged generator. The same seed gives the same bytes."""
+"""``ganexp sample``: samples from a run's averaged generator. The same seed gives the same bytes."""
 
 from pathlib import Path
 
@@ -95,11 +95,16 @@ def _write_files(out: Path, samples: np.ndarray, inputs: Inputs, source: Source,
     Raises UserError where the data have no such files.
     """
     if source.file_type is None or (form == "png" and source.file_type != "png"):
-        raise UserError(f"format={form}: this run makes points; format=grid draws them, format=npz keeps them")
+        none = "this data has no files of single samples"
+        own = none if source.file_type is None else f"this data's files are {source.file_type}: format=files"
+        raise UserError(f"format={form}: {own}; format=grid draws samples, format=npz keeps them")
     names = [f"{index:06d}.{source.file_type}" for index in range(len(samples))]
     if inputs.labels is not None and source.label_kind == "classes":
         names = [f"{label}/{name}" for label, name in zip(inputs.labels.tolist(), names, strict=True)]
-    source.save(samples, [out / name for name in names])
+    files = [out / name for name in names]
+    for folder in {file.parent for file in files}:
+        folder.mkdir(parents=True, exist_ok=True)
+    source.save(samples, files)
     return out
 
 

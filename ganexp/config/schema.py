@@ -126,7 +126,7 @@ class SampleSettings(BaseModel):
     n: Annotated[int, Field(ge=1, le=1_000_000)]
     seed: Seed
     label: Whole | None
-    format: Annotated[str, Field(pattern="^(grid|classes|png|npz)$")]
+    format: Annotated[str, Field(pattern="^(grid|classes|files|png|npz)$")]
     checkpoint: str
     out: str | None
     batch_size: Count

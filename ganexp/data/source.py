@@ -114,7 +114,10 @@ class Source:
         raise UserError(f"{type(self).__name__} cannot draw what samples were made from")
 
     def save(self, samples: np.ndarray, files: Sequence[Path]) -> None:
-        """Writes samples [N, ...] float32 from a network into a file each, of ``file_type``. Raises OSError."""
+        """Writes samples [N, ...] float32 from a network into a file each, of ``file_type``.
+
+        The folders of the files are there. Raises OSError.
+        """
         raise UserError(f"{type(self).__name__} has no files of single samples; format=npz keeps them")
 
     def to_array(self, samples: np.ndarray) -> tuple[str, np.ndarray]:
@@ -136,6 +139,11 @@ class Source:
             raise UserError(f"{len(arrays.samples):,} samples, but {len(arrays.labels):,} labels")
         if arrays.sources is not None and self.paired and len(arrays.sources) != len(arrays.samples):
             raise UserError(f"{len(arrays.samples):,} samples, but {len(arrays.sources):,} sources for them")
+        wanted = [self.classes] if self.label_kind == "attributes" else []
+        if list(arrays.labels.shape[1:]) != wanted:
+            found = list(arrays.labels.shape[1:])
+            kind = f"{type(self).__name__}'s {self.label_kind}"
+            raise UserError(f"{kind} should be of shape {wanted} for each sample, and are {found}")
         if self.label_kind == "classes" and (arrays.labels.min() < 0 or arrays.labels.max() >= self.classes):
             wrong = next(int(label) for label in arrays.labels if not 0 <= label < self.classes)
             raise UserError(f"data.classes={self.classes}: a label of {wrong} is none of them")

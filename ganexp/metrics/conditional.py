@@ -57,7 +57,7 @@ class ClassificationAccuracy(Metric):
     def __call__(self, pair: Pair) -> Scores:
         real, fake = _labels(pair)
         if not pair.source.is_image:
-            raise UserError("metrics=cas trains a classifier of images, and this data has points")
+            raise UserError("metrics=cas trains a classifier of images, and this data has none")
         net = Classifier(pair.fake.samples.shape[1], pair.source.classes)
         fit(net, pair.fake.samples, fake, np.arange(len(fake)), pair.device)
         images = pair.real.samples
@@ -80,6 +80,10 @@ def _labels(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(
             "metrics=accuracy, intra_fid and cas need labels: those that a generator was asked for (game=cgan) "
             "or a folder with the run's own classes"
+        )
+    if pair.source.label_kind != "classes":
+        raise UserError(
+            "metrics=intra_fid and cas go by classes, and this data's labels are several attributes"
         )
     return pair.real.labels, pair.fake.labels
 
