@@ -9,9 +9,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from ganexp.config.resolvers import register
 from ganexp.config.settle import settle_train
 from ganexp.config.targets import conf_folder
+from ganexp.data.resolvers import register
 
 OUTSIDE = Path(__file__).with_name("outside")
 CONFIG_DIR = ("--config-dir", str(OUTSIDE / "conf"))

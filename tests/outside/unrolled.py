@@ -15,11 +15,11 @@ from torch.func import functional_call
 from ganexp import dist
 from ganexp.config.ranges import Positive, Whole
 from ganexp.data.batches import Batch
+from ganexp.float32 import at_least_float32
 from ganexp.games.game import Turn
 from ganexp.games.gan import GAN
 from ganexp.games.turns import generator_turn
 from ganexp.penalties import Critic
-from ganexp.precision import at_least_float32
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
