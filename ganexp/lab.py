@@ -29,7 +29,7 @@ from ganexp.meter import Meter
 from ganexp.nets.synchronised import synchronise
 from ganexp.notes import Notes
 from ganexp.reference import real_rows, reference
-from ganexp.rng import seed_everything, seed_for
+from ganexp.rng import fork_rng, seed_everything, seed_for
 from ganexp.schedules import Schedules
 from ganexp.sentinel import Sentinel, some_of_each, spread
 from ganexp.state import Progress, State
@@ -69,7 +69,8 @@ def assemble(cfg: DictConfig) -> Lab:
     driven = {name: _built(node) for name, node in cfg.schedules.items()}
     schedules, notes = Schedules(game, ema, optimisers, build(cfg.schedule), driven), Notes()
     _compile(game, hardware, notes)
-    data = talk.first(lambda: load(source, own=cfg.resume is None or cfg.trust))
+    with fork_rng(device):  # preparing a set for the first time imports what draws
+        data = talk.first(lambda: load(source, own=cfg.resume is None or cfg.trust))
     preview, columns = _preview(cfg, game, source, data)
     samples = store(data.samples, device)
     loader = make_loader(cfg, source, data, samples, device)

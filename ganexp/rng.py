@@ -25,9 +25,16 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def fork_rng(device: torch.device) -> Iterator[None]:
-    """Whatever a network draws here, the training does not notice."""
+    """Whatever is drawn in this context, from torch's, Python's or NumPy's generators, training does not
+    notice.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
