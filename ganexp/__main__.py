@@ -1,6 +1,6 @@
 """``python -m ganexp``: the same as the console script."""
 
-from ganexp.cli import main
+from ganexp.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -17,9 +17,9 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ganexp import dist
 from ganexp.config.ranges import Count, NonNegative
-from ganexp.float32 import at_least_float32
+from ganexp.distributed import collectives
+from ganexp.system.float32 import at_least_float32
 
 Critic = Callable[[Tensor], Tensor]
 """A discriminator as a function of samples alone, to logits [N] or [N, ...] of float32 at least."""
@@ -119,7 +119,7 @@ class Dragan(GradientTerm):
     def term(self, call: PlayerCall) -> Tensor:
         real = call.real
         alpha = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
-        delta = alpha * self.noise * dist.std(real) * torch.rand_like(real)
+        delta = alpha * self.noise * collectives.std(real) * torch.rand_like(real)
         return _distance_from(self.target, call.critic, real + delta)
 
 

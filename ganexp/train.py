@@ -10,24 +10,24 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ganexp import dist, talk
-from ganexp.crew import crew
 from ganexp.data.batches import Batch
+from ganexp.distributed import collectives, objects
+from ganexp.distributed.launch import crew
 from ganexp.errors import Diverged
 from ganexp.games.game import Game, StepProgress
-from ganexp.graphs import StepKey, TurnLogs
-from ganexp.lab import Lab, assemble
-from ganexp.meter import SHARE
+from ganexp.games.sampling import draw, generate
 from ganexp.optim import start_anew, weights
-from ganexp.precision import Precision
-from ganexp.report import closing, epoch_line, facts, finished_already, introduction
-from ganexp.run import MARKS, Run
-from ganexp.sampling import draw, generate
+from ganexp.runs.run_folder import MARKS, Run
 from ganexp.sentinel import Alarm, Kind
-from ganexp.start import load_start
+from ganexp.training.graphed_turns import StepKey, TurnLogs
+from ganexp.training.meter import SHARE
+from ganexp.training.precision import Precision
+from ganexp.training.setup import Lab, assemble
+from ganexp.training.start import load_start
+from ganexp.training.summary import closing, epoch_line, facts, finished_already, introduction
 
 if TYPE_CHECKING:
-    from ganexp.follower import Follower
+    from ganexp.worker import Follower
 
 MEASURED = 8
 """A player's gradient norm is taken in one of so many steps: to read a whole gradient once more takes time."""
@@ -101,7 +101,7 @@ def _epoch(lab: Lab, cfg: DictConfig, run: "Run | Follower") -> None:
     state.passed(time.monotonic() - began)
     run.alarm(sentinel.look(means, progress.images), progress)
     last = progress.step == lab.steps
-    alarms, best = talk.lead(lambda: _look(lab, cfg, run, number, means))
+    alarms, best = objects.lead(lambda: _look(lab, cfg, run, number, means))
     for kind, line in alarms:
         run.alarm(Alarm(kind, line), progress)
     meter.clear()
@@ -192,7 +192,7 @@ def player_step(
         losses, logs = player.turn(batch)
     precision.backward(reduce(torch.add, losses.values()))
     gradients = [weight.grad for weight in weights(optimiser) if weight.grad is not None]
-    dist.average(gradients)  # over the processes of a run, each with its part of the batch
+    collectives.average(gradients)  # over the processes of a run, each with its part of the batch
     precision.unscale(optimiser)
     norm = {"gradient_norm": torch.nn.utils.get_total_norm(gradients)} if measured else {}
     left_out = precision.step(optimiser)

@@ -27,7 +27,7 @@ from benchmark.peak import operations, peak
 from benchmark.workloads import BATCH, WORKLOADS, Place
 from tqdm import tqdm
 
-from ganexp.precision import Precision
+from ganexp.training.precision import Precision
 
 _MOST = 60_000
 """Random images in an epoch, as many as MNIST has."""

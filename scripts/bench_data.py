@@ -20,12 +20,12 @@ import torch
 from common import composed
 from torchvision import datasets, transforms
 
-from ganexp.build import build, build_game
 from ganexp.data.batches import Batch
 from ganexp.data.store import store
-from ganexp.lab import make_loader, make_optimisers
-from ganexp.precision import Precision
 from ganexp.train import player_step
+from ganexp.training.build import build, build_game
+from ganexp.training.precision import Precision
+from ganexp.training.setup import make_loader, make_optimisers
 
 BATCH = 64
 

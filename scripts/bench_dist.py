@@ -28,10 +28,10 @@ from common import composed
 from torch.distributed import FileStore  # type: ignore[attr-defined]
 from tqdm import tqdm
 
-from ganexp import dist
-from ganexp.cores import cores
-from ganexp.lab import assemble
+from ganexp.distributed import collectives
+from ganexp.system.cpus import cores
 from ganexp.train import one_step
+from ganexp.training.setup import assemble
 
 WORKLOADS = {
     "mlp": ["arch=mlp", "batch_size=256"],
@@ -63,12 +63,12 @@ def messages(workload: str) -> list[int]:
     found: list[int] = []
     lab = assemble(composed([*WORKLOADS[workload], *COMMON, "batch_size=4"]))
     lab.state.progress.step = lab.state.game.players["g"].every - 1
-    real = dist.average
+    real = collectives.average
     try:
-        dist.average = lambda tensors: found.append(sum(t.numel() * t.element_size() for t in tensors))
+        collectives.average = lambda tensors: found.append(sum(t.numel() * t.element_size() for t in tensors))
         one_step(lab, next(lab.loader.epoch()), 1.0)
     finally:
-        dist.average = real
+        collectives.average = real
     return found
 
 
@@ -77,13 +77,13 @@ def reduce(folder: Path, rank: int, sizes: list[int]) -> None:
     torch.set_num_threads(1)
     taken: dict[int, float] = {}
     store = FileStore(str(folder / "store"), 2)
-    with dist.joined(dist.Place(rank, 2, rank, 2), store):
+    with collectives.joined(collectives.Place(rank, 2, rank, 2), store):
         for size in sizes:
             values = [torch.ones(size // 4)]
             times = []
             for _ in range(TURNS):
                 began = time.perf_counter()
-                dist.average(values)
+                collectives.average(values)
                 times.append(time.perf_counter() - began)
             taken[size] = statistics.median(times)
     if rank == 0:

@@ -22,14 +22,14 @@ from common import composed
 from tqdm import tqdm
 
 from ganexp.augment import NoAugment
-from ganexp.build import build
 from ganexp.data.download import load
 from ganexp.data.picture import save_png
-from ganexp.evaluation import Evaluator
 from ganexp.games.game import Parts, Request
 from ganexp.games.gan import GAN
-from ganexp.rng import seed_everything, seed_for
-from ganexp.sampling import generate
+from ganexp.games.sampling import generate
+from ganexp.system.rng import seed_everything, seed_for
+from ganexp.training.build import build
+from ganexp.training.evaluation import Evaluator
 
 CPU = torch.device("cpu")
 

@@ -24,10 +24,10 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from ganexp import train as training
-from ganexp.run import Run
+from ganexp.runs.checkpoints import Vault
+from ganexp.runs.run_folder import Run
 from ganexp.sentinel import Sentinel
-from ganexp.state import State
-from ganexp.vault import Vault
+from ganexp.training.state import State
 
 VARIANTS = {
     "bare": (False, False),

@@ -29,7 +29,7 @@ def first(*arguments):
     os._exit(0)
 training.one_step = first
 sys.argv[0] = "ganexp"
-from ganexp.cli import main
+from ganexp.cli.main import main
 main()
 """
 """``ganexp train`` as it is, but the process ends where the first step is done."""

@@ -9,8 +9,8 @@ from unittest.mock import patch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from ganexp.config.settle import settle_train
 from ganexp.config.targets import conf_folder
+from ganexp.config.validate import settle_train
 from ganexp.data.resolvers import register
 
 if sys.platform != "win32":
@@ -29,7 +29,7 @@ def silent() -> Iterator[None]:
     """Within this context runs say nothing and draw no bar."""
     with ExitStack() as patches:
         for loud in ("say", "note", "bar"):
-            patches.enter_context(patch(f"ganexp.journal.Journal.{loud}"))
+            patches.enter_context(patch(f"ganexp.runs.log.Journal.{loud}"))
         yield
 
 

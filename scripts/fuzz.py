@@ -33,11 +33,11 @@ from fuzzing.case import Case, Room
 from fuzzing.forks import Outcome, forked
 from tqdm import tqdm
 
-import ganexp.commands.compare
-import ganexp.commands.evaluate
-import ganexp.commands.neighbours
-import ganexp.commands.sample
-import ganexp.commands.verify
+import ganexp.cli.compare
+import ganexp.cli.evaluate
+import ganexp.cli.neighbours
+import ganexp.cli.sample
+import ganexp.cli.verify
 import ganexp.train  # noqa: F401  # all of them before the first fork
 
 KINDS = {**runs.KINDS, **checkpoints.KINDS, **datasets.KINDS, **overrides.KINDS}

@@ -24,13 +24,13 @@ from torch.profiler import record_function
 from ganexp import train as training
 from ganexp.data.batches import Batch, BatchLoader
 from ganexp.ema import EMA
-from ganexp.lab import Lab, assemble
-from ganexp.meter import Meter
 from ganexp.penalties import Penalty
-from ganexp.precision import Precision
-from ganexp.run import Run
-from ganexp.schedules import Schedules
-from ganexp.state import State
+from ganexp.runs.run_folder import Run
+from ganexp.training.meter import Meter
+from ganexp.training.precision import Precision
+from ganexp.training.schedules import Schedules
+from ganexp.training.setup import Lab, assemble
+from ganexp.training.state import State
 
 _WARM = 10
 """Steps that are not counted."""

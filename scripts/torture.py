@@ -28,7 +28,7 @@ from threading import Lock
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tqdm import tqdm
 
-from ganexp.same import TIMES, differences
+from ganexp.runs.bitwise import TIMES, differences
 
 MLP = [
     "arch=mlp",

@@ -17,10 +17,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from ganexp import train as training
-from ganexp.config.settle import settle_train
+from ganexp.cli.hydra_app import PLUGINS, run_verb
 from ganexp.config.targets import conf_folder
+from ganexp.config.validate import settle_train
 from ganexp.data.resolvers import register
-from ganexp.verb import PLUGINS, run_verb
 
 sys.path.append(str(PLUGINS))  # Hydra looks for launchers once, at whichever test composes first
 torch.set_num_threads(1)  # tiny networks, on machines that do other things too

@@ -20,14 +20,14 @@ from torch import Tensor
 from torch.distributed import FileStore, PrefixStore  # type: ignore[attr-defined]
 from torch.optim import SGD
 
-from ganexp import dist
-from ganexp.build import build_game
 from ganexp.data.batches import Batch
+from ganexp.distributed import collectives
 from ganexp.games.game import Game, StepProgress
-from ganexp.meter import Meter
-from ganexp.nets.synchronised import synchronise
-from ganexp.precision import Precision
+from ganexp.nets.sync_batch_norm import synchronise
 from ganexp.train import player_step
+from ganexp.training.build import build_game
+from ganexp.training.meter import Meter
+from ganexp.training.precision import Precision
 
 WORLD = 2
 BATCH = 8
@@ -42,8 +42,8 @@ def numbers_of_the_whole_batch(seed: int) -> Iterator[None]:
     real = {"rand": torch.rand, "randn": torch.randn}
 
     def part(name: str, *shape: int, **where: Any) -> Tensor:
-        whole: Tensor = real[name](dist.world() * shape[0], *shape[1:], generator=rng)
-        return whole[dist.rank() * shape[0] : (dist.rank() + 1) * shape[0]]
+        whole: Tensor = real[name](collectives.world() * shape[0], *shape[1:], generator=rng)
+        return whole[collectives.rank() * shape[0] : (collectives.rank() + 1) * shape[0]]
 
     with (
         patch("torch.rand", lambda *shape, **where: part("rand", *shape)),
@@ -56,14 +56,17 @@ def numbers_of_the_whole_batch(seed: int) -> Iterator[None]:
 def game_of(cfg: DictConfig) -> Game:
     torch.manual_seed(7)
     game = build_game(cfg)
-    return synchronise(game) if dist.world() > 1 and cfg.device.sync_batch_norm else game
+    return synchronise(game) if collectives.world() > 1 and cfg.device.sync_batch_norm else game
 
 
 def parts_of_batches(cfg: DictConfig) -> list[Batch]:
     data = torch.Generator().manual_seed(13)
     x = 2 * torch.rand(STEPS, BATCH, *cfg.data.shape, generator=data) - 1
     y = torch.randint(cfg.data.classes, (STEPS, BATCH), generator=data)
-    part = slice(dist.rank() * BATCH // dist.world(), (dist.rank() + 1) * BATCH // dist.world())
+    part = slice(
+        collectives.rank() * BATCH // collectives.world(),
+        (collectives.rank() + 1) * BATCH // collectives.world(),
+    )
     return [Batch(*pair) for pair in zip(x[:, part], y[:, part], strict=True)]
 
 
@@ -105,7 +108,7 @@ def main() -> None:
     cases = OmegaConf.load(folder / "cases.yaml")
     alone = {name: trained(cfg) for name, cfg in cases.items()}
     store = FileStore(str(folder / "store"), WORLD)
-    with dist.joined(dist.Place(rank, WORLD, rank, WORLD), PrefixStore("group", store)):
+    with collectives.joined(collectives.Place(rank, WORLD, rank, WORLD), PrefixStore("group", store)):
         found = {str(name): apart(alone[name], trained(cfg)) for name, cfg in cases.items()}
     (folder / f"{rank}.json").write_text(json.dumps(found))
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ganexp.graphs import TurnLogs
-from ganexp.state import State
+from ganexp.training.graphed_turns import TurnLogs
+from ganexp.training.state import State
 
 _WAITING = {"_local_scalar_dense", "item", "is_nonzero", "nonzero", "equal", "masked_select", "_unique2"}
 

@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from ganexp.config.settle import settle_train
 from ganexp.config.targets import conf_folder
+from ganexp.config.validate import settle_train
 from ganexp.data.resolvers import register
 
 OUTSIDE = Path(__file__).with_name("outside")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from conftest import TINY, Verb
 
-from ganexp import archive
-from ganexp.archive import Record, find
-from ganexp.commands.runs import facts
+from ganexp.cli.runs import facts
 from ganexp.errors import UserError
+from ganexp.runs import saved_run
+from ganexp.runs.saved_run import Record, find
 
 
 def test_a_run_is_read_as_it_was_written(train: Verb) -> None:
@@ -38,7 +38,7 @@ def test_of_a_long_run_the_last_rows_are_read(tmp_path: Path, monkeypatch: pytes
     rows = [{"epoch": n, "images": n, **({"score/fid": n / 2} if n % 5 == 0 else {})} for n in range(1, 1001)]
     (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     (tmp_path / "config.yaml").write_text("a: 1")
-    monkeypatch.setattr(archive, "_TAIL", 400)
+    monkeypatch.setattr(saved_run, "_TAIL", 400)
     run = Record(tmp_path)
     assert 5 < len(run.last_rows) < 20 and run.last_rows == rows[-len(run.last_rows) :]
     found = facts(run)

@@ -15,12 +15,12 @@ import pytest
 from conftest import composed
 from PIL import Image
 
-from ganexp.build import build
-from ganexp.data import bounded, cifar10, medmnist, mnist, tree
+from ganexp.data import bounded, cifar10, file_tree, medmnist, mnist
 from ganexp.data.arrays import Arrays
 from ganexp.data.decode import Recipe, decode
-from ganexp.data.tree import Tree
+from ganexp.data.file_tree import Tree
 from ganexp.errors import UserError
+from ganexp.training.build import build
 
 MUCH = 320 << 20
 """Bytes that the zip unpacks to: more than any image may take."""
@@ -79,7 +79,7 @@ def test_a_zip_that_declares_too_little_is_counted() -> None:
 
 @pytest.mark.parametrize("name", ["labels.csv", "dataset.json"])
 def test_labels_as_a_bomb(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree, "_TEXT", 100)
+    monkeypatch.setattr(file_tree, "_TEXT", 100)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("0.png", picture())
         archive.writestr(name, bytes(2000))
@@ -265,14 +265,14 @@ def test_labels_that_belong_to_no_class_or_image(tmp_path: Path, labels: np.ndar
 
 def test_a_whole_disk_is_no_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stranger's run may say that its data are at /: the walk ends, and says what to name."""
-    monkeypatch.setattr(tree, "_MOST_OTHERS", 20)
+    monkeypatch.setattr(file_tree, "_MOST_OTHERS", 20)
     for number in range(30):
         (tmp_path / f"{number % 3}").mkdir(exist_ok=True)
         (tmp_path / f"{number % 3}" / f"{number}.txt").touch()
     (tmp_path / "0" / "one.png").touch()
     with pytest.raises(UserError, match="are images: name the folder that holds them"):
-        _ = tree.Tree(tmp_path).names
+        _ = file_tree.Tree(tmp_path).names
     for number in range(40):
         (tmp_path / f"{number}.png").touch()
-    assert len(tree.Tree(tmp_path).names) == 41, "images with files beside them are one"
-    assert "0/one.png" in tree.Tree(tmp_path).names
+    assert len(file_tree.Tree(tmp_path).names) == 41, "images with files beside them are one"
+    assert "0/one.png" in file_tree.Tree(tmp_path).names

@@ -13,11 +13,11 @@ import pytest
 from conftest import ENVIRONMENT, TINY, Verb, command, composed
 from PIL import Image
 
-from ganexp.build import build
 from ganexp.data import cache, prepare, source
 from ganexp.data.arrays import Arrays
 from ganexp.data.prepare import _ALONE
 from ganexp.errors import UserError
+from ganexp.training.build import build
 
 
 @pytest.fixture(autouse=True)

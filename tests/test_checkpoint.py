@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from ganexp.checkpoint import Damaged, digest, pack, read, write
+from ganexp.system.tensor_file import Damaged, digest, pack, read, write
 
 CONTENT: dict[str, Any] = {
     "weights": {"a": torch.arange(1000.0).reshape(10, 100), "b": torch.tensor([1, 2], dtype=torch.int64)},

@@ -15,9 +15,8 @@ import yaml
 from conftest import ENVIRONMENT, TINY, Verb, command
 from PIL import Image
 
-from ganexp.archive import Record, find
-from ganexp.cli import main
-from ganexp.compare import html, markdown, numbers, words
+from ganexp.cli.main import main
+from ganexp.compare import html_report, json_report, markdown_report, sentences
 from ganexp.compare.curves import axis, curve
 from ganexp.compare.grids import gallery
 from ganexp.compare.groups import Contest, Group, contests, differing
@@ -25,6 +24,7 @@ from ganexp.compare.measures import measured, scores_of
 from ganexp.compare.results import Result, checked_metric, compare, fate
 from ganexp.errors import UserError
 from ganexp.metrics.directions import direction_of, shipped
+from ganexp.runs.saved_run import Record, find
 
 EVERY = 1000  # images between evaluations
 
@@ -172,7 +172,7 @@ def test_the_best_is_the_best_of_a_run_and_the_final_its_last(tmp_path: Path) ->
 def test_an_infinite_end_is_no_earlier_value(tmp_path: Path) -> None:
     (run,) = written(tmp_path, Planted({"reverse_kl": [0.5, None]}))
     assert measured(run, "reverse_kl") == (0.5, None)
-    assert "\N{EN DASH}" in markdown.text([only([run])], [])
+    assert "\N{EN DASH}" in markdown_report.text([only([run])], [])
 
 
 def test_same_seeds_are_pairs_where_there_are_enough_of_them(tmp_path: Path) -> None:
@@ -225,37 +225,37 @@ def test_how_runs_ended_is_counted(tmp_path: Path) -> None:
     )
     result = only(runs)
     (standing,) = result.standings
-    assert words.counts(standing) == "5 runs: 2 finished, 1 interrupted, 1 finished but collapsed, 1 failed"
+    assert sentences.counts(standing) == "5 runs: 2 finished, 1 interrupted, 1 finished but collapsed, 1 failed"
     assert fate(runs[3]) == "finished but collapsed"
-    told = words.headline(result)
+    told = sentences.headline(result)
     for part in ("loss=gan on data=ring: fid 3.750", "1 of 5 runs collapsed", "1 of 5 runs failed"):
         assert part in told
-    assert "1 of 5 runs left no score: 04." in words.warnings(result)
-    assert any("0 to 2,000" in line for line in words.warnings(result))
-    assert "(n=4)\\*" in markdown.text([result], [])  # one has no score, and some may go on
+    assert "1 of 5 runs left no score: 04." in sentences.warnings(result)
+    assert any("0 to 2,000" in line for line in sentences.warnings(result))
+    assert "(n=4)\\*" in markdown_report.text([result], [])  # one has no score, and some may go on
 
 
 def test_sentences_say_what_is_larger_than_chance(tmp_path: Path) -> None:
     few = only(written(tmp_path / "few", *replicates("gan", [10, 11, 12]), *replicates("wgan", [1, 2, 3])))
-    told = " ".join(words.claims(few))
+    told = " ".join(sentences.claims(few))
     assert "1 of 1 differences may be chance" in told and "smallest p that they can give is 0.1" in told
-    assert "With 4 runs in each group" in told and "better than no other" in words.headline(few)
+    assert "With 4 runs in each group" in told and "better than no other" in sentences.headline(few)
     more = only(
         written(tmp_path / "more", *replicates("gan", [10, 11, 12, 13]), *replicates("wgan", [1, 2, 3, 4]))
     )
-    assert words.headline(more).endswith("better than loss=gan beyond chance (p = 0.029)")
-    assert words.claims(more)[0].startswith(
+    assert sentences.headline(more).endswith("better than loss=gan beyond chance (p = 0.029)")
+    assert sentences.claims(more)[0].startswith(
         "loss=wgan is better than loss=gan beyond chance: a difference of -9"
     )
     losses = [run for loss in "abcd" for run in replicates(loss, [1, 2, 3, 4])]
-    many = " ".join(words.claims(only(written(tmp_path / "many", *losses))))
+    many = " ".join(sentences.claims(only(written(tmp_path / "many", *losses))))
     assert "is 0.029, and after correction for 6 pairs 0.17. With 5 runs in each group" in many
-    assert words.headline(only(find([tmp_path / "many"]))).startswith(
+    assert sentences.headline(only(find([tmp_path / "many"]))).startswith(
         "loss=a, loss=b, loss=c, loss=d share the best fid"
     )
     one = only(written(tmp_path / "one", *replicates("gan", [10]), *replicates("wgan", [1])))
-    assert "one run each says nothing about chance" in words.headline(one)
-    assert "add seeds" in words.claims(one)[0]
+    assert "one run each says nothing about chance" in sentences.headline(one)
+    assert "add seeds" in sentences.claims(one)[0]
 
 
 def test_what_makes_a_comparison_doubtful_is_told(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_what_makes_a_comparison_doubtful_is_told(tmp_path: Path) -> None:
         Planted({"fid": [1, 2]}, config={"evaluate": {"count": 100}}),
         Planted({"fid": [1]}, config={"evaluate": {"count": 200}}),
     )
-    told = " ".join(words.warnings(only(runs)))
+    told = " ".join(sentences.warnings(only(runs)))
     for part in ("1,000 to 2,000", "evaluate.count is 100 or 200", "seed 0 more than once"):
         assert part in told
 
@@ -272,8 +272,8 @@ def test_what_makes_a_comparison_doubtful_is_told(tmp_path: Path) -> None:
 def test_runs_without_scores_compare_by_diversity(train: Verb) -> None:
     train(*TINY, "epochs=1")
     result = only(find(["outputs"]))
-    assert result.metric == "diversity" and "evaluate.every=null" in " ".join(words.warnings(result))
-    assert "images_per_second" in markdown.text([result], [])
+    assert result.metric == "diversity" and "evaluate.every=null" in " ".join(sentences.warnings(result))
+    assert "images_per_second" in markdown_report.text([result], [])
 
 
 def test_a_metric_that_no_run_has(tmp_path: Path) -> None:
@@ -295,15 +295,15 @@ def test_a_strangers_text_stays_text(tmp_path: Path) -> None:
         Planted({f"fid{evil}": [2]}, loss="wgan", config={"data": {"x": evil}}, alarms=["no alarm"]),
     )
     results = [only(runs)]
-    page = html.page(results, [])
+    page = html_report.page(results, [])
     assert page.count("<script>") == 1 and "&lt;script&gt;alert(1)" in page and "\x1b" not in page
-    assert "<script" not in markdown.text(results, []).replace("\\<", "")
-    assert json.loads(numbers.text(results, []))["contests"][0]["groups"]
+    assert "<script" not in markdown_report.text(results, []).replace("\\<", "")
+    assert json.loads(json_report.text(results, []))["contests"][0]["groups"]
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
     runs = written(tmp_path, *replicates("gan", [1, 2]), *replicates("wgan", [3, 4]))
-    page = html.page([only(runs)], [])
+    page = html_report.page([only(runs)], [])
     assert not re.search(r"https?:|url\(|@import|<link", page.replace("http-equiv", ""))
     assert all(source.startswith("data:") for source in re.findall(r'(?:src|href)="([^"]*)"', page))
     assert page.count('<th scope="col"><button type="button">') > 4 and page.count("<polyline") > 4
@@ -313,8 +313,13 @@ def test_the_same_runs_give_the_same_report_and_numbers_are_numbers(tmp_path: Pa
     runs = written(
         tmp_path, *replicates("gan", [1, 2, 4]), *replicates("wgan", [3, 4, 9]), Planted({"swd": [None]}, 7)
     )
-    reports = [report([only(runs)], []) for report in (html.page, markdown.text, numbers.text)]
-    again = [report([only(find([tmp_path]))], []) for report in (html.page, markdown.text, numbers.text)]
+    reports = [
+        report([only(runs)], []) for report in (html_report.page, markdown_report.text, json_report.text)
+    ]
+    again = [
+        report([only(find([tmp_path]))], [])
+        for report in (html_report.page, markdown_report.text, json_report.text)
+    ]
     assert reports == again
 
     def refuse(word: str) -> None:

@@ -8,9 +8,9 @@ import pytest
 from conftest import TINY, Verb, asked_to_stop, composed
 from torch import nn
 
-from ganexp.checkpoint import digest, read
-from ganexp.lab import assemble
-from ganexp.signals import Stopped
+from ganexp.system.signals import Stopped
+from ganexp.system.tensor_file import digest, read
+from ganexp.training.setup import assemble
 
 COMPILED = [*TINY, "device=cpu", "device.compile=true"]
 

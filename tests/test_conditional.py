@@ -12,11 +12,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ganexp.evaluation import Evaluator
-from ganexp.lab import assemble
 from ganexp.metrics.frechet import frechet_distance, moments
 from ganexp.metrics.table import score_table
-from ganexp.same import differences
+from ganexp.runs.bitwise import differences
+from ganexp.training.evaluation import Evaluator
+from ganexp.training.setup import assemble
 
 CPU = torch.device("cpu")
 ASKED = ["metrics=[accuracy,intra_fid,cas]", "data.resolution=8", "arch=mlp", "game=cgan"]

@@ -9,7 +9,7 @@ from conftest import command, composed, verb
 from omegaconf import OmegaConf
 
 from ganexp.config.resolvers import overrides_name
-from ganexp.config.signature import constant_of, settings_of
+from ganexp.config.signatures import constant_of, settings_of
 from ganexp.config.targets import conf_folder
 from ganexp.errors import UserError, suggest
 
@@ -95,10 +95,10 @@ MISTAKES = {
 def test_a_mistake_is_one_line_and_status_2(
     mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from ganexp import cli
+    from ganexp.cli import main
 
     with pytest.raises(SystemExit) as ended:
-        cli._guarded(lambda: verb(monkeypatch, tmp_path, "train", *mistake.split(" ")))
+        main._guarded(lambda: verb(monkeypatch, tmp_path, "train", *mistake.split(" ")))
     assert ended.value.code == 2
     told = capfd.readouterr().err.strip().splitlines()
     assert len(told) == 1 and told[0].startswith("ganexp: "), told
@@ -112,10 +112,10 @@ def test_a_mistake_is_one_line_and_status_2(
 def test_a_run_is_a_folder(
     run: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from ganexp import cli
+    from ganexp.cli import main
 
     with pytest.raises(SystemExit) as ended:
-        cli._guarded(lambda: verb(monkeypatch, tmp_path, "sample", f"run={run}"))
+        main._guarded(lambda: verb(monkeypatch, tmp_path, "sample", f"run={run}"))
     assert ended.value.code == 2 and said in capfd.readouterr().err
 
 
@@ -125,15 +125,15 @@ def test_a_run_is_a_folder(
 def test_what_a_reader_is_asked_for_has_bounds(
     words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from ganexp import cli
+    from ganexp.cli import main
 
     with pytest.raises(SystemExit) as ended:
-        cli._guarded(lambda: verb(monkeypatch, tmp_path, *words.split(" ")))
+        main._guarded(lambda: verb(monkeypatch, tmp_path, *words.split(" ")))
     assert ended.value.code == 2 and "should be less than or equal to" in capfd.readouterr().err
 
 
 def test_a_home_folder_is_spelled_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganexp.verb import _arranged
+    from ganexp.cli.hydra_app import _arranged
 
     monkeypatch.setenv("HOME", str(tmp_path))
     assert _arranged("train", ["data.root=~/a b", "loss=gan", "-m"]) == [
@@ -159,7 +159,7 @@ def test_every_member_of_a_sweep_is_checked_before_the_first_starts(
 def test_torch_is_not_imported_for_words_alone(tmp_path: Path, arguments: list[str]) -> None:
     seen = command(tmp_path, *arguments, PYTHONPROFILEIMPORTTIME="1").stderr
     imported = {line.rsplit("|", 1)[-1].strip() for line in seen.splitlines() if line.startswith("import time")}
-    assert "ganexp.cli" in imported
+    assert "ganexp.cli.main" in imported
     assert not imported & {"torch", "torchvision", "sklearn", "tensorboard"}
     if arguments == ["--help"]:
         assert not imported & {"hydra", "omegaconf", "numpy", "pydantic"}

@@ -12,13 +12,13 @@ import pytest
 from conftest import composed
 from PIL import Image
 
-from ganexp.build import build
 from ganexp.data import cifar10, download
 from ganexp.data.arrays import Arrays
 from ganexp.data.decode import Recipe
 from ganexp.data.decode import decode as decode_one
 from ganexp.data.source import Source, to_uint8
 from ganexp.errors import UserError
+from ganexp.training.build import build
 
 
 def load(*overrides: str) -> Arrays:

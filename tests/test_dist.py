@@ -14,18 +14,18 @@ import torch
 from conftest import ENVIRONMENT, TINY, Verb, composed, started, until
 from omegaconf import OmegaConf
 
-from ganexp import dist
 from ganexp.config.resolvers import overrides_name
-from ganexp.config.settle import read_run
 from ganexp.config.targets import conf_folder
-from ganexp.crew import crew
+from ganexp.config.validate import read_run
 from ganexp.data.batches import BatchLoader, Domain
 from ganexp.data.store import Resident
-from ganexp.device import cuda
+from ganexp.distributed import collectives
+from ganexp.distributed.launch import crew
 from ganexp.errors import UserError
-from ganexp.receipt import Receipt, status_of
-from ganexp.same import differences
-from ganexp.slots import share
+from ganexp.runs.bitwise import differences
+from ganexp.runs.manifest import Receipt, status_of
+from ganexp.sweeps.process_pool import share
+from ganexp.training.device import cuda
 
 SMALL = [*TINY, "arch.generator.latent=3", "batch_size=8", "arch.generator.norm=none"]
 LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml") if file.stem != "none")
@@ -95,7 +95,7 @@ def test_no_image_is_dealt_to_both() -> None:
 
 def test_one_process_has_one_row() -> None:
     row = torch.ones(3, requires_grad=True)
-    rows = dist.of_each(row)
+    rows = collectives.of_each(row)
     assert rows.shape == (1, 3)
     assert torch.autograd.grad(rows.sum(), row)[0].tolist() == [1, 1, 1]
 

@@ -12,16 +12,16 @@ import torch
 from conftest import TINY, Verb, composed, verb
 from PIL import Image
 
-from ganexp.checkpoint import read
 from ganexp.data.arrays import Arrays
 from ganexp.data.cache import cache_folder
 from ganexp.data.digits import Digits
-from ganexp.evaluation import Evaluator, Judge
-from ganexp.lab import assemble
 from ganexp.metrics import classifier, feature_cache
 from ganexp.nets.mlp import Generator
-from ganexp.same import differences
-from ganexp.state import Progress
+from ganexp.runs.bitwise import differences
+from ganexp.system.tensor_file import read
+from ganexp.training.evaluation import Evaluator, Judge
+from ganexp.training.setup import assemble
+from ganexp.training.state import Progress
 
 CPU = torch.device("cpu")
 SCORED = [setting for setting in TINY if not setting.startswith("evaluate")] + ["evaluate.every=1"]

@@ -9,7 +9,6 @@ from conftest import composed
 from omegaconf import OmegaConf
 from torch import nn
 
-from ganexp.build import build, build_game
 from ganexp.config.targets import conf_folder
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
@@ -18,8 +17,9 @@ from ganexp.games.gan import GAN
 from ganexp.games.pacgan import pack
 from ganexp.nets.layers import DiscriminatorBase
 from ganexp.penalties import Penalty, PlayerCall
-from ganexp.precision import Precision
 from ganexp.train import player_step
+from ganexp.training.build import build, build_game
+from ganexp.training.precision import Precision
 
 LOSSES = sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml") if path.stem != "none")
 GAMES = sorted(path.stem for path in Path(conf_folder(), "game").glob("*.yaml"))

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from conftest import TINY, Verb, verb
 
-from ganexp import cli, files
 from ganexp import train as training
-from ganexp.files import replacing
+from ganexp.cli import main
+from ganexp.system import atomic
+from ganexp.system.atomic import replacing
 
 
 @contextmanager
@@ -116,9 +117,9 @@ def test_images_that_cannot_be_written_leave_no_folder(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     folder = train(*TINY, "max_steps=1")
-    monkeypatch.setattr(files, "sync", full)
+    monkeypatch.setattr(atomic, "sync", full)
     with pytest.raises(SystemExit) as ended:
-        cli._guarded(
+        main._guarded(
             lambda: verb(monkeypatch, tmp_path, "sample", f"run='{folder}'", "format=png", "out=made/here")
         )
     assert ended.value.code == 2 and not (tmp_path / "made").exists()

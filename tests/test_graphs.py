@@ -11,19 +11,19 @@ from conftest import TINY, Verb, asked_to_stop, composed
 from emulated import EmulatedRecorder
 from torch import Tensor, nn
 
-from ganexp import graphs, lab
 from ganexp import train as training
-from ganexp.build import build
-from ganexp.checkpoint import digest, read
 from ganexp.config.targets import conf_folder
 from ganexp.data.batches import Batch
-from ganexp.graphs import WARM_UP, Captured
-from ganexp.lab import Lab, assemble
 from ganexp.losses import NonSaturating
 from ganexp.nets.layers import one_hot
-from ganexp.signals import Stopped
-from ganexp.state import State
+from ganexp.system.signals import Stopped
+from ganexp.system.tensor_file import digest, read
 from ganexp.train import one_step
+from ganexp.training import graphed_turns, setup
+from ganexp.training.build import build
+from ganexp.training.graphed_turns import WARM_UP, Captured
+from ganexp.training.setup import Lab, assemble
+from ganexp.training.state import State
 
 STEPS = 16
 LOSSES = sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml") if path.stem != "none")
@@ -82,7 +82,7 @@ def trained(made: Lab, steps: int = STEPS) -> dict[str, str]:
 
 def never_captured(plain: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """With optimisers that expect a capture, which does not come: RMSprop then rounds otherwise."""
-    monkeypatch.setattr(graphs, "WARM_UP", STEPS + 1)
+    monkeypatch.setattr(graphed_turns, "WARM_UP", STEPS + 1)
     state = plain.state
     return plain._replace(run_step=Captured(EmulatedRecorder(state), state.optimisers, plain.notes))
 
@@ -228,8 +228,8 @@ def test_a_killed_run_with_graphs_goes_on_bit_for_bit(train: Verb, monkeypatch: 
         return made[0]
 
     made: list[State] = []
-    monkeypatch.setattr(lab, "State", state)
-    monkeypatch.setattr(lab, "_step_runner", runner)
+    monkeypatch.setattr(setup, "State", state)
+    monkeypatch.setattr(setup, "_step_runner", runner)
     arguments = [*TINY, "penalties=r1", "penalties.r1.every=2", "schedule=cosine", "epochs=2"]
     whole = train(*arguments, name="whole")
     with asked_to_stop(after=20), pytest.raises(Stopped):
@@ -263,6 +263,6 @@ def test_fp16_is_not_captured_and_says_so() -> None:
     hardware = made.hardware._replace(graphs=True)
     notes = made.notes
     notes.to(said.append)
-    runner = lab._step_runner(hardware, made.state.optimisers, made.schedules, notes)
-    assert runner is graphs.eager
+    runner = setup._step_runner(hardware, made.state.optimisers, made.schedules, notes)
+    assert runner is graphed_turns.eager
     assert said == ["no CUDA graphs: device.precision=fp16 waits for the device in each step"]

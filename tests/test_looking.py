@@ -8,9 +8,9 @@ from conftest import TINY, Verb, composed, verb
 from PIL import Image, ImageSequence
 
 from ganexp.data.source import to_uint8
-from ganexp.lab import assemble
 from ganexp.metrics.neighbours import nearest
 from ganexp.nets.mlp import Generator
+from ganexp.training.setup import assemble
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:

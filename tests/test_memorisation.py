@@ -10,15 +10,15 @@ import torch
 from conftest import TINY, Verb, composed, verb
 from PIL import Image
 
-from ganexp.build import build
 from ganexp.config.messages import explain
 from ganexp.data.arrays import Arrays
 from ganexp.data.held_out import held_out
 from ganexp.errors import UserError
-from ganexp.evaluation import Evaluator
 from ganexp.metrics import classifier
 from ganexp.metrics.memorisation import memorisation
 from ganexp.metrics.neighbours import nearest_distances
+from ganexp.training.build import build
+from ganexp.training.evaluation import Evaluator
 
 CPU = torch.device("cpu")
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from conftest import TINY, Verb, command, composed
 
-from ganexp import memory
-from ganexp.build import build_game
-from ganexp.checkpoint import read, write
 from ganexp.config.messages import explain
 from ganexp.errors import UserError
-from ganexp.memory import within_memory
-from ganexp.state import load_averaged
+from ganexp.system.tensor_file import read, write
+from ganexp.training import memory
+from ganexp.training.build import build_game
+from ganexp.training.memory import within_memory
+from ganexp.training.state import load_averaged
 
 CPU = torch.device("cpu")
 

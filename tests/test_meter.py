@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ganexp.meter import SHARE, Meter, merged
+from ganexp.training.meter import SHARE, Meter, merged
 
 CPU = torch.device("cpu")
 

@@ -13,10 +13,8 @@ import torch
 from conftest import ENVIRONMENT, TINY, composed
 from torch import nn
 
-from ganexp.build import build, build_game
 from ganexp.ema import EMA
 from ganexp.errors import UserError
-from ganexp.lab import make_optimisers
 from ganexp.optim import (
     _SGD,
     SGD,
@@ -30,7 +28,9 @@ from ganexp.optim import (
     _Plain,
     _RMSprop,
 )
-from ganexp.schedules import Schedules
+from ganexp.training.build import build, build_game
+from ganexp.training.schedules import Schedules
+from ganexp.training.setup import make_optimisers
 
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
@@ -197,7 +197,7 @@ def test_only_what_breaks_the_compilers_graph_is_stripped_from_a_step(ours: Any,
 
 
 def test_a_run_does_not_wait_for_the_compiler(tmp_path: Path) -> None:
-    told = "import sys; from ganexp.cli import main; main(); print('torch._dynamo' in sys.modules)"
+    told = "import sys; from ganexp.cli.main import main; main(); print('torch._dynamo' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", told, "train", *TINY, "max_steps=2", "device=cpu"],
         cwd=tmp_path,

@@ -7,8 +7,8 @@ import pytest
 from conftest import Verb, asked_to_stop, verb
 from outside_runs import CONFIG_DIR, FEW, SYSTEMS, join
 
-from ganexp.same import differences
-from ganexp.signals import Stopped
+from ganexp.runs.bitwise import differences
+from ganexp.system.signals import Stopped
 
 STEPS = "max_steps=12"
 ONE_FOR_ALL = ["game=unrolled", "augment=ada", "penalties=[seeking,lecam]"]
@@ -81,5 +81,5 @@ def test_in_two_processes(train: Verb) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_resumed_bit_for_bit_in_two_processes(name: str, train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganexp.pulse._MOST", 1)  # each step asks whether to stop
+    monkeypatch.setattr("ganexp.distributed.stop_sync._MOST", 1)  # each step asks whether to stop
     assert list(differences(*resumed_like_one_left_alone(train, *SYSTEMS[name].overrides, *IN_TWO))) == []

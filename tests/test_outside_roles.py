@@ -17,18 +17,19 @@ from conftest import TINY, Verb, asked_to_stop, command, verb
 from PIL import Image
 from torch import nn
 
-from ganexp import cli, lab
 from ganexp import train as training
-from ganexp.checkpoint import read
-from ganexp.config.settle import read_run
+from ganexp.cli import main
+from ganexp.config.validate import read_run
 from ganexp.data.batches import Batch
 from ganexp.data.source import to_uint8
 from ganexp.data.store import OnDisk, store
-from ganexp.lab import Lab
-from ganexp.receipt import Receipt, status_of
-from ganexp.same import differences
-from ganexp.sampling import generate
-from ganexp.signals import Stopped
+from ganexp.games.sampling import generate
+from ganexp.runs.bitwise import differences
+from ganexp.runs.manifest import Receipt, status_of
+from ganexp.system.signals import Stopped
+from ganexp.system.tensor_file import read
+from ganexp.training import setup
+from ganexp.training.setup import Lab
 
 OUTSIDE = Path(__file__).with_name("outside")
 CONF = ["--config-dir", str(OUTSIDE / "conf")]
@@ -69,7 +70,7 @@ def refused(capfd: pytest.CaptureFixture[str], act: Any) -> str:
     """The one line with which it ends, exit status 2."""
     capfd.readouterr()
     with pytest.raises(SystemExit) as ended:
-        cli._guarded(act)
+        main._guarded(act)
     told = capfd.readouterr().err
     assert ended.value.code == 2 and told.count("\n") == 1, told
     return told.removeprefix("ganexp: ").rstrip("\n")
@@ -222,7 +223,7 @@ def steps_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Lab, Batch]]:
 
 @pytest.mark.parametrize("place", [store, OnDisk])
 def test_pairs_are_mirrored_alike(place: Any, train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lab, "store", place)
+    monkeypatch.setattr(setup, "store", place)
     seen = steps_of(monkeypatch)
     train(*CONF, *FAST, *SYSTEMS["super_resolution"], "max_steps=2")
     from super_resolution import halved

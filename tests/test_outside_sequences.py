@@ -9,9 +9,9 @@ from conftest import Verb, verb
 from outside_runs import CONFIG_DIR, FEW, SYSTEMS, composed, join
 from PIL import Image
 
-from ganexp.build import build
 from ganexp.data.arrays import Arrays
 from ganexp.errors import UserError
+from ganexp.training.build import build
 
 PLAIN, ASKED = SYSTEMS["waves"].overrides, SYSTEMS["attributes"].overrides
 Command = Callable[..., None]

@@ -17,16 +17,16 @@ from outside_runs import CONFIG_DIR, FEW, OUTSIDE, SYSTEMS, composed, join
 from torch import Tensor, nn
 
 from ganexp import train as training
-from ganexp.build import build_game
-from ganexp.checkpoint import digest, read
 from ganexp.data.batches import Batch
 from ganexp.games.game import Game
-from ganexp.graphs import WARM_UP, Captured
-from ganexp.lab import Lab, assemble
 from ganexp.penalties import Penalty, PlayerCall
-from ganexp.same import differences
-from ganexp.signals import Stopped
+from ganexp.runs.bitwise import differences
+from ganexp.system.signals import Stopped
+from ganexp.system.tensor_file import digest, read
 from ganexp.train import one_step, player_step
+from ganexp.training.build import build_game
+from ganexp.training.graphed_turns import WARM_UP, Captured
+from ganexp.training.setup import Lab, assemble
 
 GROWING, UNROLLED = SYSTEMS["growing"].overrides, SYSTEMS["unrolled"].overrides
 PENALISED, ADA = SYSTEMS["regularisers"].overrides, SYSTEMS["ada"].overrides

@@ -12,7 +12,7 @@ import pytest
 from conftest import TINY, verb
 from PIL import Image
 
-from ganexp import cli
+from ganexp.cli import main
 from ganexp.errors import UserError
 
 FILES = {
@@ -79,7 +79,7 @@ def test_a_run_with_a_pipe(
         with not_waiting():
             try:
                 if verb_name in ("runs", "compare"):
-                    cli._look(verb_name, arguments)
+                    main._look(verb_name, arguments)
                 else:
                     verb(monkeypatch, tmp_path, verb_name, *arguments)
             except UserError:

@@ -14,17 +14,17 @@ import torch
 from conftest import TINY, Verb, composed
 from torch import Tensor, nn
 
-from ganexp.build import build, build_game
-from ganexp.checkpoint import digest, read
 from ganexp.config.targets import conf_folder
-from ganexp.cores import cores
 from ganexp.data.batches import Batch
 from ganexp.errors import Diverged, UserError
-from ganexp.float32 import at_least_float32, full_float32
 from ganexp.metrics import classifier
 from ganexp.metrics.features import Network
-from ganexp.precision import Precision
+from ganexp.system.cpus import cores
+from ganexp.system.float32 import at_least_float32, full_float32
+from ganexp.system.tensor_file import digest, read
 from ganexp.train import player_step
+from ganexp.training.build import build, build_game
+from ganexp.training.precision import Precision
 
 CPU = torch.device("cpu")
 SMALL = ["arch=mlp", "data.resolution=8", "arch.generator.widths=[12]", "arch.discriminator.widths=[12]"]

@@ -15,12 +15,13 @@ import torch
 from conftest import ENVIRONMENT, TINY, Verb, asked_to_stop, verb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ganexp import checkpoint, lab
 from ganexp.config.targets import conf_folder
 from ganexp.data.store import OnDisk
-from ganexp.receipt import Receipt, status_of
-from ganexp.same import TIMES, differences
-from ganexp.signals import Stopped
+from ganexp.runs.bitwise import TIMES, differences
+from ganexp.runs.manifest import Receipt, status_of
+from ganexp.system import tensor_file
+from ganexp.system.signals import Stopped
+from ganexp.training import setup
 
 LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml") if file.stem != "none")
 PENALTIES = sorted(file.stem for file in (conf_folder() / "penalties").glob("*.yaml"))
@@ -69,7 +70,7 @@ def test_stopped_within_an_epoch(case: str, train: Verb) -> None:
 
 
 def test_with_batches_fetched_ahead_from_disk(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lab, "store", OnDisk)
+    monkeypatch.setattr(setup, "store", OnDisk)
     whole = train(*TINY, "epochs=2", "data.mirror=true", name="whole")
     with asked_to_stop(after=13), pytest.raises(Stopped):
         train(*TINY, "epochs=2", "data.mirror=true", name="cut")
@@ -112,23 +113,23 @@ def test_numpys_and_pythons_random_numbers_go_on_too(train: Verb, monkeypatch: p
 
 def test_checkpoints_by_the_minute_change_nothing(train: Verb) -> None:
     whole = train(*TINY, "epochs=2", name="whole")
-    often = train(*TINY, "epochs=2", "checkpoint.every.minutes=1e-9", "checkpoint.keep=null", name="often")
+    often = train(*TINY, "epochs=2", "tensor_file.every.minutes=1e-9", "tensor_file.keep=null", name="often")
     assert list(differences(whole, often)) == []
     assert len(list((often / "checkpoints").glob("step_*.pt"))) == 56, "one after each of the 57 steps"
 
 
 def test_checkpoints_every_second_epoch(train: Verb) -> None:
-    folder = train(*TINY, "epochs=5", "checkpoint.every.epochs=2", "checkpoint.keep=null")
+    folder = train(*TINY, "epochs=5", "tensor_file.every.epochs=2", "tensor_file.keep=null")
     names = sorted(file.name for file in (folder / "checkpoints").iterdir())
     assert [re.sub(r"step_\d+_", "", name) for name in names] == ["last.pt", "epoch_0002.pt", "epoch_0004.pt"]
 
 
 def test_records_that_came_after_the_checkpoint_come_again(train: Verb) -> None:
     """Stopped dead in the fourth epoch, with a checkpoint of the second and the records of three."""
-    overrides = [*TINY, "epochs=5", "checkpoint.every.epochs=2"]
+    overrides = [*TINY, "epochs=5", "tensor_file.every.epochs=2"]
     whole = train(*overrides, name="whole")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr("ganexp.run.Run.due", lambda run: len(rows(run.folder)) == 3 and 1 / 0)
+        patch.setattr("ganexp.runs.run_folder.Run.due", lambda run: len(rows(run.folder)) == 3 and 1 / 0)
         train(*overrides, name="cut")
     (cut,) = (whole.parents[1] / "cut").iterdir()
     assert len(rows(cut)) == 3
@@ -254,9 +255,9 @@ def test_an_optimiser_of_another_shape_is_refused(train: Verb, shape: tuple[int,
     """torch's fused Adam does not look: with an empty tensor it ends the process with SIGSEGV."""
     run = train(*TINY, "max_steps=2")
     file = run / "checkpoints/last.pt"
-    content = checkpoint.read(file)
+    content = tensor_file.read(file)
     content["optimisers"]["g"]["state"][1]["exp_avg_sq"] = torch.zeros(shape)
-    checkpoint.pack(content, file)
+    tensor_file.pack(content, file)
     with pytest.raises(SystemExit) as ended:
         train(f"resume={run}", "max_steps=4")
     assert ended.value.code == 2

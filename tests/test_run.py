@@ -17,12 +17,12 @@ from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ganexp.checkpoint import pack, read
-from ganexp.config.settle import read_run
+from ganexp.config.validate import read_run
 from ganexp.data.folder import _labelled, _tree
 from ganexp.data.picture import save_png
 from ganexp.errors import Diverged, UserError
-from ganexp.same import differences
+from ganexp.runs.bitwise import differences
+from ganexp.system.tensor_file import pack, read
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
@@ -258,7 +258,7 @@ STRANGE = {
     "os.getcwd": "wants to run os.getcwd.*trust=true",
     "torch.nn.functional.torch.load": "wants to run torch.nn.functional.torch.load",
     "ganexp.nets.mlp.torch.load": "wants to run ganexp.nets.mlp.torch.load",
-    "ganexp.verb.run_verb": "wants to run ganexp.verb.run_verb",
+    "ganexp.cli.hydra_app.run_verb": "wants to run ganexp.cli.hydra_app.run_verb",
     "ganexp.data.cache.clear": "wants to run ganexp.data.cache.clear",
     "ganexp.data.cache.FileLock": "wants to run ganexp.data.cache.FileLock",
     "${oc.env:HOME}": "is damaged: it was written without",
@@ -330,7 +330,8 @@ def test_a_changed_length_is_remembered(train: Verb, tmp_path: Path) -> None:
     folder = train(*TINY, "epochs=1", name="cut")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "ganexp.run.Run.record", lambda *_: (_ for _ in ()).throw(RuntimeError("the power is gone"))
+            "ganexp.runs.run_folder.Run.record",
+            lambda *_: (_ for _ in ()).throw(RuntimeError("the power is gone")),
         )
         with pytest.raises(SystemExit):
             train(f"resume={folder}", "epochs=3", name="cut")
@@ -463,7 +464,7 @@ def test_records_that_cannot_be_written_end_a_run_cleanly(
         return save_png(image, file, within)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr("ganexp.records.save_png", full)
+        patch.setattr("ganexp.runs.records.save_png", full)
         train(*TINY, "epochs=4", name="cut")
     assert ended.value.code == 1
     (cut,) = (whole.parents[1] / "cut").iterdir()
@@ -487,7 +488,7 @@ def test_a_checkpoint_that_cannot_be_written_is_warned_of(
             raise OSError(28, "No space left on device")
         pack(content, file)
 
-    monkeypatch.setattr("ganexp.vault.pack", full)
+    monkeypatch.setattr("ganexp.runs.checkpoints.pack", full)
     folder = train(*TINY, "epochs=4")
     told = capfd.readouterr().out
     assert "warning: no checkpoint at 3,648 images: No space left on device; the one at 1,856 stays" in told
@@ -501,7 +502,7 @@ def test_the_last_checkpoint_is_tried_twice(
     def full(content: dict[str, Any], file: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ganexp.vault.pack", full)
+    monkeypatch.setattr("ganexp.runs.checkpoints.pack", full)
     with pytest.raises(SystemExit) as ended:
         train(*TINY, "epochs=1")
     told = capfd.readouterr()

@@ -11,9 +11,9 @@ from conftest import TINY, Verb, composed
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from torch.utils.tensorboard import summary
 
-from ganexp.board import _layout
-from ganexp.commands.runs import diff, runs
+from ganexp.cli.runs import diff, runs
 from ganexp.errors import UserError
+from ganexp.runs.tensorboard import _layout
 
 SCORED = [*TINY[:4], "features=random", "metrics=[swd]", "evaluate.count=50"]
 
@@ -100,7 +100,7 @@ def test_only_what_differs_is_shown(three: list[Path], capsys: pytest.CaptureFix
 def test_looking_at_runs_loads_no_torch(tmp_path: Path) -> None:
     import subprocess
 
-    code = "import sys, ganexp.commands.runs; sys.exit('torch' in sys.modules)"
+    code = "import sys, ganexp.cli.runs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
 
 

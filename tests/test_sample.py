@@ -7,12 +7,12 @@ import pytest
 from conftest import TINY, Verb, verb
 from PIL import Image
 
-from ganexp import cli
-from ganexp.checkpoint import read, write
+from ganexp.cli import main
+from ganexp.system.tensor_file import read, write
 
 
 def take(monkeypatch: pytest.MonkeyPatch, where: Path, folder: Path, *overrides: str) -> None:
-    cli._guarded(lambda: verb(monkeypatch, where, "sample", f'run="{folder}"', *overrides))
+    main._guarded(lambda: verb(monkeypatch, where, "sample", f'run="{folder}"', *overrides))
 
 
 def test_same_seed_same_bytes(train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,10 @@ import torch
 from conftest import composed
 from torch import nn
 
-from ganexp.build import build_game
-from ganexp.checkpoint import digest
 from ganexp.games.game import Request
-from ganexp.sampling import generate, with_own_statistics
+from ganexp.games.sampling import generate, with_own_statistics
+from ganexp.system.tensor_file import digest
+from ganexp.training.build import build_game
 
 CPU = torch.device("cpu")
 SMALL = ["arch=mlp", "data.resolution=8", "arch.generator.widths=[16,12]", "arch.discriminator.widths=[8]"]

@@ -14,13 +14,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ganexp import train as training
 from ganexp.errors import Diverged
-from ganexp.lab import Lab
 from ganexp.nets.mlp import Generator
-from ganexp.receipt import Receipt
-from ganexp.run import Run
-from ganexp.same import differences
+from ganexp.runs.bitwise import differences
+from ganexp.runs.manifest import Receipt
+from ganexp.runs.run_folder import Run
 from ganexp.sentinel import Limits, Sentinel, some_of_each, spread
-from ganexp.signals import Stopped
+from ganexp.system.signals import Stopped
+from ganexp.training.setup import Lab
 
 LIMITS = Limits(action="warn", every=200, gradient=0.01, diversity=0.05, fall=0.25, rollbacks=3, rate=0.5)
 ONE_LABEL = np.zeros(50, int)

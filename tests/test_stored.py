@@ -7,10 +7,10 @@ import pytest
 from conftest import command, composed
 from omegaconf import OmegaConf
 
-from ganexp.archive import Record, find
-from ganexp.config.settle import load_config
 from ganexp.config.stored import DEEPEST, MOST_BYTES, MOST_VALUES, read_stored
+from ganexp.config.validate import load_config
 from ganexp.errors import UserError
+from ganexp.runs.saved_run import Record, find
 
 BOMB = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{x: *a{n - 1}, y: *a{n - 1}}}\n" for n in range(1, 33))
 """A kilobyte that stands for 4e9 values."""

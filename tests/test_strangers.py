@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from conftest import TINY, composed, verb
 
-from ganexp.cli import _look
+from ganexp.cli.main import _look
 from ganexp.config.resolvers import overrides_name
-from ganexp.sweep import is_done
+from ganexp.sweeps.sweep import is_done
 
 HUGE = 10**400
 DEEP = "[" * 100_000

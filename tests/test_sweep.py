@@ -12,13 +12,13 @@ import pytest
 from conftest import TINY, asked_to_stop, composed, runs_in, started, until, verb
 from filelock import FileLock
 
-from ganexp.archive import Record
-from ganexp.config.members import for_each
-from ganexp.receipt import status_of
-from ganexp.same import differences
-from ganexp.signals import Stopped
-from ganexp.slots import config_flags, share
-from ganexp.sweep import is_done
+from ganexp.runs.bitwise import differences
+from ganexp.runs.manifest import status_of
+from ganexp.runs.saved_run import Record
+from ganexp.sweeps.members import for_each
+from ganexp.sweeps.process_pool import config_flags, share
+from ganexp.sweeps.sweep import is_done
+from ganexp.system.signals import Stopped
 
 LOCAL = ["hydra/launcher=local", "hydra.launcher.slots=2"]
 LONG = [*TINY, "device=cpu", "seed=1,2,3"]

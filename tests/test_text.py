@@ -12,11 +12,11 @@ from hydra.core.override_parser.types import QuotedString
 from omegaconf import OmegaConf
 from PIL import Image
 
-from ganexp import cli
-from ganexp.checkpoint import read, write
+from ganexp.cli import main
 from ganexp.errors import readable, readable_lines, tell
-from ganexp.journal import Journal
-from ganexp.text import pasted
+from ganexp.runs.log import Journal
+from ganexp.system.tensor_file import read, write
+from ganexp.system.terminal import pasted
 
 RED = "\x1b[31m\x07\x9b2J\u202e"
 
@@ -78,7 +78,7 @@ def test_a_run_with_an_awkward_name_is_resumed_by_its_hint(
     words = shlex.split(told.rpartition("images: ")[2].removesuffix(" goes on\n"))
     verb(monkeypatch, tmp_path, "train", *words)
     assert "finished 256 images" in capfd.readouterr().out
-    cli._look("runs", [awkward.name])
+    main._look("runs", [awkward.name])
     assert "1 runs" in capfd.readouterr().out
 
 
@@ -129,5 +129,5 @@ def test_a_runs_settings_and_its_checkpoint(
     quoted = RED.encode("unicode_escape").decode().replace("\\x1b", "\\e")
     (run / "config.yaml").write_text(f'{text}"more{quoted}": 1\n')
     with pytest.raises(SystemExit):
-        cli._guarded(lambda: verb(monkeypatch, tmp_path, "sample", f"run='{run}'"))
+        main._guarded(lambda: verb(monkeypatch, tmp_path, "sample", f"run='{run}'"))
     assert harmless(capfd.readouterr().err)

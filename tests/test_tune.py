@@ -15,18 +15,18 @@ from hydra.utils import get_class
 from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import FrozenTrial
 
-from ganexp.archive import Record
-from ganexp.config.settle import SETTLE
+from ganexp.cli.hydra_app import _arranged
 from ganexp.config.targets import conf_folder
+from ganexp.config.validate import SETTLE
 from ganexp.data.resolvers import register
 from ganexp.errors import UserError
-from ganexp.same import differences
-from ganexp.tune.goal import read_goal
-from ganexp.tune.plan import read_plan
-from ganexp.tune.space import draw, read_space
-from ganexp.tune.storage import open_study
-from ganexp.tune.study import Study
-from ganexp.verb import _arranged
+from ganexp.runs.bitwise import differences
+from ganexp.runs.saved_run import Record
+from ganexp.sweeps.tune.goal import read_goal
+from ganexp.sweeps.tune.plan import read_plan
+from ganexp.sweeps.tune.space import draw, read_space
+from ganexp.sweeps.tune.storage import open_study
+from ganexp.sweeps.tune.study import Study
 
 RUN = [*TINY[:4], "features=pixels", "metrics=swd", "evaluate.count=100", "device=cpu"]
 """Every trial's."""
@@ -76,10 +76,10 @@ MISTAKES = {
 def test_a_mistake_is_one_line_before_anything_starts(
     mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from ganexp import cli
+    from ganexp.cli import main
 
     with pytest.raises(SystemExit) as ended:
-        cli._guarded(lambda: verb(monkeypatch, tmp_path, "tune", *mistake.split(" ")))
+        main._guarded(lambda: verb(monkeypatch, tmp_path, "tune", *mistake.split(" ")))
     told = capfd.readouterr().err.strip().splitlines()
     assert ended.value.code == 2
     assert len(told) == 1 and told[0].startswith("ganexp: "), told
@@ -90,7 +90,7 @@ def test_a_mistake_is_one_line_before_anything_starts(
 def test_without_optuna(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ganexp.config.settle.find_spec", lambda name: None)
+    monkeypatch.setattr("ganexp.config.validate.find_spec", lambda name: None)
     with pytest.raises(SystemExit) as ended:
         verb(monkeypatch, tmp_path, "tune", "space=rates")
     assert ended.value.code == 2
@@ -205,7 +205,7 @@ class Second(BasePruner):
 def test_a_hopeless_run_is_stopped_and_a_failing_one_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ganexp.tune.choices.NopPruner", Second)
+    monkeypatch.setattr("ganexp.sweeps.tune.choices.NopPruner", Second)
     space = "+space.seed={choices:[1,2]}"
     with pytest.raises(SystemExit) as ended:  # only a run can know what its metrics ask of the data
         verb(monkeypatch, tmp_path, "tune", space, "trials=1", "name=f", "--", *RUN, "metrics=modes")

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from ganexp.checkpoint import read, write
 from ganexp.errors import UserError
-from ganexp.vault import Vault, chosen, kept, newest
+from ganexp.runs.checkpoints import Vault, chosen, kept, newest
+from ganexp.system.tensor_file import read, write
 
 
 class Shelf:
@@ -123,7 +123,7 @@ def test_what_cannot_be_written_leaves_the_last_and_is_told(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ganexp.vault.pack", full)
+        patch.setattr("ganexp.runs.checkpoints.pack", full)
         shelf.save(20, 2)
     assert shelf.said == [
         "warning: no checkpoint at 1,280 images: No space left on device; the one at 640 stays"
@@ -139,7 +139,7 @@ def test_what_is_no_fault_of_the_disk_is_not_hidden(tmp_path: Path, monkeypatch:
         raise RuntimeError("a defect")
 
     shelf = Shelf(tmp_path)
-    monkeypatch.setattr("ganexp.vault.pack", broken)
+    monkeypatch.setattr("ganexp.runs.checkpoints.pack", broken)
     with pytest.raises(RuntimeError, match="a defect"):
         shelf.save(10, 1)
     assert shelf.vault.saved == 0
@@ -162,7 +162,7 @@ def test_going_back_forgets_what_came_after(tmp_path: Path) -> None:
 def test_training_goes_on_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from threading import Event
 
-    from ganexp.checkpoint import pack
+    from ganexp.system.tensor_file import pack
 
     go = Event()
 
@@ -170,7 +170,7 @@ def test_training_goes_on_while_it_is_written(tmp_path: Path, monkeypatch: pytes
         go.wait(10)
         pack(content, file)
 
-    monkeypatch.setattr("ganexp.vault.pack", slow)
+    monkeypatch.setattr("ganexp.runs.checkpoints.pack", slow)
     shelf = Shelf(tmp_path)
     shelf.vault.save(content(10), 1)
     assert not shelf.vault.last.exists() and shelf.vault.saved == 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import TINY, Verb, verb
 
-from ganexp.receipt import Receipt
+from ganexp.runs.manifest import Receipt
 
 
 def told(

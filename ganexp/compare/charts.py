@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ganexp.compare.curves import Axis, Curve, axis
 from ganexp.compare.markup import Markup, joined, tag
-from ganexp.compare.words import number
+from ganexp.compare.sentences import number
 
 _WIDTH, _HEIGHT = 440, 290
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 34, 46  # margins

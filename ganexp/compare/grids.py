@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from PIL import Image, features
 
-from ganexp.archive import Record
 from ganexp.compare.groups import Group, seed_of
+from ganexp.runs.saved_run import Record
 
 _SIDE = 360  # pixels
 _QUALITY = 70

@@ -11,8 +11,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganexp.archive import Record
 from ganexp.config.resolvers import RESUMABLE, is_identity
+from ganexp.runs.saved_run import Record
 
 _PLACES = ("root",)
 """Last parts of keys that say where something lies."""

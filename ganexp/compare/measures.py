@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ganexp.archive import Record
 from ganexp.metrics.directions import Direction
+from ganexp.runs.saved_run import Record
 
 DIVERSITY, SPEED = "diversity", "images_per_second"
 EXTRA = (DIVERSITY, SPEED)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from ganexp.archive import Record
 from ganexp.compare.groups import Contest, Group, seed_of
 from ganexp.compare.measures import DIVERSITY, EXTRA, Measured, measured, ordered, scores_of
 from ganexp.compare.statistics import ALPHA, Difference, Mean, difference, holm, least_p, mean_of
 from ganexp.errors import UserError, suggest
 from ganexp.metrics.directions import Direction
+from ganexp.runs.saved_run import Record
 
 By = Literal["best", "final"]
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from ganexp.compare.groups import differing, seed_of, written
 from ganexp.compare.measures import EXTRA, measured
 from ganexp.compare.results import Result, alarms_of, fate
+from ganexp.compare.sentences import NONE, counts, estimate, number
 from ganexp.compare.statistics import Mean
-from ganexp.compare.words import NONE, counts, estimate, number
 
 _ARROWS = {"lower": " \N{DOWNWARDS ARROW}", "higher": " \N{UPWARDS ARROW}", "unknown": ""}
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError, create_model
 from ganexp.config.messages import user_error
 from ganexp.config.optimisers import split_by_player
 from ganexp.config.schema import STRICT, Node
-from ganexp.config.signature import settings_of
+from ganexp.config.signatures import settings_of
 from ganexp.errors import UserError, suggest
 
 _BUILT = ("data", "game", "loss", "optim", "schedule", "device", "sentinel", "features")

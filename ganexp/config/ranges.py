@@ -48,7 +48,7 @@ FlatNorm = Literal["batch", "layer", "none"]
 """What normalises feature vectors."""
 
 Numbers = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
-"""What products are computed in; see ``ganexp.precision``."""
+"""What products are computed in; see ``ganexp.training.precision``."""
 
 Noise = Literal["normal", "uniform"]
 """What latents are drawn from."""

@@ -21,7 +21,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ganexp.config.signature import constant_of
+from ganexp.config.signatures import constant_of
 
 RESUMABLE = (
     "name",

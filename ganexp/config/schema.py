@@ -39,7 +39,7 @@ class Every(BaseModel):
 
 
 class Checkpoint(BaseModel):
-    """See ``ganexp.vault``."""
+    """See ``ganexp.runs.checkpoints``."""
 
     model_config = STRICT
     every: Every
@@ -68,7 +68,7 @@ Split = Literal["training", "held_out", "test", "valid", "val"]
 
 
 class Evaluate(BaseModel):
-    """See ``ganexp.evaluation``."""
+    """See ``ganexp.training.evaluation``."""
 
     model_config = STRICT
     every: Count | None
@@ -192,7 +192,7 @@ class VerifySettings(BaseModel):
 
 
 class TuneSettings(BaseModel):
-    """The keys of ``conf/tune.yaml``; ``ganexp.tune.space`` reads the space."""
+    """The keys of ``conf/tune.yaml``; ``ganexp.sweeps.tune.space`` reads the space."""
 
     model_config = STRICT
     name: Name

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ganexp.config.signature import constant_of
+from ganexp.config.signatures import constant_of
 from ganexp.errors import UserError
 
 

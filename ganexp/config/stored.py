@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from ganexp.errors import UserError
-from ganexp.files import read_regular
+from ganexp.system.atomic import read_regular
 
 try:
     from yaml import CSafeLoader as _SafeLoader

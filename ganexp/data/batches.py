@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ganexp.data.store import Store, to_device
-from ganexp.rng import seed_for
+from ganexp.system.rng import seed_for
 
 
 class Batch(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from ganexp.errors import UserError
-from ganexp.files import open_regular
+from ganexp.system.atomic import open_regular
 
 MIB = 1 << 20
 LARGEST_IMAGE = 257 * MIB

@@ -28,7 +28,7 @@ from platformdirs import user_cache_path
 
 from ganexp.data.arrays import Arrays, fingerprint
 from ganexp.errors import UserError
-from ganexp.files import sync
+from ganexp.system.atomic import sync
 
 _FORMAT = 1
 _META = "meta.json"

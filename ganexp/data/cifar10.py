@@ -16,7 +16,7 @@ from ganexp.data.decode import shrink
 from ganexp.data.download import fetch
 from ganexp.data.source import ImageArrays
 from ganexp.errors import UserError
-from ganexp.files import open_regular
+from ganexp.system.atomic import open_regular
 
 _SIDE = 32
 _RECORD = 1 + 3 * _SIDE * _SIDE  # a label, then the red, the green and the blue plane

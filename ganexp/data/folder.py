@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ganexp.data.decode import size_of
+from ganexp.data.file_tree import Tree
 from ganexp.data.labels import in_order, written_labels
 from ganexp.data.source import HELD_OUT, ImageFiles, Listing, Source
-from ganexp.data.tree import Tree
 from ganexp.errors import UserError
 
 _SPLITS = {"train", "valid", "val", "test"}

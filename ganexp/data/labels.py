@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ganexp.data.tree import Tree
+from ganexp.data.file_tree import Tree
 from ganexp.errors import UserError, first_line
 
 _LARGEST = 2**31 - 1

@@ -18,7 +18,7 @@ from ganexp.data.decode import shrink
 from ganexp.data.download import fetch
 from ganexp.data.source import ImageArrays
 from ganexp.errors import UserError, first_line, suggest
-from ganexp.files import open_regular
+from ganexp.system.atomic import open_regular
 
 _SIDE = 28
 

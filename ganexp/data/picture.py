@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ganexp.files import replacing
+from ganexp.system.atomic import replacing
 
 _GAP = 2  # pixels between images
 _COMPRESSION = 3  # of 9; PIL's usual 6 takes up to four times as long, for a tenth less

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from ganexp.cores import cores
 from ganexp.data.decode import Recipe, decode
-from ganexp.data.tree import Tree
+from ganexp.data.file_tree import Tree
 from ganexp.errors import UserError
+from ganexp.system.cpus import cores
 
 _PIECE = 128  # images that a process takes at once
 _ALONE = 512  # with fewer images, starting processes takes longer than the work

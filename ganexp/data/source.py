@@ -14,9 +14,9 @@ from ganexp.config.ranges import Count, Crop, Shape
 from ganexp.data import cache
 from ganexp.data.arrays import Arrays
 from ganexp.data.decode import Recipe
+from ganexp.data.file_tree import Tree
 from ganexp.data.picture import save_png, side_by_side, tile
 from ganexp.data.prepare import decode_into, drop_rows
-from ganexp.data.tree import Tree
 from ganexp.errors import UserError, readable
 
 if TYPE_CHECKING:  # facts and pictures of data need no torch, whose import takes a second

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganexp import dist
+from ganexp.distributed import collectives
 
 if sys.platform != "win32":
     import resource
@@ -41,7 +41,7 @@ def store(samples: np.ndarray, device: torch.device, share: float = SHARE) -> St
     """Puts samples into the fastest place that holds them, once for each process of the run on this machine."""
     if device.type == "cuda" and samples.nbytes <= share * torch.cuda.mem_get_info(device)[0]:
         return Resident(samples, device)
-    if dist.place().local_world * samples.nbytes <= share * free_memory():
+    if collectives.place().local_world * samples.nbytes <= share * free_memory():
         return Resident(samples, device) if device.type == "cpu" else Hosted(samples, device)
     return OnDisk(samples, device)
 

@@ -20,12 +20,12 @@ from torch import Tensor
 from ganexp.config.ranges import Count, Noise, Positive
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.float32 import at_least_float32
 from ganexp.games.game import Game, Inputs, Player, Request, Turn
 from ganexp.games.prior import LatentPrior
 from ganexp.games.turns import critic_turn, generator_turn, judge, real_logits_if_needed
 from ganexp.nets.layers import DiscriminatorBase, GeneratorBase
 from ganexp.penalties import Critic, PlayerCall
+from ganexp.system.float32 import at_least_float32
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from ganexp.checkpoint import Damaged, digest, read, write
 from ganexp.data.arrays import Arrays
 from ganexp.data.cache import alone, cache_folder
 from ganexp.data.source import Source
 from ganexp.errors import UserError, tell
-from ganexp.float32 import full_float32
-from ganexp.rng import fork_rng
+from ganexp.system.float32 import full_float32
+from ganexp.system.rng import fork_rng
+from ganexp.system.tensor_file import Damaged, digest, read, write
 
 _RECIPE = 2
 """Raised whenever what follows would train another network."""

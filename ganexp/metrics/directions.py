@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Literal
 
-from ganexp.config.signature import constant_of
+from ganexp.config.signatures import constant_of
 from ganexp.config.targets import own_targets
 
 Direction = Literal["lower", "higher", "unknown"]

@@ -4,7 +4,7 @@
 
 The key holds everything that a feature depends on: which samples, which network to the last weight, on what
 kind of device and by which torch it was computed. Whether training rounds products to TF32 is no part of it,
-because features are always computed in full (``ganexp.precision.full_float32``).
+because features are always computed in full (``ganexp.training.precision.full_float32``).
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ganexp.data.cache import alone, cache_folder
-from ganexp.files import replacing
+from ganexp.system.atomic import replacing
 
 _VERSION = 2
 

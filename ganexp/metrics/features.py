@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from ganexp.data.arrays import Arrays
 from ganexp.data.source import Source
-from ganexp.float32 import full_float32
 from ganexp.metrics.classifier import need_images, random_network, trained
 from ganexp.metrics.inception import inception_network
+from ganexp.system.float32 import full_float32
 
 _BATCH = 256
 

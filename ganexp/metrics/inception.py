@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ganexp.data.cache import alone, cache_folder
 from ganexp.errors import UserError, first_line
-from ganexp.files import replacing
+from ganexp.system.atomic import replacing
 
 _NAME = "weights-inception-2015-12-05-6726825d.pth"
 _URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_NAME}"

@@ -16,7 +16,7 @@ from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.metrics.feature_cache import folder_of, kept
 from ganexp.metrics.features import Features
-from ganexp.rng import seed_for
+from ganexp.system.rng import seed_for
 
 _PIECE = 2048
 

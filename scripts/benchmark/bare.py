@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from benchmark.textbook import Pair
 from benchmark.workloads import BATCH
-from ganexp.precision import Precision
+from ganexp.training.precision import Precision
 
 Turns = tuple[Callable[[], None], Callable[[], None]]
 """The critic's turn and the generator's."""

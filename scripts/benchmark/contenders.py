@@ -16,9 +16,9 @@ from benchmark.peak import synchronise
 from benchmark.textbook import Pair
 from benchmark.workloads import BATCH, WORKLOADS, Place
 from ganexp import train as training
-from ganexp.build import build
-from ganexp.precision import Precision
-from ganexp.run import Run
+from ganexp.runs.run_folder import Run
+from ganexp.training.build import build
+from ganexp.training.precision import Precision
 
 
 class Contender(Protocol):

@@ -55,7 +55,7 @@ def from_disk(size: float, place: Place, seconds: float) -> str:
 
     with (
         tempfile.TemporaryDirectory(dir=".") as scratch,
-        patch("ganexp.lab.store", OnDisk),
+        patch("ganexp.training.setup.store", OnDisk),
         patch.object(training, "one_step", step),
     ):
         where = f"+data.file={Path(scratch, 'noise.npy').absolute()}"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fuzzing.case import ANY, ODD, REFUSED, Case, Room, changed, damaged
 from fuzzing.runs import copied
-from ganexp.checkpoint import digest, pack, read
+from ganexp.system.tensor_file import digest, pack, read
 
 
 class _Code:

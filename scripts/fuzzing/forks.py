@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
-from ganexp.cli import main
+from ganexp.cli.main import main
 
 if sys.platform != "win32":
     import resource

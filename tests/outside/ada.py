@@ -6,9 +6,9 @@ The probability rises while the discriminator is sure of real samples, and falls
 import torch
 from torch import Tensor
 
-from ganexp import dist
 from ganexp.augment import Augment
 from ganexp.config.ranges import Positive, Share
+from ganexp.distributed import collectives
 
 
 class Adaptive(Augment):
@@ -33,6 +33,6 @@ class Adaptive(Augment):
 
     def observe(self, real_logits: Tensor) -> None:
         sign = real_logits.sign().mean()
-        dist.average([sign])
-        step = (sign - self.target).sign() * (len(real_logits) * dist.world() / self.images)
+        collectives.average([sign])
+        step = (sign - self.target).sign() * (len(real_logits) * collectives.world() / self.images)
         self.probability.add_(step).clamp_(0, 1)

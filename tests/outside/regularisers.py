@@ -5,8 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ganexp import dist
 from ganexp.config.ranges import Count, Fraction, NonNegative
+from ganexp.distributed import collectives
 from ganexp.penalties import Penalty, PlayerCall
 
 
@@ -45,7 +45,7 @@ class LeCam(Penalty):
     def term(self, call: PlayerCall) -> Tensor:
         assert call.real_logits is not None
         means = torch.stack([call.real_logits.mean(), call.fake_logits.mean()]).detach()
-        dist.average([means])
+        collectives.average([means])
         self.anchors.lerp_(means.to(self.anchors.dtype), 1 - self.decay)
         real, fake = self.anchors
         apart: Tensor = (call.real_logits - fake).square().mean() + (call.fake_logits - real).square().mean()

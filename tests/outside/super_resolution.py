@@ -20,12 +20,12 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.batches import Batch
 from ganexp.data.source import ImageArrays
 from ganexp.errors import UserError
-from ganexp.float32 import at_least_float32
 from ganexp.games.game import Game, Inputs, Player, Request, Turn
 from ganexp.games.turns import critic_turn, generator_turn, judge, real_logits_if_needed
 from ganexp.losses import Loss
 from ganexp.nets.layers import DiscriminatorBase
 from ganexp.penalties import PlayerCall
+from ganexp.system.float32 import at_least_float32
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from ganexp import dist
 from ganexp.config.ranges import Positive, Whole
 from ganexp.data.batches import Batch
-from ganexp.float32 import at_least_float32
+from ganexp.distributed import collectives
 from ganexp.games.game import Turn
 from ganexp.games.gan import GAN
 from ganexp.games.turns import generator_turn
 from ganexp.penalties import Critic
+from ganexp.system.float32 import at_least_float32
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -65,6 +65,6 @@ class Unrolled(GAN):
 
 def _over_all_processes(gradients: tuple[Tensor, ...]) -> list[Tensor]:
     """Their means, through which gradients flow on."""
-    flat = dist.of_each(torch.cat([gradient.flatten() for gradient in gradients])).mean(0)
+    flat = collectives.of_each(torch.cat([gradient.flatten() for gradient in gradients])).mean(0)
     parts = flat.split([gradient.numel() for gradient in gradients])
     return [part.view(gradient.shape) for part, gradient in zip(parts, gradients, strict=True)]

@@ -1,6 +1,6 @@
 """``hydra/launcher=local``: the members of a sweep side by side, each in a process of its own.
 
-Hydra looks for launchers in the namespace package ``hydra_plugins`` alone; ``ganexp.verb`` adds this folder.
+Hydra looks for launchers in the namespace package ``hydra_plugins`` alone; ``ganexp.cli.hydra_app`` adds this folder.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ class Local(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs every member that is not done; how each ended is in its folder. Raises UserError, Stopped."""
-        from ganexp.config.settle import settle
+        from ganexp.config.validate import settle
         from ganexp.errors import UserError
-        from ganexp.slots import Job, config_flags, run_all
-        from ganexp.sweep import is_done
+        from ganexp.sweeps.process_pool import Job, config_flags, run_all
+        from ganexp.sweeps.sweep import is_done
 
         if not isinstance(self._slots, int) or self._slots < 1:
             raise UserError(f"hydra.launcher.slots={self._slots}: should be a whole number from 1")

@@ -1,0 +1,111 @@
+"""``ganexp data``: what a set is, preparing it before it is needed, what the cache holds."""
+
+from pathlib import Path
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from ganexp.data import cache
+from ganexp.data.arrays import Arrays
+from ganexp.data.picture import save_png
+from ganexp.data.source import Source
+from ganexp.errors import UserError, readable
+from ganexp.system.terminal import print_lines
+
+_CLASSES_SHOWN = 20
+_CHUNK = 4096
+
+
+def prepare(cfg: DictConfig) -> None:
+    """Fills the cache with a set and says where it lies. Raises UserError."""
+    source: Source = instantiate(cfg.data, _convert_="all")
+    entry = source.entry()
+    if entry is None:
+        print("these samples are made when they are needed: there is nothing to prepare")
+        return
+    source.checked(entry.open())
+    print_lines(f"{entry.meta['shape'][0]:,} images, {_size(entry.size)}: {entry.folder}")
+
+
+def info(cfg: DictConfig) -> None:
+    """Prints what a set holds and draws some of it. Raises UserError."""
+    source: Source = instantiate(cfg.data, _convert_="all")
+    entry = source.entry()
+    data = source.checked(entry.open()) if entry else source.load()
+    name = type(source).__name__.lower()
+    rows = [
+        ("samples", f"{len(data.samples):,} of {' x '.join(map(str, data.samples.shape[1:]))}"),
+        (source.label_kind, _labels(data)),
+        *_moments(data, source.value_range),
+        ("fingerprint", data.fingerprint),
+    ]
+    if entry:
+        rows.append(("cache", f"{_size(entry.size)} in {entry.folder}"))
+        if entry.meta["left_out"]:
+            rows.append(("left out", _left_out(entry)))
+    out = Path(cfg.out).expanduser() if cfg.out else Path("outputs/data", f"{name}.png")
+    picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[: source.overview])
+    trouble = None
+    try:
+        save_png(source.draw_stored(data.samples[picked], 8), out)
+    except OSError as error:
+        trouble = f"{out}: cannot be written: {error.strerror or error}"
+    rows.append(("picture", trouble or str(out)))
+    for key, value in rows:
+        print(readable(f"{key:12} {value}"))
+    if trouble and cfg.out:  # whoever names a file wants it
+        raise UserError(f"out={trouble}")
+
+
+def show() -> None:
+    """Lists the prepared sets."""
+    found = cache.entries()
+    for entry in found:
+        shape = " x ".join(map(str, entry.meta["shape"]))
+        print_lines(f"{entry.meta['name']:14} {shape:22} {_size(entry.size):>9}  {entry.folder.name}")
+    total = sum(entry.size for entry in found)
+    print_lines(f"{len(found)} prepared sets, {_size(total)} in {cache.cache_folder()}")
+
+
+def clear() -> None:
+    """Removes the prepared sets; they are made again when they are needed."""
+    print_lines(f"{_size(cache.clear())} freed in {cache.cache_folder()}")
+
+
+def _left_out(entry: cache.Entry) -> str:
+    """Preparing has named each; here stand the first, and where the others are."""
+    reasons = entry.meta["left_out"]
+    more = f"; all of them in {entry.folder / 'meta.json'}" if len(reasons) > 1 else ""
+    return f"{len(reasons):,}, the first: {reasons[0]}{more}"
+
+
+def _labels(data: Arrays) -> str:
+    """How many samples each class has, or each attribute."""
+    if data.labels.ndim == 2:
+        counts = np.count_nonzero(data.labels, axis=0)
+    else:
+        counts = np.bincount(data.labels, minlength=len(data.classes))
+    shown = [f"{name} {count:,}" for name, count in zip(data.classes, counts, strict=True)][:_CLASSES_SHOWN]
+    more = len(data.classes) - len(shown)
+    return f"{len(data.classes)}: {', '.join(shown)}{f', and {more:,} more' if more else ''}"
+
+
+def _moments(data: Arrays, scale: float) -> list[tuple[str, str]]:
+    """Mean and deviation of each channel [N, C, ...], values divided by ``scale``."""
+    axes = tuple(axis for axis in range(data.samples.ndim) if axis != 1)
+    total, squares, count = 0.0, 0.0, 0
+    for start in range(0, len(data.samples), _CHUNK):
+        piece = data.samples[start : start + _CHUNK].astype(np.float64) / scale
+        total, squares = total + piece.sum(axes), squares + (piece**2).sum(axes)
+        count += piece.size // piece.shape[1]
+    mean = np.asarray(total / count)
+    deviation = np.sqrt(np.maximum(np.asarray(squares / count) - mean**2, 0))
+    return [
+        (name, ", ".join(f"{v:.4f}" for v in values))
+        for name, values in (("mean", mean), ("deviation", deviation))
+    ]
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"

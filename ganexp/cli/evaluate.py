@@ -1,0 +1,119 @@
+"""``ganexp evaluate``: the scores of a run's generator, or of any folder of images, beside the floor."""
+
+import json
+import math
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from ganexp.data.folder import Folder, class_names
+from ganexp.data.source import Source
+from ganexp.errors import UserError, tell
+from ganexp.metrics.table import score_table
+from ganexp.runs.lock import is_held
+from ganexp.runs.log import finite
+from ganexp.runs.tensorboard import Board
+from ganexp.system.atomic import unshare
+from ganexp.system.terminal import print_lines
+from ganexp.training.evaluation import TRAINING, Evaluator
+from ganexp.training.load import open_run
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Prints what ``conf/evaluate.yaml`` describes and adds it to evaluations.jsonl. Raises UserError."""
+    opened = open_run(cfg)
+    folder, run, source, data = opened.folder, opened.config, opened.source, opened.data()
+    if cfg.against is None:
+        loaded = opened.generator(cfg.checkpoint)
+        found = loaded.checkpoint
+        of = {"checkpoint": found.file.name, "images": found.content["progress"]["images"]}
+    else:
+        of = {"against": cfg.against}
+    wanted = {
+        "metrics": cfg.metrics or {**run.metrics, **(cfg.checks or {})},
+        "features": cfg.features or run.features,
+        "evaluate": {"count": cfg.count, "seed": cfg.seed, "split": cfg.split or run.evaluate.split},
+    }
+    evaluator = Evaluator(source, data, OmegaConf.create(wanted), opened.device)
+    if cfg.against is None:
+        count = evaluator.count
+        scores = evaluator.of_generator(loaded.net, evaluator.inputs(loaded.game, data))
+    else:
+        images, labels = _images(cfg.against, source, data.classes, evaluator.count)
+        count = len(images)
+        scores = evaluator.of_samples(images, labels)
+    result = of | {
+        "count": count,
+        "real_count": evaluator.count,
+        "split": evaluator.split,
+        "seed": cfg.seed,
+        "features": evaluator.features.about,
+        "scores": finite(scores),
+        "floor": finite(evaluator.floor()),
+        "cautions": evaluator.cautions(count),
+    }
+    _keep(result, folder)
+    if cfg.format == "json":
+        print(json.dumps(result))
+        return
+    for line in result["cautions"]:
+        tell(line)
+    of_split = "" if evaluator.split == TRAINING else f" of the split {evaluator.split}"
+    print_lines(of.get("against") or f"{folder}, {of['checkpoint']}, {of['images']:,} images seen")
+    print_lines(
+        f"{count:,} samples against {evaluator.count:,} real ones{of_split}, by {evaluator.features.about}"
+    )
+    print_lines(score_table(result["scores"], result["floor"], run.evaluate.published, of.get("images")))
+
+
+def _images(
+    against: str, source: Source, classes: tuple[str, ...], count: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """At most ``count`` images of a folder or zip, [N, C, H, W] uint8, of the run's size, and their labels [N].
+
+    There are labels if the folder has the run's ``classes``. Raises UserError.
+    """
+    if not source.is_image:
+        raise UserError(f"against={against}: this run makes no images")
+    root = Path(against).expanduser().absolute()
+    images = Folder(
+        root=str(root),
+        split=None,
+        channels=1 if source.shape[0] == 1 else 3,
+        crop="centre",
+        on_error="raise",
+        resolution=source.shape[1],
+        shape=source.shape,
+        classes=len(class_names(root, None)),
+        bounded=True,
+        mirror=False,
+    )
+    data = images.load()
+    if len(data.samples) < 2:
+        raise UserError(f"against={against}: one image has no distribution to compare")
+    if len(data.samples) < count:
+        tell(f"{against} holds {len(data.samples):,} images, and the floor is that of {count:,}: lower count")
+    picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[:count])
+    same = sorted(data.classes) == sorted(classes)
+    labels = np.array([classes.index(data.classes[k]) for k in data.labels[picked]]) if same else None
+    return np.ascontiguousarray(data.samples[picked]), labels
+
+
+def _keep(result: dict[str, Any], folder: Path) -> None:
+    """Adds a line to evaluations.jsonl, and to TensorBoard what a checkpoint scored.
+
+    While the run goes on, TensorBoard is left alone: it reads one file of a folder at a time.
+    """
+    file = folder / "evaluations.jsonl"
+    with suppress(OSError):  # a run may be looked at only
+        unshare(file)
+        with file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(result) + "\n")
+        if "images" in result and not is_held(folder):
+            board = Board(folder, 0)
+            numbers = {name: math.nan if value is None else value for name, value in result["scores"].items()}
+            board.scalars({f"evaluate/{name}": value for name, value in numbers.items()}, result["images"])
+            board.close()

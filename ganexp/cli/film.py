@@ -1,0 +1,78 @@
+"""``ganexp film``: a run's grids, which show the same latents at each epoch, as an animation."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from PIL import Image, ImageDraw, ImageFont
+
+from ganexp.errors import UserError
+from ganexp.runs.saved_run import Record
+from ganexp.system.atomic import replacing
+from ganexp.system.terminal import print_lines
+
+_CAPTION = 22  # pixels
+_LAST = 2000  # milliseconds
+
+
+def film(cfg: DictConfig) -> None:
+    """Writes what ``conf/film.yaml`` describes and says where. Raises UserError."""
+    folder = Path(cfg.run).expanduser()
+    grids = sorted(file for file in (folder / "samples").glob("epoch_*.png") if file.is_file())
+    if len(grids) < 2:
+        raise UserError(f"{folder}: a film needs the grids of two epochs, and samples/ has {len(grids)}")
+    grids = _spaced(grids, cfg.frames)
+    rows = {row["epoch"]: row for row in Record(folder).rows if isinstance(row.get("epoch"), int)}
+    frames = [_frame(grid, rows.get(_epoch_of(grid), {}), cfg.width) for grid in grids]
+    each = max(20, round(1000 * cfg.seconds / len(frames)))
+    out = Path(cfg.out).expanduser() if cfg.out else folder / "samples" / f"film.{cfg.format}"
+    try:
+        with replacing(out) as beside:
+            frames[0].save(
+                beside,
+                cfg.format.upper(),
+                save_all=True,
+                append_images=frames[1:],
+                duration=[each] * (len(frames) - 1) + [_LAST],
+                loop=0,
+            )
+    except OSError as error:
+        raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
+    print_lines(f"{len(frames)} epochs: {out}")
+
+
+def _spaced(grids: list[Path], most: int) -> list[Path]:
+    """At most so many, evenly spaced, the first and the last among them."""
+    if len(grids) <= most:
+        return grids
+    return [grids[round(n * (len(grids) - 1) / (most - 1))] for n in range(most)]
+
+
+def _epoch_of(grid: Path) -> int:
+    digits = grid.stem.partition("_")[2]
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _frame(grid: Path, row: dict[str, Any], width: int) -> Image.Image:
+    """A grid with a line below it that says what it shows."""
+    try:
+        with Image.open(grid) as file:
+            picture = file.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise UserError(f"{grid} is damaged: it is no picture") from None
+    if picture.width > width:
+        height = round(picture.height * width / picture.width)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    canvas = Image.new("RGB", (picture.width, picture.height + _CAPTION), (32, 32, 32))
+    canvas.paste(picture)
+    text = f"epoch {_epoch_of(grid)}"
+    if "images" in row:
+        text += f", {row['images']:,} images"
+    scores = [f"{name.removeprefix('score/')} {row[name]:.3g}" for name in row if _is_score(name, row[name])]
+    text += "".join(f", {score}" for score in scores[:1])
+    ImageDraw.Draw(canvas).text((6, picture.height + 4), text, (230, 230, 230), ImageFont.load_default(13))
+    return canvas
+
+
+def _is_score(name: str, value: Any) -> bool:
+    return name.startswith("score/") and isinstance(value, int | float)

@@ -1,0 +1,118 @@
+"""A verb as a Hydra task: ``ganexp <verb> [overrides]`` keeps -m, launchers, --cfg, --help and completion."""
+
+import functools
+import os
+import re
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganexp.config.targets import conf_folder
+from ganexp.errors import fail, readable_lines, tell
+from ganexp.system.terminal import print_lines
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+PLUGINS = Path(__file__).resolve().parent.parent / "plugins"
+"""Holds our part of the namespace package in which Hydra looks for launchers."""
+
+_HOME = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
+"""``data.root=~/data``: no shell spells the home folder out behind a ``=``."""
+
+
+def run_verb(verb: str, arguments: list[str], program: str) -> None:
+    """Hands a verb and its overrides to Hydra. Raises whatever composing or running it raises."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that one place can word the error
+    sys.argv = [program, *_arranged(verb, arguments)]
+    if str(PLUGINS) not in sys.path:
+        sys.path.append(str(PLUGINS))
+    import hydra
+
+    from ganexp.data.resolvers import register
+    from ganexp.sweeps.members import for_each
+    from ganexp.sweeps.sweep import UNDER_WAY
+
+    if {"-m", "--multirun"} & {*sys.argv}:
+        groups = frozenset(path.name for path in conf_folder().iterdir() if path.is_dir()) - {"hydra"}
+        sys.argv[1:] = [for_each(argument, groups) for argument in sys.argv[1:]]
+    register()
+    task = functools.partial(_run_task, verb)
+    task.__module__ = __name__  # Hydra asks where a task comes from
+    unfinished = 0
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(task)()
+    finally:
+        while UNDER_WAY:
+            unfinished = UNDER_WAY.pop().close()
+    if unfinished:
+        fail(f"{unfinished} of the sweep's runs did not finish", status=1)
+
+
+def _arranged(verb: str, arguments: list[str]) -> list[str]:
+    """The arguments as Hydra wants them: -m before every override, a home folder spelled out."""
+    many = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    if many and verb != "train":
+        fail(f"{many[0]}: only train runs several at once")
+    if many and any(argument.startswith(("-c", "--cfg")) and argument[2:3] != "o" for argument in arguments):
+        fail("--cfg shows one run: leave out -m, or name a single value of each key")
+    rest = [argument for argument in arguments if argument not in many]
+    rest = [_HOME.sub(lambda m: f"{m[1]}='{Path(m[2]).expanduser()}'", argument) for argument in rest]
+    return many + (_folded(rest) if verb == "tune" else rest)
+
+
+def _folded(arguments: list[str]) -> list[str]:
+    """``tune ... -- data=mnist``: what every run of a search is given becomes its setting ``train``."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    if "--" not in arguments:
+        return arguments
+    cut = arguments.index("--")
+    words = ",".join(QuotedString(word, Quote.double).with_quotes() for word in arguments[cut + 1 :])
+    return [*arguments[:cut], f"train=[{words}]"]
+
+
+def _run_task(verb: str, cfg: "DictConfig") -> None:
+    """One composed configuration: a mistake ends the command with its line, but not a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from ganexp.cli.tasks import run_task
+    from ganexp.config.messages import user_error
+    from ganexp.config.validate import SETTLE
+    from ganexp.data.resolvers import register
+    from ganexp.sweeps.sweep import UNDER_WAY, is_done
+    from ganexp.system.signals import hand_on
+
+    hydra_cfg = HydraConfig.get()
+    folder = Path(hydra_cfg.runtime.output_dir)
+    many = hydra_cfg.mode == RunMode.MULTIRUN
+    try:
+        register()  # a launcher may have started this in a process of its own
+        settled = SETTLE[verb](cfg, list(hydra_cfg.overrides.task))
+        for sweep in UNDER_WAY:
+            sweep.add(folder)
+        if many and is_done(folder, settled):
+            print_lines(f"{folder.name} is done already")
+        else:
+            run_task(verb, settled)
+    except KeyboardInterrupt as stopped:
+        hand_on(stopped)
+        raise
+    except Exception as error:
+        _remove_if_empty(folder)
+        mistake = user_error(error)
+        if mistake is None:
+            print(readable_lines(traceback.format_exc()), end="", file=sys.stderr)
+        if not many:
+            sys.exit(1) if mistake is None else fail(mistake, mistake.status)
+        if mistake is not None:
+            tell(mistake)  # the sweep goes on
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Hydra makes a run's folder before anything is known to be wrong."""
+    for made in (folder, folder.parent):
+        if made != Path.cwd() and made.is_dir() and not any(made.iterdir()):
+            made.rmdir()

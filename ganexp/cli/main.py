@@ -1,0 +1,143 @@
+"""The command line: ``ganexp <verb> [overrides]``. Every verb that takes overrides is a Hydra task of its own.
+
+Nothing heavy is imported until a verb needs it: ``ganexp --help`` answers at once, and a mistake in an
+override is told before torch is loaded.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+
+from ganexp import __version__
+from ganexp.cli.hydra_app import run_verb
+from ganexp.config.targets import conf_folder
+from ganexp.distributed import torchrun
+from ganexp.errors import fail, suggest
+from ganexp.system import parent
+
+VERBS = {
+    "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
+    "tune": "search for settings: ganexp tune space=rates trials=30 -- data=mnist data.root=<folder>",
+    "sample": "images from a trained run: ganexp sample run=outputs/<name>/<run> n=64",
+    "evaluate": "how good it is: ganexp evaluate run=outputs/<name>/<run> metrics=[fid,precision,recall]",
+    "film": "the same latents over the epochs, as a film: ganexp film run=outputs/<name>/<run>",
+    "neighbours": "samples beside their nearest training images: ganexp neighbours run=outputs/<name>/<run>",
+    "compare": "runs side by side, with their uncertainty: ganexp compare outputs/<name>",
+    "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
+    "runs": "what there is: ganexp runs outputs loss=gan sort=fid_cnn",
+    "diff": "what tells two runs apart: ganexp diff outputs/<name>/<run> outputs/<name>/<run>",
+    "data": "info, prepare, list, clear: ganexp data info data=folder data.root=<folder or zip>",
+}
+
+HELP = f"""ganexp {__version__}: a laboratory for generative adversarial networks on the command line
+
+usage: ganexp <verb> [overrides] [-m] [--help] [--cfg job]
+
+{chr(10).join(f"  {verb:12}{text}" for verb, text in VERBS.items())}
+
+  ganexp <verb> --help        every choice and every setting of that verb
+  ganexp train --cfg job      the composed configuration, without running it
+  ganexp train -m loss=gan,lsgan seed=1,2     one run for each combination
+  ganexp --version
+  eval "$(ganexp -sc install=bash)"           completion; also zsh (through bash) and fish
+
+Look at runs with: tensorboard --logdir outputs"""
+
+
+def main() -> None:
+    """Entry point of the console script. Ends with status 2 and one line for a mistake of the user's."""
+    if torchrun.rank() > 0:
+        _guarded(_follow)
+        return
+    parent.hold()
+    try:
+        _guarded(lambda: _dispatch(sys.argv[1:]))
+    finally:
+        if torchrun.world() > 1:
+            from ganexp.distributed.launch import over
+
+            over()
+
+
+def _follow() -> None:
+    """All but the first of the processes that torchrun started: they train along with that one."""
+    from ganexp.worker import follow_torchrun
+
+    follow_torchrun()
+
+
+def _dispatch(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP)
+    elif arguments[0] in ("-V", "--version", "version"):
+        print(f"ganexp {__version__}")
+    elif arguments[0] in ("-sc", "--shell-completion"):
+        _complete(arguments)
+    elif arguments[0] == "data":
+        _data(arguments[1:])
+    elif arguments[0] in ("runs", "diff", "compare"):
+        _look(arguments[0], arguments[1:])
+    elif arguments[0] in VERBS:
+        run_verb(arguments[0], arguments[1:], f"ganexp {arguments[0]}")
+    else:
+        fail(f"{arguments[0]}: no such verb; {suggest(arguments[0], VERBS)}")
+
+
+def _data(arguments: list[str]) -> None:
+    """``ganexp data <action>``: two that take overrides, two that look at the cache."""
+    action = arguments[0] if arguments else ""
+    if action in ("info", "prepare"):
+        run_verb(f"data_{action}", arguments[1:], f"ganexp data {action}")
+    elif action in ("list", "clear") and len(arguments) == 1:
+        from ganexp.cli import data
+
+        data.show() if action == "list" else data.clear()
+    elif action in ("list", "clear"):
+        fail(f"data {action} {arguments[1]}: it takes nothing more")
+    else:
+        fail(f"data {action}: no such action; {suggest(action, ('info', 'prepare', 'list', 'clear'))}")
+
+
+def _look(verb: str, arguments: list[str]) -> None:
+    """The verbs that only look at runs: they take folders, and settings written key=value."""
+    from ganexp.cli import compare, runs
+
+    actions = {"runs": runs.runs, "diff": runs.diff, "compare": compare.compare_runs}
+    if {"-h", "--help"} & {*arguments}:
+        print({"runs": runs.RUNS, "diff": runs.DIFF, "compare": compare.HELP}[verb])
+    else:
+        actions[verb](arguments)
+
+
+def _guarded(action: Callable[[], None]) -> None:
+    try:
+        action()
+        sys.stdout.flush()
+    except KeyboardInterrupt as asked:
+        sys.exit(getattr(asked, "status", 130))  # 143 where it was SIGTERM that ended a run
+    except BrokenPipeError:  # the reader of our output has gone: ganexp train --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        from ganexp.config.messages import explain
+
+        line, status = explain(error)
+        if line is None:
+            raise
+        fail(line, status)
+
+
+def _complete(arguments: list[str]) -> None:
+    """Answers a shell's query for verbs; cuts the verb out of the line and lets Hydra answer the rest."""
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split()
+    querying = any(argument.startswith("query=") for argument in arguments)
+    if querying and (len(words) < 2 or (len(words) == 2 and not line.endswith(" "))):
+        print(" ".join(VERBS))
+        return
+    verb = "train"
+    if querying:
+        if not (conf_folder() / f"{words[1]}.yaml").is_file():
+            return  # no such verb, or one that is not Hydra's
+        verb = words[1]
+        os.environ["COMP_LINE"] = line.replace(f" {verb}", "", 1)
+    run_verb(verb, arguments, program="ganexp")

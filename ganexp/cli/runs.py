@@ -1,0 +1,187 @@
+"""``ganexp runs`` lists runs; ``ganexp diff`` shows what tells two of them apart. Neither needs torch.
+
+A key is anything that a run has: a setting (``optim.lr``), a group's choice (``loss``), a score (``fid_cnn``)
+or another metric of its last epoch, or one of ``run``, ``status``, ``age``, ``images``, ``seconds``.
+"""
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ganexp.cli.arguments import Setting, known, parse
+from ganexp.config.resolvers import is_identity
+from ganexp.errors import UserError, suggest
+from ganexp.runs.saved_run import Record, find
+from ganexp.system.terminal import aligned, print_lines
+
+RUNS = """ganexp runs [FOLDER...] [KEY=VALUE ...] [sort=KEY] [columns=KEY,KEY]
+
+Lists the runs in the folders (by default outputs), newest first.
+
+  KEY=VALUE   only those where it holds; also !=, <, <=, > and >= (quote these: 'fid_cnn<20')
+  sort=KEY    smallest first, or, with sort=-KEY, largest first
+  KEY         a setting (optim.lr), a choice (loss), a score (fid_cnn), status, age, images, seconds, run"""
+
+DIFF = """ganexp diff RUN RUN
+
+What tells two runs apart: settings, versions, device, data, last scores. What is the same is left out."""
+
+_COLUMNS = ("status", "age", "images", "data", "loss", "arch", "seed", "score", "run")
+_RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+
+
+def runs(arguments: Sequence[str]) -> None:
+    """Prints a table. Raises UserError."""
+    paths, settings = parse(arguments)
+    own = known([setting for setting in settings if setting.key in ("sort", "columns")], ["sort", "columns"])
+    filters = [setting for setting in settings if setting.key not in ("sort", "columns")]
+    columns = own.get("columns", ",".join(_COLUMNS)).split(",")
+    order = own.get("sort", "age")
+    records = [(record, facts(record)) for record in find(paths or ["outputs"])]
+    keys = {key for _, found in records for key in found}
+    for key in (*columns, order.lstrip("-"), *(setting.key for setting in filters)):
+        if key not in keys and key not in _COLUMNS:
+            raise UserError(f"{key}: no run has it; {suggest(key, _near(key, keys))}")
+    shown = [found for _, found in records if all(_holds(found, setting) for setting in filters)]
+    shown.sort(key=lambda found: _rank(found, order), reverse=order.startswith("-"))
+    print(aligned([columns, *([_text(key, found) for key in columns] for found in shown)]))
+    print_lines(f"{len(shown)} runs" + (f" of {len(records)}" if filters else ""))
+
+
+def diff(arguments: Sequence[str]) -> None:
+    """Prints what differs between two runs. Raises UserError."""
+    paths, settings = parse(arguments)
+    known(settings, [])
+    if len(paths) != 2:
+        raise UserError("diff takes two runs: ganexp diff outputs/<name>/<run> outputs/<name>/<run>")
+    found = [find([path]) for path in paths]
+    for path, records in zip(paths, found, strict=True):
+        if len(records) > 1:
+            raise UserError(f"{path} holds {len(records)} runs: name one of them")
+    one, two = (records[0] for records in found)
+    sections = list(_differences(one, two))
+    print_lines(f"A: {paths[0]}\nB: {paths[1]}")
+    for title, rows in sections:
+        print()
+        print(aligned([[title, "A", "B"], *rows]))
+    if not sections:
+        print("nothing differs: settings, versions, data, device and last scores are the same")
+
+
+def facts(record: Record) -> dict[str, Any]:
+    """Everything that a run can be shown, sorted and filtered by."""
+    last = record.last_rows[-1] if record.last_rows else {}
+    began = record.receipt.get("start")
+    return (
+        last
+        | record.config
+        | record.choices
+        | record.scores
+        | {
+            "run": str(record.folder),
+            "status": record.status,
+            "age": _age(began) if isinstance(began, str) else None,
+            "images": record.images,
+            "seconds": record.receipt.get("seconds"),
+            "score": record.score,
+        }
+    )
+
+
+def _differences(one: Record, two: Record) -> Iterator[tuple[str, list[list[str]]]]:
+    """Titles and rows: a key, its value here, its value there."""
+    pairs = {
+        "settings": (one.config, two.config),
+        "choices": (one.choices, two.choices),
+        "made by": (_made_by(one), _made_by(two)),
+        "data": (one.receipt.get("data", {}), two.receipt.get("data", {})),
+        "outcome": (_outcome(one), _outcome(two)),
+    }
+    for title, (here, there) in pairs.items():
+        unlike = [
+            [key, _shown(here.get(key)), _shown(there.get(key))]
+            for key in sorted({*here, *there})
+            if here.get(key) != there.get(key)
+        ]
+        if title == "settings":
+            unlike.sort(key=lambda row: not is_identity(row[0]))  # which run it is comes first
+        if unlike:
+            yield title, unlike
+
+
+def _made_by(record: Record) -> dict[str, Any]:
+    receipt = record.receipt
+    commit = receipt.get("git") or {}
+    return {**receipt.get("versions", {}), "device": receipt.get("device"), "commit": commit.get("commit")}
+
+
+def _outcome(record: Record) -> dict[str, Any]:
+    alarms = ", ".join(str(alarm.get("kind")) for alarm in record.receipt.get("alarms", []))
+    return {"status": record.status, "images": record.images, "alarms": alarms} | record.scores
+
+
+def _holds(found: dict[str, Any], setting: Setting) -> bool:
+    value = found.get(setting.key)
+    relation = _RELATIONS[setting.relation]
+    number = _number(setting.value)
+    if number is not None and isinstance(value, int | float) and not isinstance(value, bool):
+        return relation(value, number)
+    if setting.relation in ("=", "!="):
+        return relation(_shown(value).lower(), setting.value.lower())
+    return False
+
+
+def _rank(found: dict[str, Any], order: str) -> tuple[bool, bool, float, str]:
+    """Numbers before words; what a run lacks comes last either way."""
+    value = found.get(order.lstrip("-"))
+    missing = (value is None) != order.startswith("-")
+    if isinstance(value, int | float):
+        return missing, False, float(value), ""
+    return missing, True, 0.0, str(value)
+
+
+def _near(key: str, keys: set[str]) -> list[str]:
+    """A few keys to suggest of very many."""
+    from difflib import get_close_matches
+
+    return get_close_matches(key, sorted(keys), n=5, cutoff=0.4) or list(_COLUMNS)
+
+
+def _age(began: str) -> float | None:
+    """Seconds since a run began."""
+    try:
+        return (datetime.now(timezone.utc) - datetime.fromisoformat(began)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+
+
+def _text(key: str, found: dict[str, Any]) -> str:
+    value = found.get(key)
+    if key == "age" and value is not None:
+        return next((f"{value / unit:.0f} {name}" for unit, name in _UNITS if value >= unit), f"{value:.0f} s")
+    if key == "run":
+        return str(Path(str(value)))
+    return f"{value:,}" if isinstance(value, int) and key == "images" else _shown(value)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

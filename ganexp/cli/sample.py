@@ -1,0 +1,121 @@
+"""``ganexp sample``: samples from a run's averaged generator. The same seed gives the same bytes."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+
+from ganexp.data.picture import save_png
+from ganexp.data.reference import real_rows, reference
+from ganexp.data.source import Source
+from ganexp.errors import UserError
+from ganexp.games.game import Inputs, Request
+from ganexp.games.sampling import draw, generate
+from ganexp.metrics.classifier import labels_of, trained
+from ganexp.system.atomic import replacing
+from ganexp.system.rng import seed_for
+from ganexp.system.terminal import print_lines
+from ganexp.training.load import OpenedRun, open_run
+
+_MOST_ROWS = 40
+_DARK = -0.75  # the colour between the images of a grid, in [-1, 1]
+
+
+def sample(cfg: DictConfig) -> None:
+    """Writes what ``conf/sample.yaml`` describes and says where. Raises UserError."""
+    run = open_run(cfg)
+    source, device, loaded = run.source, run.device, run.generator(cfg.checkpoint)
+    game = loaded.game
+    grid = game.grid(_request(cfg))
+    real = None
+    if game.needs_reference:
+        data = run.data()
+        rows = real_rows(len(data.samples), cfg.n, seed_for(cfg.seed, "sources to sample"))
+        real = reference(source, data, rows)
+    inputs = game.inputs(grid.request, torch.Generator().manual_seed(seed_for(cfg.seed, "sample")), real)
+    samples = generate(loaded.net, inputs, cfg.batch_size, device)
+    name = f"sample_{cfg.n}_seed_{cfg.seed}" + ("" if cfg.label is None else f"_label_{cfg.label}")
+    name += "_classes" if cfg.format == "classes" else ""
+    name += "" if cfg.checkpoint == "last" else f"_{loaded.checkpoint.file.stem}"
+    out = Path(cfg.out).expanduser() if cfg.out else run.folder / "samples" / name
+    try:
+        if cfg.format == "grid":
+            written = _write_grid(out, draw(source, inputs, samples, grid.columns))
+        elif cfg.format == "classes":
+            written = _write_grid(out, source.draw(*_by_class(samples, run)))
+        elif cfg.format == "npz":
+            written = _write_array(out, samples, inputs, source)
+        else:
+            written = _write_files(out, samples, inputs, source, cfg.format)
+    except OSError as error:
+        raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
+    print_lines(f"{cfg.n} samples: {written}")
+
+
+def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
+    """The samples as a grid with a row for each class that the data set's classifier takes them for.
+
+    Every class has as many places; what a generator seldom makes leaves some of them dark.
+    """
+    data, source, device = run.data(), run.source, run.device
+    classes = len(data.classes)
+    if classes > min(_MOST_ROWS, len(samples)):
+        raise UserError(f"format=classes: {classes} classes make too many rows for {len(samples)} samples")
+    net, _, accuracy = trained(source, data, device)
+    found = labels_of(net, source.encode(samples), device)
+    columns = len(samples) // classes
+    grid = np.full((classes, columns, *samples.shape[1:]), _DARK, samples.dtype)
+    for label in range(classes):
+        picked = samples[found == label][:columns]
+        grid[label, : len(picked)] = picked
+    counts = np.bincount(found, minlength=classes)
+    told = ", ".join(f"{name} {count}" for name, count in zip(data.classes, counts, strict=True))
+    print_lines(f"by a classifier that is right on {accuracy:.2%} of real images: {told}")
+    return grid.reshape(-1, *samples.shape[1:]), columns
+
+
+def _request(cfg: DictConfig) -> Request:
+    """What is asked for, of one label if one is named."""
+    label = None if cfg.label is None else torch.full((cfg.n,), cfg.label)
+    return Request(cfg.n, label)
+
+
+def _write_grid(out: Path, picture: Image.Image) -> Path:
+    file = out if out.suffix == ".png" else out.with_name(f"{out.name}.png")
+    save_png(picture, file)
+    return file
+
+
+def _write_files(out: Path, samples: np.ndarray, inputs: Inputs, source: Source, form: str) -> Path:
+    """A folder with a file for each sample, of the data's own kind; below a folder for each class if there are
+    labels.
+
+    Raises UserError where the data have no such files.
+    """
+    if source.file_type is None or (form == "png" and source.file_type != "png"):
+        none = "this data has no files of single samples"
+        own = none if source.file_type is None else f"this data's files are {source.file_type}: format=files"
+        raise UserError(f"format={form}: {own}; format=grid draws samples, format=npz keeps them")
+    names = [f"{index:06d}.{source.file_type}" for index in range(len(samples))]
+    if inputs.labels is not None and source.label_kind == "classes":
+        names = [f"{label}/{name}" for label, name in zip(inputs.labels.tolist(), names, strict=True)]
+    files = [out / name for name in names]
+    for folder in {file.parent for file in files}:
+        folder.mkdir(parents=True, exist_ok=True)
+    source.save(samples, files)
+    return out
+
+
+def _write_array(out: Path, samples: np.ndarray, inputs: Inputs, source: Source) -> Path:
+    """The data's own array (``images`` [N, H, W, C] uint8, ``points`` [N, D] float32 ...), and ``labels`` if
+    any.
+    """
+    content = dict([source.to_array(samples)])
+    if inputs.labels is not None:
+        content["labels"] = inputs.labels.numpy()
+    file = out if out.suffix == ".npz" else out.with_name(f"{out.name}.npz")
+    with replacing(file) as beside, beside.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **content)
+    return file

@@ -1,0 +1,91 @@
+"""``ganexp verify``: does this machine compute what the receipt says, and if not, which input differs?"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from ganexp.config.validate import read_run
+from ganexp.errors import UserError, readable
+from ganexp.runs.bitwise import differences
+from ganexp.runs.manifest import Receipt, status_of, surroundings
+from ganexp.system.terminal import print_lines
+from ganexp.train import one_step
+from ganexp.training.setup import Lab, assemble
+from ganexp.training.summary import facts
+
+_INPUTS = ("config", "steps", "seed", "device", "data", "versions", "git", "platform")
+
+
+def verify(cfg: DictConfig) -> None:
+    """Prints what was compared; ends with status 1 where something differs. Raises UserError."""
+    folder = Path(cfg.run).expanduser()
+    if cfg.against is None:
+        same = _repeat(cfg, folder)
+    else:
+        found = list(differences(folder, Path(cfg.against).expanduser()))
+        told = map(readable, found or ["the same, bit for bit: last checkpoint, metrics and grids"])
+        print("\n".join(told))
+        same = not found
+    if not same:
+        sys.exit(1)
+
+
+def _repeat(cfg: DictConfig, folder: Path) -> bool:
+    """Runs the first steps again and prints how their weights compare; whether all are the same."""
+    receipt = Receipt(folder / "run.json").content
+    known = {int(step): weights for step, weights in receipt.get("weights", {}).items()}
+    marks = sorted(step for step in known if step <= cfg.steps)
+    if not marks:
+        raise UserError(f"{folder}/run.json holds no hashes of weights: there is nothing to compare with")
+    run = read_run(cfg.run, trust=cfg.trust)
+    if "count" in run.device:
+        run.device.count = 1  # it repeats alone, and says so where several trained
+    run.resume, run.trust = str(folder), cfg.trust  # it may be a stranger's: nothing is fetched for it
+    lab = assemble(run)
+    print_lines(f"{folder}: {status_of(folder)}, {receipt.get('images') or 0:,} images")
+    now = facts(run, lab, {}) | surroundings()
+    changed = list(_changes({key: receipt.get(key) for key in _INPUTS}, {key: now[key] for key in _INPUTS}))
+    same = True
+    for step, weights in _weights(lab, marks):
+        agree = weights == known[step]
+        same = same and agree
+        print_lines(f"weights after {step} steps: {'the same' if agree else 'different'} ({weights[:16]})")
+    for line in changed:
+        print_lines(f"input differs: {line}")
+    if not same and not changed:
+        print("no input differs that the receipt knows of: this machine computes differently")
+    return same
+
+
+def _weights(lab: Lab, marks: list[int]) -> Iterator[tuple[int, str]]:
+    """The hash of the weights after each of the marked steps, repeated from the beginning."""
+    progress = lab.state.progress
+    yield 0, lab.state.weights_hash()
+    with tqdm(total=marks[-1], unit=" steps", disable=None, leave=False) as bar:
+        while progress.step < marks[-1]:
+            for batch in lab.loader.epoch():
+                one_step(lab, batch, 1.0)
+                bar.update()
+                if progress.step in marks:
+                    yield progress.step, lab.state.weights_hash()
+                if progress.step == marks[-1]:
+                    break
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any], name: str = "") -> Iterator[str]:
+    """What the receipt says and what is so now, wherever these differ."""
+    for key, value in now.items():
+        known = before.get(key)
+        if isinstance(known, dict) and isinstance(value, dict):
+            yield from _changes(known, value, f"{name}{key}.")
+        elif known != value:
+            yield f"{name}{key} {_short(known)} -> {_short(value)}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:16]}..."

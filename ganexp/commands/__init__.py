@@ -1,1 +1,0 @@
-"""Verbs beside training."""

@@ -1,0 +1,116 @@
+"""A comparison as one page of HTML, which needs nothing but itself."""
+
+from collections.abc import Sequence
+
+from ganexp import __version__
+from ganexp.compare import sentences, tables
+from ganexp.compare.charts import chart, legend, swatch
+from ganexp.compare.curves import curve
+from ganexp.compare.grids import Gallery, Grid, gallery
+from ganexp.compare.markup import Markup, document, joined, tag
+from ganexp.compare.results import Result
+from ganexp.compare.tables import Cell, Table
+from ganexp.runs.saved_run import Record
+
+_PICTURES = 6_000_000
+"""Bytes of all sample grids of a page."""
+
+_LONG = 40  # characters of a cell that may break
+
+
+def page(results: Sequence[Result], unreadable: Sequence[Record]) -> str:
+    """The whole report."""
+    total = sum(len(result.contest.runs) for result in results) + len(unreadable)
+    title = f"Comparison of {sentences.runs(total)}"
+    body = [
+        tag("h1", title),
+        *(tag("p", f"{sentences.headline(result)}.", class_="lead") for result in results),
+    ]
+    if unreadable:
+        names = ", ".join(str(run.folder) for run in unreadable)
+        body.append(tag("p", f"Left out, for their configuration cannot be read: {names}", class_="warn"))
+    body += [_section(result, _PICTURES // len(results)) for result in results]
+    method = [tag("p", line) for line in (*sentences.METHOD, f"ganexp {__version__}")]
+    body.append(tag("section", tag("h2", "How it was computed"), *method, class_="soft"))
+    return document(title, tag("main", *body))
+
+
+def _section(result: Result, budget: int) -> Markup:
+    """One contest."""
+    scores, *rest = tables.all_of(result)
+    told = [tag("li", line) for line in sentences.claims(result)]
+    doubts = [tag("li", line, class_="warn") for line in sentences.warnings(result)]
+    return tag(
+        "section",
+        tag("h2", result.contest.name),
+        tag("p", f"{sentences.direction(result)}; * has unfinished runs", class_="soft"),
+        tag("ul", *told, *doubts) if told or doubts else Markup(""),
+        _table(scores),
+        _charts(result),
+        _pictures(gallery([standing.group for standing in result.standings], budget), result),
+        *(_folded(table) for table in rest),
+    )
+
+
+def _charts(result: Result) -> Markup:
+    found = []
+    for name in result.names:
+        curves = [curve(rank, standing.group, name) for rank, standing in enumerate(result.standings)]
+        curves = [each for each in curves if each.points]
+        if curves:
+            found.append(tag("figure", chart(name, curves, logarithmic=result.direction(name) == "lower")))
+    if not found:
+        return Markup("")
+    labels = [(rank, standing.label) for rank, standing in enumerate(result.standings)]
+    note = "Mean over a group's runs; the band goes from the lowest to the highest."
+    return joined(
+        tag("h3", "Curves"), tag("p", note, class_="soft"), legend(labels), tag("div", *found, class_="charts")
+    )
+
+
+def _pictures(found: Gallery, result: Result) -> Markup:
+    if not found.firsts:
+        return Markup("")
+    ranks = {standing.label: rank for rank, standing in enumerate(result.standings)}
+    firsts = tag("div", *(_figure(grid, ranks) for grid in found.firsts), class_="grids")
+    parts = [tag("h3", "Samples after as many images"), firsts]
+    if found.others:
+        others = tag("div", *(_figure(grid, ranks) for grid in found.others), class_="grids")
+        parts.append(tag("details", tag("summary", f"{len(found.others)} more, of other seeds"), others))
+    if found.left_out:
+        parts.append(tag("p", f"{found.left_out} grids were left out, to keep this page small.", class_="soft"))
+    return joined(*parts)
+
+
+def _figure(grid: Grid, ranks: dict[str, int]) -> Markup:
+    caption = f"{grid.label}, seed {grid.seed}: {grid.images:,} images"
+    picture = tag("img", src=grid.uri, alt=f"Samples of {caption}", loading="lazy")
+    return tag("figure", picture, tag("figcaption", swatch(ranks[grid.label]), caption))
+
+
+def _folded(table: Table) -> Markup:
+    return tag("details", tag("summary", f"{table.title} ({len(table.rows)})"), _table(table))
+
+
+def _table(table: Table) -> Markup:
+    headings = [tag("th", tag("button", heading, type="button"), scope="col") for heading in table.headings]
+    rows = []
+    for rank, (first, *cells) in enumerate(table.rows):
+        key = swatch(rank) if table.groups else Markup("")
+        rows.append(
+            tag(
+                "tr",
+                tag("th", key, first.text, scope="row", class_=_width(first)),
+                *(_cell(cell) for cell in cells),
+            )
+        )
+    whole = tag("table", tag("thead", tag("tr", *headings)), tag("tbody", *rows))
+    return tag("div", whole, class_="wide", tabindex=0, role="region", aria_label=table.title)
+
+
+def _cell(cell: Cell) -> Markup:
+    return tag("td", cell.text, data_v=cell.value, class_=_width(cell))
+
+
+def _width(cell: Cell) -> str | None:
+    return "long" if len(cell.text) > _LONG else None

@@ -1,0 +1,42 @@
+"""A comparison as text."""
+
+import re
+from collections.abc import Sequence
+
+from ganexp import __version__
+from ganexp.compare import sentences, tables
+from ganexp.compare.results import Result
+from ganexp.compare.tables import Table
+from ganexp.errors import readable
+from ganexp.runs.saved_run import Record
+
+_MEANT = re.compile(r"([\\`*<|~]|(?<=\])\(|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+"""What Markdown, or HTML within it, would take for more than text."""
+
+
+def text(results: Sequence[Result], unreadable: Sequence[Record]) -> str:
+    """The report without pictures."""
+    lines = ["# Comparison of runs", ""]
+    lines += [f"**{_plain(sentences.headline(result))}.**\n" for result in results]
+    if unreadable:
+        names = ", ".join(str(run.folder) for run in unreadable)
+        lines.append(_plain(f"Left out, for their configuration cannot be read: {names}") + "\n")
+    for result in results:
+        lines += [f"## {_plain(result.contest.name)}", ""]
+        lines.append(_plain(f"{sentences.direction(result)}; * has unfinished runs") + "\n")
+        lines += [f"- {_plain(line)}" for line in (*sentences.claims(result), *sentences.warnings(result))]
+        for table in tables.all_of(result):
+            lines += ["", f"### {_plain(table.title)}", "", *_table(table)]
+        lines.append("")
+    lines += ["## How it was computed", "", *(f"{_plain(line)}\n" for line in sentences.METHOD)]
+    return "\n".join([*lines, f"ganexp {__version__}", ""])
+
+
+def _table(table: Table) -> list[str]:
+    rows = [table.headings, ["---"] * len(table.headings)]
+    cells = [[_plain(cell.text) for cell in row] for row in table.rows]
+    return [f"| {' | '.join(row)} |" for row in ([_plain(cell) for cell in rows[0]], rows[1], *cells)]
+
+
+def _plain(line: str) -> str:
+    return _MEANT.sub(r"\\\1", readable(line))

@@ -1,0 +1,243 @@
+"""From what was composed to what is run: checked, resolved, with absolute paths; or read from a folder."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel
+
+from ganexp.config.check import Missing, check
+from ganexp.config.nets import check_nets
+from ganexp.config.resolvers import RESUMABLE
+from ganexp.config.schema import (
+    DataSettings,
+    EvaluateSettings,
+    FilmSettings,
+    NeighboursSettings,
+    SampleSettings,
+    TrainSettings,
+    TuneSettings,
+    VerifySettings,
+)
+from ganexp.config.signatures import constant_of
+from ganexp.config.start import with_start
+from ganexp.config.stored import read_stored
+from ganexp.config.targets import own_targets
+from ganexp.errors import UserError
+
+ADDED: dict[str, Any] = {
+    "start_from": None,
+    "start_weights": "averaged",
+    "schedules": {},
+    "augment": {"_target_": "ganexp.augment.NoAugment"},
+    "evaluate.split": "training",
+}
+"""Settings that earlier versions did not write, as those versions behaved."""
+
+
+def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a run, new or resumed. Raises UserError."""
+    if not cfg.resume and cfg.resume is not None:
+        raise UserError("resume is empty: say resume=<folder>")
+    if cfg.resume is not None:
+        if isinstance(cfg.resume, DictConfig | ListConfig):
+            raise UserError(f"resume={cfg.resume}: say resume=<folder>")
+        return _resumed(cfg, overrides)
+    typed = _typed_facts(cfg)
+    if cfg.start_from is not None:
+        cfg = with_start(cfg, read_run(cfg.start_from, trust=cfg.trust), overrides)
+    if isinstance(cfg.game, DictConfig) and isinstance(cfg.arch, DictConfig):
+        with suppress(LookupError):  # a class that does not exist is told of below
+            check_parts(cfg)  # before another network asks for a setting of one that is missing
+    settled = _absolute(check(cfg, TrainSettings))
+    check_parts(settled)
+    _check_facts(settled, typed)
+    share_alike(settled, processes(settled))
+    return settled
+
+
+def _typed_facts(cfg: DictConfig) -> list[tuple[str, str]]:
+    """Networks, and which of their facts (``shape``, ``classes``) were typed and not worked out from the
+    data's.
+
+    What a game or an architecture works them out by (an interpolation) may be anything: a critic of pairs has
+    twice the channels.
+    """
+    nets = [(str(name), net) for name, net in cfg.arch.items() if isinstance(net, DictConfig)]
+    facts = [(name, key, net) for name, net in nets for key in ("shape", "classes") if key in net]
+    return [(name, key) for name, key, net in facts if not OmegaConf.is_interpolation(net, key)]
+
+
+def _check_facts(settled: DictConfig, typed: Sequence[tuple[str, str]]) -> None:
+    """Raises UserError for a fact that was typed and is not the data's."""
+    shape, classes = settled.data.shape, settled.data.classes
+    for name, key in typed:
+        if name not in settled.arch:
+            continue  # start_from brought others in its place
+        value = settled.arch[name][key]
+        if key == "shape" and value != shape:
+            raise UserError(f"arch.{name}.shape={value}: the data's samples are {shape}")
+        if key == "classes" and value not in (0, classes):
+            raise UserError(f"arch.{name}.classes={value}: the data has {classes} classes")
+
+
+def check_parts(settled: DictConfig) -> None:
+    """Raises UserError where ``arch`` is not what the game is played with."""
+    target = str(settled.game.get("_target_"))
+    nets = constant_of(target, "NETS")
+    if nets is not None:
+        check_nets(target.rpartition(".")[2], tuple(nets), settled.arch)
+
+
+def processes(cfg: DictConfig) -> int:
+    """How many processes a run is to start on this machine."""
+    return int(cfg.device.count) if "count" in cfg.device else 1  # Metal is one device
+
+
+def share_alike(cfg: DictConfig, world: int) -> None:
+    """Raises UserError where so many processes cannot take equal parts of a batch, as the game counts them."""
+    name = constant_of(str(cfg.game.get("_target_")), "BATCH_UNIT")
+    unit = 1 if name is None else int(cfg.game[name])
+    if cfg.batch_size % unit:
+        raise UserError(f"batch_size={cfg.batch_size}: it has to be a multiple of game.{name}={unit}")
+    if cfg.batch_size % (world * unit):
+        how = "alike" if name is None else f"in multiples of game.{name}={unit}"
+        raise UserError(f"batch_size={cfg.batch_size}: {world} processes cannot share it {how}")
+
+
+def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of ``ganexp data info`` and ``prepare``. Raises UserError."""
+    used = OmegaConf.masked_copy(cfg, [key for key in ("data", "out") if key in cfg])
+    return _absolute(check(used, DataSettings))
+
+
+def settle_tune(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a search; what it searches is checked before it starts. Raises UserError."""
+    if find_spec("optuna") is None:
+        raise UserError("ganexp tune needs Optuna: pip install 'ganexp[tune]'")
+    return check(cfg, TuneSettings)
+
+
+def _settle_reader(
+    model: type[BaseModel], runs: Sequence[str], cfg: DictConfig, overrides: Sequence[str]
+) -> DictConfig:
+    """The configuration of a verb that reads what the keys ``runs`` name. Raises UserError."""
+    settled = check(cfg, model)
+    if "device" in settled and processes(settled) > 1:
+        raise UserError(f"device.count={settled.device.count}: only ganexp train uses several")
+    for key in runs:
+        if settled[key] is not None:
+            settled[key] = str(settled[key])  # run=nan is read as a number
+            read_run(settled[key], trust=settled.trust)
+    return settled
+
+
+def read_run(folder: str, *, trust: bool) -> DictConfig:
+    """The configuration that a run folder holds.
+
+    It may come from a stranger. It was written without interpolations, so none is resolved; a target that
+    is no building block of ganexp's names code that only the run's owner can vouch for, and a link that
+    leads out of the folder a place to write: both are refused unless ``trust``. Raises UserError.
+    """
+    file = Path(folder).expanduser() / "config.yaml"
+    if not file.is_file():
+        raise UserError(f"{folder} is not a run: it has no config.yaml")
+    cfg = load_config(file)
+    for key, value in ADDED.items():
+        owner = cfg if "." not in key else cfg.get(key.split(".")[0])
+        if isinstance(owner, DictConfig) and key.split(".")[-1] not in owner:
+            owner[key.split(".")[-1]] = value
+    if not trust:
+        stays_inside(file.parent)
+    for key, value in _leaves(OmegaConf.to_container(cfg)):
+        if key == "_target_" and not trust and str(value) not in own_targets():
+            raise UserError(f"{file} wants to run {value}: if you know that code, add trust=true")
+    try:
+        return check(cfg, TrainSettings)
+    except Missing as error:
+        raise UserError(
+            f"{file} has no {error.where}, perhaps because an earlier ganexp wrote it: put in what the run was "
+            "begun with; ganexp train --cfg job shows what a new one has"
+        ) from None
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+
+
+def load_config(file: Path) -> DictConfig:
+    """What a config.yaml holds. Raises UserError where it is damaged."""
+    content = read_stored(file)
+    try:
+        return OmegaConf.create(content)
+    except OmegaConfBaseException:
+        raise UserError(f"{file} is damaged: it holds what is no setting") from None
+
+
+def stays_inside(folder: Path) -> None:
+    """What is written into a run folder must not land elsewhere. Raises UserError."""
+    inside = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise UserError(f"{path} leads out of the run folder: if that is meant, add trust=true")
+
+
+def _absolute(settled: DictConfig) -> DictConfig:
+    """A run is resumed and sampled from any directory: where its data lies must not depend on one."""
+    root = OmegaConf.select(settled, "data.root")
+    if root is not None:
+        settled.data.root = str(Path(root).expanduser().absolute())
+    return settled
+
+
+def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no dict or list, with the key that it or its list stands under."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _leaves(value, str(name))
+    elif isinstance(node, list):
+        for value in node:
+            yield from _leaves(value, key)
+    else:
+        yield key, node
+
+
+def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    stored = read_run(str(cfg.resume), trust=cfg.trust)
+    allowed = [key for key in RESUMABLE if key != "name"]
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        group = key.split(".")[0]
+        if group not in allowed:
+            raise UserError(
+                f"{override}: a resumed run stays what it was; only {', '.join(allowed)} can be given with it"
+            )
+        key = key if key != group and group in stored else group  # one setting, or a whole group's choice
+        OmegaConf.update(stored, key, OmegaConf.select(cfg, key))
+    stored.resume = str(Path(str(cfg.resume)).expanduser().absolute())
+    settled = check(stored, TrainSettings)
+    share_alike(settled, processes(settled))
+    return settled
+
+
+def settle(verb: str, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a verb, of which Hydra's own node is no part. Raises UserError."""
+    settings = [str(key) for key in composed if key != "hydra"]
+    return SETTLE[verb](OmegaConf.masked_copy(composed, settings), overrides)
+
+
+SETTLE: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
+    "train": settle_train,
+    "sample": partial(_settle_reader, SampleSettings, ["run"]),
+    "evaluate": partial(_settle_reader, EvaluateSettings, ["run"]),
+    "film": partial(_settle_reader, FilmSettings, ["run"]),
+    "neighbours": partial(_settle_reader, NeighboursSettings, ["run"]),
+    "verify": partial(_settle_reader, VerifySettings, ["run", "against"]),
+    "tune": settle_tune,
+    "data_info": settle_data,
+    "data_prepare": settle_data,
+}
+"""What checks a verb's configuration and overrides, by the name of the configuration."""

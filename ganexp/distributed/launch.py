@@ -1,0 +1,222 @@
+"""The processes that train one run together: those that ``device.count`` asks for, or that torchrun started.
+
+The process that the user started is the first. It starts the others itself, one for each further device, and
+meets them in a file of a private folder: nothing listens to any network but this machine's own loopback. They
+die with it (``lifeline.py``), and it does not wait for one that died. Torchrun's processes meet in its store,
+once for each training: a sweep has several.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch.distributed import FileStore, PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
+
+from ganexp.config.validate import processes, share_alike
+from ganexp.distributed import torchrun
+from ganexp.distributed.collectives import PATIENCE, Lost, Place, joined
+from ganexp.errors import UserError, tell
+from ganexp.system.parent import VARIABLE
+
+OVER = "over"
+"""What followers find in place of a configuration when there is no more to train."""
+
+_GLANCE = 0.05  # seconds between looks at a process
+_GRACE = 20.0  # seconds in which a broken group has to notice that it is
+
+
+@contextmanager
+def crew(cfg: DictConfig) -> Iterator[None]:
+    """Within this context the processes of a run are a group; one alone is none.
+
+    Raises Lost where one of the others dies, UserError where there are two ways to start them, or where they
+    cannot share a batch alike.
+    """
+    count = processes(cfg)
+    if count > 1 and torchrun.world() > 1:
+        raise UserError(f"device.count={count}: torchrun has started the processes already; leave it at 1")
+    if torchrun.world() > 1:
+        share_alike(cfg, torchrun.world())
+        with _called_together(cfg):
+            yield
+    elif count > 1:
+        with _started(cfg, count):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _called_together(cfg: DictConfig) -> Iterator[None]:
+    """Torchrun's processes, which wait for what is to be trained."""
+    number = _Trainings.begun
+    _Trainings.begun += 1
+    store = meeting_place()
+    store.set(f"training {number}", OmegaConf.to_yaml(cfg))
+
+    def why(error: str) -> str:
+        time.sleep(1)  # what it died of may be on its way
+        return told(store, number, torchrun.world()) or f"another process of this run is gone ({error})"
+
+    with joined(torchruns_place()._replace(why=why), session(store, number)):
+        yield
+
+
+class _Trainings:
+    """How many this process has called torchrun's others to."""
+
+    begun = 0
+    store: Store | None = None
+
+
+def meeting_place() -> Store:
+    """Torchrun's store, which every process of it can read and write."""
+    if _Trainings.store is None:
+        found, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+        _Trainings.store = found
+    return _Trainings.store
+
+
+def over() -> None:
+    """Lets torchrun's other processes end: there is no more to train."""
+    with suppress(RuntimeError):  # they or the store are gone already
+        meeting_place().set(f"training {_Trainings.begun}", OVER)
+
+
+def torchruns_place() -> Place:
+    """Which of torchrun's processes this is."""
+    rank, world, local_rank, local_world = (
+        int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    )
+    return Place(rank, world, local_rank, local_world)
+
+
+def session(store: Store, number: int) -> Store:
+    """A part of a store for the group of one training."""
+    return PrefixStore(f"group {number}", store)
+
+
+def told(store: Store, number: int, world: int) -> str | None:
+    """What a follower left behind when it ended: its number and its mistake."""
+    for rank in range(1, world):
+        key = f"end {number} of {rank}"
+        if store.check([key]):
+            return f"process {rank} of {world}: {store.get(key).decode()}"
+    return None
+
+
+@contextmanager
+def _started(cfg: DictConfig, count: int) -> Iterator[None]:
+    """Followers on this machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // count))
+    with tempfile.TemporaryDirectory(prefix="ganexp-", ignore_cleanup_errors=True) as folder:
+        store = FileStore(f"{folder}/store", count)
+        store.set_timeout(PATIENCE)
+        store.set("training 0", OmegaConf.to_yaml(cfg))
+        followers = _Followers(Path(folder), count, store)
+        try:
+            followers.wait_for()
+            with joined(Place(0, count, 0, count, followers.why), session(store, 0)):
+                yield
+        finally:
+            followers.end()
+            torch.set_num_threads(threads)
+
+
+class _Followers:
+    """The processes that this one has started."""
+
+    def __init__(self, folder: Path, count: int, store: Store) -> None:
+        self._folder = folder
+        self._store = store
+        self._count = count
+        self._over = threading.Event()
+        self._processes = {rank: self._start(rank) for rank in range(1, count)}
+        threading.Thread(target=self._watch, name="followers", daemon=True).start()
+
+    def _start(self, rank: int) -> "subprocess.Popen[bytes]":
+        with self._log(rank).open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "ganexp.worker", str(self._folder), str(rank), str(self._count)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {VARIABLE: "1", "OMP_NUM_THREADS": str(torch.get_num_threads())},
+                start_new_session=True,  # Ctrl-C is for the first process, which decides
+            )
+
+    def _log(self, rank: int) -> Path:
+        return self._folder / f"{rank}.log"
+
+    def wait_for(self) -> None:
+        """Until all are there. Raises Lost if one dies before."""
+        keys = [f"ready {rank}" for rank in self._processes]
+        while not self._store.check(keys):
+            if (line := self._dead()) is not None:
+                raise Lost(line)
+            time.sleep(_GLANCE)
+
+    def why(self, error: str) -> str:
+        """Which of them has died, and its last words."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            if (line := self._dead()) is not None:
+                return line
+            time.sleep(_GLANCE)
+        return f"a process of this run does not answer ({error})"
+
+    def end(self) -> None:
+        """Ends those that are still there: their lifeline is cut."""
+        self._over.set()
+        for process in self._processes.values():
+            assert process.stdin is not None
+            with suppress(OSError):
+                process.stdin.close()
+        for process in self._processes.values():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _dead(self) -> str | None:
+        """A line on one that ended before its time."""
+        for rank, process in self._processes.items():
+            status = process.poll()
+            if status:
+                lines = self._log(rank).read_text(encoding="utf-8", errors="replace").split("\n")
+                last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+                how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+                words = last.removeprefix("ganexp: ")
+                return f"process {rank} of {self._count} {how}" + (f": {words}" if words else "")
+        return None
+
+    def _watch(self) -> None:
+        """Where a GPU waits for one that died, nothing raises: this process then ends without it."""
+        while not self._over.wait(1.0):
+            if self._dead() is not None and not self._over.wait(_GRACE):
+                tell(self._dead())
+                os._exit(Lost.status)
+
+
+def wait_for_training(store: Store, number: int) -> DictConfig | None:
+    """The configuration of the next training; None if there is none any more. Raises RuntimeError."""
+    key = f"training {number}"
+    store.wait([key], timedelta(days=30))
+    text = store.get(key).decode()
+    if text == OVER:
+        return None
+    cfg = OmegaConf.create(text)
+    assert isinstance(cfg, DictConfig)
+    return cfg

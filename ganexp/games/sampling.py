@@ -1,0 +1,82 @@
+"""Samples from a generator: the same inputs, the same bytes, whatever training does meanwhile."""
+
+from collections import defaultdict
+from copy import deepcopy
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ganexp.data.source import Source
+from ganexp.games.game import Game, Inputs, Request
+from ganexp.system.rng import fork_rng
+
+_LATENTS, _BATCH = 1000, 100
+"""Latents that batch norm's statistics are taken from."""
+
+
+@torch.no_grad()
+def generate(generator: nn.Module, inputs: Inputs, batch_size: int, device: torch.device) -> np.ndarray:
+    """Samples [N, ...] float32 for N inputs, made ``batch_size`` at a time, in evaluation mode."""
+    modes = [(module, module.training) for module in generator.modules()]
+    generator.eval()
+    pieces = zip(*(part.split(batch_size) for part in inputs.args), strict=True)
+    with fork_rng(device):
+        torch.manual_seed(0)  # for generators that draw noise of their own
+        made = [generator(*(part.to(device) for part in piece)).float().cpu().numpy() for piece in pieces]
+    for module, training in modes:
+        module.training = training
+    return np.concatenate(made)
+
+
+def draw(source: Source, inputs: Inputs, samples: np.ndarray, columns: int) -> Image.Image:
+    """Samples as a grid, each beside what it was made from and what it should be, where the inputs have
+    these.
+    """
+    if inputs.source is None and inputs.target is None:
+        return source.draw(samples, columns)
+    before = None if inputs.source is None else inputs.source.numpy()
+    behind = None if inputs.target is None else inputs.target.numpy()
+    return source.draw_beside(before, samples, behind, columns)
+
+
+def with_own_statistics(game: Game, generator: nn.Module, device: torch.device) -> nn.Module:
+    """A copy of an averaged generator whose batch norms have the statistics of the averaged weights.
+
+    What training averages are the statistics that earlier weights had, and averaged weights have others: FID on
+    MNIST was 0.6 to 2.9 % higher with those. They are taken anew from the same latents each time. The generator
+    itself is not changed; it is returned where it has no batch norm, or is given real samples or labels, whose
+    shares in the data a checkpoint does not know.
+    """
+    alone = game.prior is not None and not game.needs_reference and not getattr(generator, "classes", 0)
+    if not alone or not _batch_norms(generator):
+        return generator
+    inputs = game.inputs(Request(_LATENTS), torch.Generator().manual_seed(0))
+    own = deepcopy(generator)
+    found: dict[nn.Module, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+
+    def normalise_by_batch(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        (x,) = arguments
+        var, mean = torch.var_mean(x.float(), [0, *range(2, x.dim())])
+        _set(layer, mean, var)
+        found[layer].append((mean, var))
+
+    hooks = [layer.register_forward_pre_hook(normalise_by_batch) for layer in _batch_norms(own)]
+    generate(own, inputs, _BATCH, device)
+    for hook in hooks:
+        hook.remove()
+    for layer, taken in found.items():
+        means, variances = zip(*taken, strict=True)
+        _set(layer, torch.stack(means).mean(0), torch.stack(variances).mean(0))
+    return own
+
+
+def _batch_norms(net: nn.Module) -> list[_BatchNorm]:
+    return [module for module in net.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+
+
+def _set(layer: nn.Module, mean: Tensor, var: Tensor) -> None:
+    layer.get_buffer("running_mean").copy_(mean)
+    layer.get_buffer("running_var").copy_(var)

@@ -1,0 +1,70 @@
+"""Batch norm (Ioffe & Szegedy 2015) over the batches of all processes of a run, on any device.
+
+    y = (x - E[x]) / sqrt(Var[x] + eps) * weight + bias
+
+with the mean and the variance of the whole batch, each process having as large a part of it. A gradient takes
+account of what a sample does to the statistics of the others, on other processes too.
+"""
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ganexp.distributed import collectives
+from ganexp.system.float32 import at_least_float32
+
+_PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+M = TypeVar("M", bound=nn.Module)
+
+
+class SynchronisedBatchNorm(_BatchNorm):
+    """In place of a ``layer``, whose parameters and buffers it takes over under their names.
+
+    [N, C, ...] to the same shape. In evaluation it needs no other process.
+    """
+
+    def __init__(self, layer: _BatchNorm) -> None:
+        super().__init__(layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats)
+        self._parameters, self._buffers = layer._parameters, layer._buffers
+        self.training = layer.training
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any shape will do."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        x = at_least_float32(input)
+        across = [0, *range(2, x.dim())]
+        means, variances = collectives.of_each(torch.cat([x.mean(across), x.var(across, correction=0)])).chunk(
+            2, 1
+        )
+        mean = means.mean(0)
+        variance = variances.mean(0) + (means - mean).square().mean(0)
+        self._track(mean.detach(), variance.detach(), collectives.world() * x.numel() // self.num_features)
+        shape = [1, -1] + [1] * (x.dim() - 2)
+        y = (x - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            y = y * self.weight.view(shape) + self.bias.view(shape)
+        return y.to(input.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked += 1
+        share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), share)
+
+
+def synchronise(net: M) -> M:
+    """The network itself, with its batch norms synchronised."""
+    for name, layer in net.named_children():
+        if isinstance(layer, _BatchNorm) and type(layer) in _PLAIN:
+            setattr(net, name, SynchronisedBatchNorm(layer))
+        else:
+            synchronise(layer)
+    return net

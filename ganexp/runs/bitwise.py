@@ -1,0 +1,62 @@
+"""Whether two runs are the same, bit for bit, in everything but how long they took."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, equal
+
+from ganexp.errors import UserError
+from ganexp.system.atomic import read_regular
+from ganexp.system.tensor_file import read
+
+TIMES = ("seconds", "speed/images_per_second", "speed/seconds")
+"""What the clock decides, by its name in checkpoints, metrics.jsonl, TensorBoard: equal runs differ in it."""
+
+
+def differences(one: Path, two: Path) -> Iterator[str]:
+    """Where two run folders differ: last checkpoints, metrics, grids. Raises UserError where one is damaged."""
+    first, second = (dict(_leaves(read(run / "checkpoints" / "last.pt"))) for run in (one, two))
+    for path in sorted({*first, *second}):
+        if not (path in first and path in second and _same(first[path], second[path])):
+            yield f"last.pt: {path}"
+    rows = [_metrics(run / "metrics.jsonl") for run in (one, two)]
+    if rows[0] != rows[1]:
+        unlike = [number for number, (a, b) in enumerate(zip(*rows, strict=False), 1) if a != b]
+        yield f"metrics.jsonl: {len(rows[0])} and {len(rows[1])} lines, unlike each other in {unlike}"
+    grids = [_grids(run / "samples") for run in (one, two)]
+    for name in sorted({*grids[0], *grids[1]}):
+        if grids[0].get(name) != grids[1].get(name):
+            yield f"samples/{name}"
+
+
+def _same(one: Any, two: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(two, Tensor):
+        return one.dtype == two.dtype and equal(one, two)
+    return bool(one == two)
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of nested dicts and lists by its path."""
+    if isinstance(node, dict):
+        pairs = [(str(key), value) for key, value in node.items() if key not in TIMES]
+    elif isinstance(node, list | tuple):
+        pairs = [(str(index), value) for index, value in enumerate(node)]
+    else:
+        yield path, node
+        return
+    for key, value in pairs:
+        yield from _leaves(value, f"{path}/{key}")
+
+
+def _grids(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.glob("epoch_*.png") if file.is_file()}
+
+
+def _metrics(file: Path) -> list[dict[str, Any]]:
+    try:
+        rows = [json.loads(line) for line in read_regular(file).decode().splitlines()]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from None
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]

@@ -1,0 +1,215 @@
+"""``checkpoints/``: the newest checkpoint, some before it, and a thread that writes them.
+
+    last.pt                             the newest
+    best.pt                             the one with the best score, where runs are evaluated
+    step_00000812_epoch_0014.pt         one before it, from an epoch's end
+    step_00000850.pt                    one from within an epoch
+
+A new one is written beside ``last.pt`` and synced; then the old ``last.pt`` takes its own name, and the new
+one takes its place. Whenever the process dies, at least one whole checkpoint is there.
+"""
+
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ganexp.errors import UserError, tell
+from ganexp.system.atomic import replacing
+from ganexp.system.tensor_file import Damaged, pack, read
+
+_KEPT = re.compile(r"step_(\d{8,})(_epoch_\d{4,})?\.pt")
+
+
+class Found(NamedTuple):
+    """A checkpoint, and a line for each newer one that had to be passed over."""
+
+    content: dict[str, Any]
+    file: Path
+    passed_over: list[str]
+
+
+class Vault:
+    """The checkpoints of a run; ``keep`` of them stay, all if it is None; ``say`` takes warnings."""
+
+    def __init__(self, folder: Path, keep: int | None, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.last = folder / "last.pt"
+        self.saved = 0
+        """The images that the newest checkpoint on the disk has seen."""
+        self.began = time.monotonic()
+        """When the newest was begun to be written."""
+        self._keep = keep
+        self._say = say
+        self._thread: threading.Thread | None = None
+        self._writing = 0  # images
+        self._error: Exception | None = None
+        self._writes_best = False
+        self.lost_best = False
+        """Whether the best checkpoint that the run remembers is not on the disk."""
+        self._name: str | None = None  # of what last.pt holds; unknown until it was read or written
+
+    def save(self, content: dict[str, Any], epoch: int | None, *, best: bool = False) -> None:
+        """Begins to write a snapshot, taken at the end of a good ``epoch`` or elsewhere (None).
+
+        ``best``: also as ``best.pt``. Waits for the one before: at most one is in memory beside the training.
+        """
+        self.drain()
+        self._writing, self.began = content["progress"]["images"], time.monotonic()
+        self._writes_best = best
+        self.lost_best = self.lost_best and not best
+        name = f"step_{content['progress']['step']:08d}" + ("" if epoch is None else f"_epoch_{epoch:04d}")
+        self._thread = threading.Thread(target=self._write, args=({"name": name, **content}, best), daemon=True)
+        self._thread.start()
+
+    def drain(self) -> None:
+        """Waits for what is being written.
+
+        Warns where the disk did not take it, which leaves what was there before; raises whatever else went
+        wrong.
+        """
+        if self._thread is None:
+            return
+        self._thread.join()
+        self._thread = None
+        error, self._error = self._error, None
+        if error is None:
+            self.saved = self._writing
+        elif not isinstance(error, OSError):
+            raise error
+        else:
+            self.lost_best = self.lost_best or self._writes_best
+            stays = f"the one at {self.saved:,} stays" if self.saved else "there is none yet"
+            self._say(f"warning: no checkpoint at {self._writing:,} images: {error.strerror or error}; {stays}")
+
+    def newest(self) -> Found | None:
+        """The newest checkpoint that can be used; None if there was never any.
+
+        Raises UserError if there are some, and each is damaged.
+        """
+        found = newest(self.folder)
+        if found is not None:
+            self.saved = found.content["progress"]["images"]
+            self._name = found.content["name"] if found.file == self.last else None
+        return found
+
+    def go_back(self) -> Found | None:
+        """The newest checkpoint from an epoch's end, as the new ``last.pt``; what came after it is removed."""
+        found = newest(self.folder, whole_epoch=True)
+        if found is None:
+            return None
+        step = found.content["progress"]["step"]
+        for file in kept(self.folder):
+            if _step(file) > step:
+                file.unlink()
+        if found.file != self.last:
+            found.file.replace(self.last)
+        self._forget_best(step)
+        self.saved, self._name = found.content["progress"]["images"], found.content["name"]
+        return found
+
+    def _forget_best(self, step: int) -> None:
+        """A best checkpoint from after ``step`` is of a course that was given up."""
+        best = self.folder / "best.pt"
+        with suppress(Damaged):
+            if best.is_file() and _sound(best)["progress"]["step"] <= step:
+                return
+        best.unlink(missing_ok=True)
+        self.lost_best = True
+
+    def clean(self) -> None:
+        """Removes what a killed process left half written."""
+        for half in self.folder.glob("*.tmp"):
+            half.unlink(missing_ok=True)
+
+    def _write(self, content: dict[str, Any], best: bool) -> None:
+        try:
+            with replacing(self.last, self.folder.parent) as beside:
+                pack(content, beside)
+                if best:  # first, for what last.pt says of the best score has to be true
+                    with replacing(self.folder / "best.pt", self.folder.parent) as copy:
+                        shutil.copyfile(beside, copy)
+                if self._name is not None and self._name != content["name"] and self.last.is_file():
+                    self.last.replace(self.folder / f"{self._name}.pt")
+            self._name = content["name"]
+            self._prune()
+        except Exception as error:  # told by drain(), in the thread that trains
+            self._error = error
+
+    def _prune(self) -> None:
+        if self._keep is None:
+            return
+        older = kept(self.folder)
+        spared = set(older[: self._keep - 1])
+        if "_epoch_" not in str(self._name):  # the sentinel goes back to whole epochs only
+            spared |= set([file for file in older if "_epoch_" in file.name][:1])
+        for file in older:
+            if file not in spared:
+                file.unlink(missing_ok=True)
+
+
+def _sound(file: Path) -> dict[str, Any]:
+    """The content of a checkpoint whose name and progress can be relied on. Raises Damaged."""
+    content = read(file)
+    name, progress = content.get("name"), content.get("progress")
+    counts = (
+        [progress.get(key) for key in ("step", "images", "rollbacks")] if isinstance(progress, dict) else [-1]
+    )
+    if not isinstance(name, str) or not _KEPT.fullmatch(f"{name}.pt"):
+        raise Damaged(f"{file} is damaged: it does not know its own name")
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise Damaged(f"{file} is damaged: it does not say how far it is")
+    return content
+
+
+def kept(folder: Path) -> list[Path]:
+    """The checkpoints before ``last.pt``, newest first."""
+    return sorted((file for file in folder.glob("*.pt") if _KEPT.fullmatch(file.name)), key=_step, reverse=True)
+
+
+def _step(file: Path) -> int:
+    match = _KEPT.fullmatch(file.name)
+    return int(match[1]) if match else -1
+
+
+def newest(folder: Path, *, whole_epoch: bool = False) -> Found | None:
+    """See ``Vault.newest``."""
+    told: list[str] = []
+    for file in [folder / "last.pt", *kept(folder)]:
+        if not file.is_file():
+            continue
+        try:
+            content = _sound(file)
+        except Damaged as error:
+            told.append(str(error))
+            continue
+        if not whole_epoch or "_epoch_" in content["name"]:
+            return Found(content, file, told)
+    if told:
+        raise UserError("; ".join(told) + "; no older one can be used")
+    return None
+
+
+def chosen(folder: Path, checkpoint: str) -> Found:
+    """The checkpoint that ``best``, ``last`` or a file names, in ``folder`` (``checkpoints/`` of a run).
+
+    ``best`` of a run that was never evaluated is ``last``. Tells of newer ones that are damaged. Raises
+    UserError where there is none.
+    """
+    if checkpoint == "best" and (folder / "best.pt").is_file():
+        return Found(_sound(folder / "best.pt"), folder / "best.pt", [])
+    if checkpoint in ("best", "last"):
+        found = newest(folder)
+        if found is None:
+            raise UserError(f"{folder.parent} has no checkpoint yet: the run was stopped before its first one")
+        for line in found.passed_over:
+            tell(f"{line}; taking {found.file.name}")
+        return found
+    named = [file for file in (Path(checkpoint).expanduser(), folder / checkpoint) if file.is_file()]
+    if not named:
+        raise UserError(f"checkpoint={checkpoint}: should be best, last or a file of {folder}")
+    return Found(_sound(named[0]), named[0], [])

@@ -1,0 +1,215 @@
+"""``run.json``: what ran, on what, with which data, how it ended. Reading one needs no torch."""
+
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from ganexp import __version__
+from ganexp.errors import Diverged
+from ganexp.runs.lock import is_held
+from ganexp.system.atomic import replacing
+
+if TYPE_CHECKING:
+    from ganexp.training.state import Progress
+
+Status = Literal["running", "finished", "interrupted", "failed", "diverged"]
+
+
+class Receipt:
+    """The receipt of one run; every change is on disk when the call returns."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.content: dict[str, Any] = {}
+        if file.is_file():  # a resumed run goes on with its own; a damaged one is written anew
+            with suppress(ValueError, RecursionError):
+                self.content = _sound(json.loads(file.read_text(encoding="utf-8")))
+
+    def begin(self, facts: dict[str, Any], *, resumed: bool) -> None:
+        """Notes that this process has begun to work on the run, and with what."""
+        earlier = self.content.get("sessions", 0)
+        first = self.content.get("start", _now())
+        self.content = {
+            "status": "running",
+            "start": first,
+            "end": None,
+            "sessions": earlier + 1,
+            "process": {"host": platform.node(), "pid": os.getpid()},
+            **facts,
+            **surroundings(),
+            "saved": self.content.get("saved", 0) if resumed else 0,
+            "weights": self.content.get("weights", {}) if resumed else {},
+            "alarms": self.content.get("alarms", []),
+        }
+        self._write()
+
+    def changed(self, facts: dict[str, Any]) -> list[str]:
+        """What a resumed run is no longer computed by: it is the same, bit for bit, only by the same things."""
+        pairs = [
+            (self.content.get("device"), facts["device"]),
+            (self.content.get("versions", {}).get("torch"), metadata.version("torch")),
+        ]
+        return [f"{before} -> {now}" for before, now in pairs if before != now]
+
+    def mark(self, step: int, weights: str) -> None:
+        """Notes a hash of the weights after so many steps; of a run that went back, the first."""
+        if str(step) not in self.content["weights"]:
+            self.content["weights"][str(step)] = weights
+            self._write()
+
+    def alarm(self, kind: str, images: int, line: str) -> None:
+        """Notes what the sentinel saw; once, though a resumed run may come past it again."""
+        found = {"kind": kind, "images": images, "line": line}
+        if found not in self.content["alarms"]:
+            self.content["alarms"].append(found)
+            self._write()
+
+    def end(self, status: Status, progress: "Progress", saved: int, reason: str | None) -> None:
+        """Notes how it ended and why, and how fast it was: real images over the seconds spent training.
+
+        ``saved``: the images that the newest checkpoint has seen.
+        """
+        self.content |= {
+            "status": status,
+            "reason": reason,
+            "end": _now(),
+            "images": progress.images,
+            "saved": saved,
+            "seconds": round(progress.seconds, 3),
+            "images_per_second": round(progress.images / progress.seconds, 1) if progress.seconds else None,
+        }
+        self._write()
+
+    def _write(self) -> None:
+        with replacing(self.file, self.file.parent) as beside:
+            beside.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
+
+
+_LARGEST = 1e100  # a float32 ends at 3.4e38
+
+
+def is_huge(value: Any) -> bool:
+    """A number that no run comes to, and that would not fit where numbers go, or its square would not.
+
+    Infinity is none: a diverged run comes to it.
+    """
+    if isinstance(value, float):
+        return _LARGEST < abs(value) < math.inf
+    return isinstance(value, int) and abs(value) >= 2**63
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it holds control characters")
+    return text
+
+
+def _not_huge(value: Any) -> Any:
+    if is_huge(value):
+        raise ValueError("no run comes to such a number")
+    return value
+
+
+Printable = Annotated[str, AfterValidator(_printable)]
+Whole = Annotated[int, AfterValidator(_not_huge)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    fingerprint: str
+
+
+class _Content(BaseModel):
+    """What ``run.json`` may hold. Whatever else is in it is left as it is, but for numbers that are too
+    large.
+    """
+
+    model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
+    __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_not_huge)]]
+
+    status: Status | None = None
+    start: str | None = None
+    sessions: Whole | None = None
+    images: Whole | None = None
+    saved: Whole | None = None
+    git: dict[str, Any] | None = None
+    device: str | None = None
+    choices: dict[str, Printable] | None = None
+    data: _Data | None = None
+    versions: dict[str, Any] | None = None
+    weights: dict[Annotated[str, Field(pattern=r"^\d+$")], str] | None = None
+    alarms: list[dict[str, Any]] | None = None
+    scores: dict[str, Literal["lower", "higher"]] | None = None
+
+
+def _sound(found: Any) -> dict[str, Any]:
+    """What of a receipt can be relied on, however it was edited: a field that is not what it should be is left
+    out.
+    """
+    content = found if isinstance(found, dict) else {}
+    try:
+        _Content.model_validate(content)
+    except ValidationError as error:
+        wrong = {str(each["loc"][0]) for each in error.errors(include_url=False) if each["loc"]}
+        content = {key: value for key, value in content.items() if key not in wrong}
+    return {key: value for key, value in content.items() if value is not None or key in ("end", "reason")}
+
+
+def status_of(folder: Path) -> Status | None:
+    """How a run stands; None if its receipt does not say.
+
+    A process that was killed could not note it: a run that is "running", and that no process holds, was
+    interrupted.
+    """
+    status: Status | None = Receipt(folder / "run.json").content.get("status")
+    return "interrupted" if status == "running" and not is_held(folder) else status
+
+
+def status_after(error: BaseException | None) -> Status:
+    """How a run ended that this ended."""
+    if error is None:
+        return "finished"
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return "diverged" if isinstance(error, Diverged) else "failed"
+
+
+def surroundings() -> dict[str, Any]:
+    """What a run is computed by, besides its configuration, its data and its device."""
+    return {"versions": _versions(), "git": _git_state(), "platform": platform.platform()}
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "numpy", "hydra-core", "omegaconf", "tensorboard", "pillow")
+    found = {"ganexp": __version__, "python": sys.version.split()[0]}
+    return found | {name: metadata.version(name) for name in packages}
+
+
+def _git_state() -> dict[str, Any] | None:
+    """The commit that this program runs from, and whether it was changed since; None outside a checkout."""
+    root = Path(__file__).resolve().parent.parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit, changes = (
+            subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit.strip(), "changed": bool(changes.strip())}

@@ -1,0 +1,61 @@
+"""What a run leaves to be looked at: ``metrics.jsonl``, ``samples/``, TensorBoard's events, always in step."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+from PIL import Image
+
+from ganexp.data.picture import save_png
+from ganexp.runs.log import Journal
+from ganexp.runs.tensorboard import Board
+from ganexp.system.atomic import sync
+
+if TYPE_CHECKING:
+    from ganexp.training.state import Progress
+
+
+class Records:
+    """The records of one run. Methods raise OSError where they cannot be written."""
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        self.folder = folder
+        self._journal = journal
+        self._board: Board | None = None
+
+    def open(self, images: int, cfg: DictConfig, choices: Mapping[str, str]) -> None:
+        """Cuts them back to ``images``; of a run that begins, nothing older stays."""
+        self._journal.keep(images)
+        if self._board is not None:
+            self._board.close()
+        if images == 0:
+            for old in self.folder.glob("events.out.tfevents.*"):
+                old.unlink()
+        self._board = Board(self.folder, images)
+        if images == 0:
+            self._board.begin(cfg, choices)
+
+    def epoch(self, number: int, scalars: dict[str, float], grid: Image.Image, progress: "Progress") -> None:
+        """An epoch's numbers and its grid; on the disk when this returns."""
+        assert self._board is not None, "open() comes first"
+        row = {"epoch": number, "step": progress.step, "images": progress.images, **scalars}
+        self._journal.record(row)
+        png = save_png(grid, self.folder / "samples" / f"epoch_{number:04d}.png", self.folder)
+        self._board.write(scalars, grid, png, progress.images)
+        for file in (self._journal.metrics, self._board.file):
+            sync(file)
+
+    def text(self, name: str, line: str, images: int) -> None:
+        """A line for TensorBoard's TEXT tab; not worth an error."""
+        if self._board is not None:
+            with suppress(OSError):
+                self._board.text(name, line, images)
+
+    def close(self, *, finished: bool) -> None:
+        """Nothing more comes; ``finished`` completes the row of hyperparameters."""
+        if self._board is not None:
+            if finished:
+                self._board.finish()
+            self._board.close()

@@ -1,0 +1,255 @@
+"""The run folder: what a run leaves behind, and the only place that writes there.
+
+config.yaml             the composed configuration, resolved: the truth for resume and sample
+run.json                the receipt: status, versions, data, device, times, hashes of the first weights
+train.log               what the terminal said
+metrics.jsonl           one line per epoch, everything TensorBoard has as numbers
+events.out.tfevents.*   TensorBoard
+samples/epoch_0001.png  the same latents every time
+checkpoints/            last.pt and those before it (``vault.py``)
+
+The order of writing is what makes a run unlosable: an epoch's records first, then the checkpoint that
+knows of them. Whenever the process dies, a checkpoint never speaks of records that are not there, and
+records that came after it are dropped when the run goes on.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+from PIL import Image
+
+from ganexp.errors import Diverged, Gone, Unwritable, UserError, tell
+from ganexp.runs.checkpoints import Vault
+from ganexp.runs.collective_run import CollectiveRun, SaveDecision
+from ganexp.runs.lock import Claim
+from ganexp.runs.log import Journal
+from ganexp.runs.manifest import Receipt, status_after
+from ganexp.runs.records import Records
+from ganexp.sentinel import Alarm, is_fatal
+from ganexp.system.signals import Requests, Stopped
+from ganexp.system.terminal import pasted
+
+if TYPE_CHECKING:  # what a run saves: it knows no game
+    from ganexp.training.state import Progress, State
+
+MARKS = (0, 1, 10, 100)
+"""The steps after which the receipt notes a hash of the weights, for ``ganexp verify``."""
+
+
+class Run(CollectiveRun):
+    """An open run folder. As a context manager it notes how the run ended, whatever ends it."""
+
+    def __init__(self, folder: Path, cfg: DictConfig, choices: Mapping[str, str]) -> None:
+        super().__init__()
+        self.folder = folder
+        self._claim = Claim(folder, cfg)
+        self.receipt = Receipt(folder / "run.json")
+        known = self.receipt.content.get("choices", {})
+        self.choices: Mapping[str, str] = known if "loss" in known else choices
+        self._cfg = cfg
+        self.journal = Journal(folder)
+        self.requests = Requests()
+        self._vault = Vault(folder / "checkpoints", cfg.checkpoint.keep, self._warn)
+        minutes = cfg.checkpoint.every.minutes
+        self._seconds = math.inf if minutes is None else 60 * minutes
+        self._records = Records(folder, self.journal)
+        self._state: State | None = None
+        self._others: list[dict[str, Any]] = []  # of the last checkpoint
+        self._passed_over: list[str] = []  # damaged checkpoints, to tell of
+
+    def _newest(self, load_start: Callable[[], str]) -> dict[str, Any] | None:
+        found = self._vault.newest()
+        if found is not None:
+            self._passed_over = [f"{line}; taking {found.file.name}" for line in found.passed_over]
+            return found.content
+        saved = self.receipt.content.get("saved", 0)
+        if saved:
+            raise UserError(
+                f"{self.folder} has no checkpoint, but run.json knows of one at {saved:,} images: put it "
+                "back, or remove the folder to begin anew"
+            )
+        if self._cfg.start_from is not None:
+            self.journal.say(load_start())
+        return None
+
+    def _take(self, state: "State", content: dict[str, Any] | None) -> None:
+        if content is None:
+            return
+        state.restore(content)
+        for line in self._passed_over:
+            self.journal.say(f"{line}, {state.progress.images:,} images")
+        self._passed_over = []
+
+    def begin(self, state: "State", facts: dict[str, Any]) -> None:
+        """Opens what is written to, cut back to where ``state`` stands; ``facts`` go into the receipt.
+
+        Raises UserError if the data are no longer those that the run began with.
+        """
+        earlier, images = self.receipt.content, state.progress.images
+        before = earlier.get("data", facts["data"])
+        if images and before.get("fingerprint") != facts["data"]["fingerprint"]:
+            raise UserError(f"{self.folder}: the data have changed since this run began; begin another one")
+        self._state = state
+        if earlier.get("status") == "running":
+            self.journal.say(f"the process that was at work here has died; {images:,} images of it are saved")
+        changed = self.receipt.changed(facts) if images else []
+        if changed:
+            self.journal.say(f"warning: no longer bit for bit: {', '.join(changed)}")
+        self._claim.write()
+        self._vault.clean()
+        self._records.open(images, self._cfg, self.choices)
+        self.receipt.begin(facts, resumed=images > 0)
+        if images == 0:
+            self.mark(state)
+            if self._cfg.sentinel.action == "rollback" or self._cfg.start_from is not None:
+                self._vault.save(state.snapshot(), epoch=0)
+
+    def was_finished(self, progress: "Progress") -> None:
+        """A process that was killed after its last checkpoint could not note that the run was over."""
+        if self.receipt.content.get("status") == "running":
+            self.receipt.end("finished", progress, self._vault.saved, None)
+
+    def mark(self, state: "State") -> None:
+        """Notes a hash of the weights in the receipt. Raises Gone."""
+        self._check_there()
+        self.receipt.mark(state.progress.step, state.weights_hash())
+
+    def record(self, epoch: int, scalars: dict[str, float], grid: Image.Image, progress: "Progress") -> None:
+        """An epoch's numbers and its grid. Raises Unwritable."""
+        self._check_there()
+        try:
+            self._records.epoch(epoch, scalars, grid, progress)
+        except OSError as error:
+            self._check_there()
+            self._vault.drain()
+            raise Unwritable(
+                f"{self.folder} cannot be written ({error.strerror or error}): {self._next()}"
+            ) from None
+
+    def _wants_to_save(self) -> bool:
+        """A signal came, or the minutes are over."""
+        asked = self.requests.pending is not None
+        return asked or time.monotonic() - self._vault.began >= self._seconds
+
+    def _decide_save(self, state: "State", epoch: int | None, *, last: bool, best: bool) -> SaveDecision:
+        self._check_there()
+        self._vault.drain()
+        if self._vault.lost_best and not best:
+            state.progress.best = None
+        every, asked = self._cfg.checkpoint.every.epochs, self.requests.pending is not None
+        writes = epoch is None or last or best or asked or (every is not None and epoch % every == 0)
+        return SaveDecision(writes, stops=asked and not last)
+
+    def _write(self, state: "State", others: list[dict[str, Any]], epoch: int | None, *, best: bool) -> None:
+        self._others = others
+        self._vault.save(state.snapshot(others), epoch if state.sentinel.calm else None, best=best)
+
+    def _stop(self) -> None:
+        self._vault.drain()
+        self.requests.obey()
+
+    def finish(self, state: "State") -> None:
+        """Waits for the last checkpoint. Raises Unwritable if it is not on the disk, also at a second try."""
+        self._check_there()
+        self._vault.drain()
+        if self._vault.saved != state.progress.images:
+            self._vault.save(state.snapshot(self._others), None)
+            self._vault.drain()
+        if self._vault.saved != state.progress.images:
+            raise Unwritable(f"the last checkpoint of {self.folder} could not be written: {self._next()}")
+
+    def _next(self) -> str:
+        """What to do where the disk is full."""
+        saved = self._vault.saved
+        return f"make room, and {pasted('resume', self.folder)} " + (
+            f"goes on from image {saved:,}" if saved else "begins anew"
+        )
+
+    def _warn(self, line: str) -> None:
+        """Of a folder that is gone, only that is told."""
+        if not self._claim.lost:
+            self.journal.say(line)
+
+    def _check_there(self) -> None:
+        """Raises Gone where there is no folder any more to write into: it is not made again."""
+        if self._claim.lost:
+            raise Gone(f"{self.folder} is gone: it was removed or moved while it was trained, which ends here")
+
+    def alarm(self, alarm: Alarm | None, progress: "Progress") -> None:
+        """Tells an alarm, marks it in TensorBoard, and raises Diverged unless it is only to be warned of."""
+        if alarm is None:
+            return
+        self._check_there()
+        self.receipt.alarm(alarm.kind, progress.images, alarm.line)
+        self._records.text("sentinel", alarm.line, progress.images)
+        if is_fatal(alarm, self._cfg.sentinel.action):
+            raise Diverged(alarm.line)
+        self.journal.say(f"warning: {alarm.line}")
+
+    def _rolled_back(self, done: int) -> dict[str, Any] | None:
+        self._vault.drain()
+        limits = self._cfg.sentinel
+        wanted = limits.action == "rollback" and done < limits.rollbacks
+        found = self._vault.go_back() if wanted else None
+        return None if found is None else found.content
+
+    def _end_of_rollbacks(self, alarm: Diverged, done: int) -> Diverged:
+        wanted = self._cfg.sentinel.action == "rollback"
+        return Diverged(f"{alarm} (after {done} rollbacks)") if wanted else alarm
+
+    def _after_rollback(self, state: "State", alarm: Diverged) -> None:
+        if self._vault.lost_best:
+            state.progress.best = None
+        done, images, limits = state.progress.rollbacks, state.progress.images, self._cfg.sentinel
+        self._records.open(images, self._cfg, self.choices)
+        line = (
+            f"rollback {done} of {limits.rollbacks}: back to {images:,} images, with every learning rate "
+            f"times {limits.rate**done:.3g}"
+        )
+        self.journal.say(f"{alarm}; {line}")
+        self._records.text("sentinel", f"{alarm}; {line}", images + 1)
+
+    def __enter__(self) -> "Run":
+        self.requests.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if not getattr(error, "at_once", False):  # the second signal waits for nothing
+                self._vault.drain()
+        finally:
+            try:
+                self._close(error)
+            finally:
+                self.journal.close()
+                self._claim.release()
+                self.requests.__exit__(kind, error, trace)
+        if self.requests.pending is not None and not isinstance(error, Stopped):
+            if error is not None:
+                tell(error)
+            self.requests.obey()  # it ended by itself first, but a sweep would go on
+
+    def _close(self, error: BaseException | None) -> None:
+        """Notes how the run ended."""
+        if self._claim.lost:  # nothing is written where the folder was
+            return
+        status, saved = status_after(error), self._vault.saved
+        try:
+            if self._state is not None:  # what ends before begin() leaves the receipt as it was
+                reason = None if error is None else str(error)
+                self.receipt.end(status, self._state.progress, saved, reason)
+                self._records.close(finished=status == "finished")
+        except OSError as full:
+            tell(f"{self.folder}: run.json does not say how this ended: {full.strerror or full}")
+        if status == "interrupted":
+            left = f": {pasted('resume', self.folder)} goes on from image {saved:,}"
+            self.journal.say(f"interrupted{left if saved else ' before its first checkpoint'}")
+        elif error is not None:
+            self.journal.trace(status, error, whole=not isinstance(error, UserError))

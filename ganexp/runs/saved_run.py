@@ -1,0 +1,155 @@
+"""Runs as they lie on disk, read without torch and whatever state they are in: for listing and comparing."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ganexp.config.stored import read_stored
+from ganexp.errors import UserError
+from ganexp.metrics.directions import Direction, direction_of, of_metrics, shipped
+from ganexp.runs.manifest import Receipt, is_huge, status_of
+from ganexp.system.atomic import open_regular
+
+_TAIL = 1 << 20  # bytes
+
+
+_METRIC = re.compile(r"metrics\.\w+\._target_")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run folder. What is missing or damaged in it reads as empty."""
+
+    folder: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Every setting by its dotted path: ``optim.lr``, ``arch.generator.width``; lists stay whole."""
+        with suppress(UserError):
+            return dict(_leaves(read_stored(self.folder / "config.yaml")))
+        return {}
+
+    @cached_property
+    def receipt(self) -> dict[str, Any]:
+        """``run.json``."""
+        return Receipt(self.folder / "run.json").content
+
+    @cached_property
+    def status(self) -> str:
+        """running, finished, interrupted, failed, diverged; or unknown, where nothing says so."""
+        return status_of(self.folder) or "unknown"
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl, an epoch each, in the order of ``images``."""
+        return _rows(_lines(self.folder / "metrics.jsonl"))
+
+    @cached_property
+    def last_rows(self) -> list[dict[str, Any]]:
+        """The last of them, a megabyte at most: thousands of epochs, read at once however many there were."""
+        return _rows(_lines(self.folder / "metrics.jsonl", _TAIL))
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """The configuration groups' choices: ``{"loss": "wgan_gp", "data": "mnist", ...}``."""
+        return {key: str(value) for key, value in self.receipt.get("choices", {}).items()}
+
+    @property
+    def images(self) -> int:
+        """How many real images it has seen, as far as is known."""
+        return max(
+            int(self.receipt.get("images", 0)), int(self.last_rows[-1]["images"]) if self.last_rows else 0
+        )
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The last value of each score, by its name alone."""
+        found: dict[str, float] = {}
+        for row in self.last_rows:
+            taken = {key: value for key, value in row.items() if key.startswith("score/")}
+            found |= {
+                key.removeprefix("score/"): float(value)
+                for key, value in taken.items()
+                if isinstance(value, int | float)
+            }
+        return found
+
+    @cached_property
+    def directions(self) -> dict[str, Direction]:
+        """Which way each of its scores is better: as ``run.json`` says, or else as its metrics do."""
+        targets = [str(value) for key, value in self.config.items() if _METRIC.fullmatch(key)]
+        return {**shipped(), **of_metrics(targets), **self.receipt.get("scores", {})}
+
+    def direction(self, name: str) -> Direction:
+        """Which way a score, or the speed, is better; ``unknown`` where nothing says so."""
+        return "higher" if name == "images_per_second" else direction_of(name, self.directions)
+
+    @property
+    def score(self) -> str | None:
+        """The first score, in words: ``fid_cnn 12.34``."""
+        return next((f"{name} {value:.4g}" for name, value in self.scores.items()), None)
+
+    def series(self, name: str) -> list[tuple[int, float]]:
+        """A metric over ``images``, where it is a finite number."""
+        found = ((row["images"], row.get(name)) for row in self.rows)
+        return [(images, float(value)) for images, value in found if isinstance(value, int | float)]
+
+
+def find(paths: Iterable[str | Path]) -> list[Record]:
+    """Every run at or below the paths, once, sorted by folder. Raises UserError where there is none."""
+    folders: set[Path] = set()
+    for given in paths:
+        path = Path(given).expanduser()
+        if not path.is_dir():
+            raise UserError(f"{given}: there is no such folder")
+        found = set(_runs(path))
+        if not found:
+            raise UserError(f"{given}: there is no run in it (a run has a config.yaml and a run.json)")
+        folders |= found
+    return [Record(folder) for folder in sorted(folders)]
+
+
+def _runs(path: Path) -> Iterator[Path]:
+    """Run folders, without looking into them for others."""
+    if (path / "config.yaml").is_file() and (path / "run.json").is_file():
+        yield path
+        return
+    with suppress(OSError):
+        for inner in path.iterdir():
+            if inner.is_dir() and not inner.is_symlink():
+                yield from _runs(inner)
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    elif path:
+        yield path, node
+
+
+def _rows(lines: Iterable[str]) -> list[dict[str, Any]]:
+    rows = []
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("images"), int):
+                rows.append({key: value for key, value in row.items() if not is_huge(value)})
+    rows = [row for row in rows if "images" in row]
+    return sorted(rows, key=lambda row: int(row["images"]))
+
+
+def _lines(file: Path, most: int | None = None) -> list[str]:
+    """The lines of a file, or the whole ones among its last ``most`` bytes; none where it cannot be read."""
+    with suppress(OSError), open_regular(file) as stream:
+        before = 0 if most is None else max(0, stream.seek(0, os.SEEK_END) - most)
+        stream.seek(before)
+        lines = stream.read().decode("utf-8", "replace").splitlines()
+        return lines[1:] if before else lines
+    return []

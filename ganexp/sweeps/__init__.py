@@ -1,0 +1,1 @@
+"""Many runs: sweeps, processes side by side, searches."""

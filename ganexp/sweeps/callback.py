@@ -1,0 +1,70 @@
+"""A Hydra callback: checks a run, or every member of a sweep, before a folder is made or torch imported."""
+
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from ganexp.config.resolvers import RESUMABLE, overrides_name
+from ganexp.config.validate import settle
+from ganexp.errors import UserError, fail, readable_lines
+from ganexp.sweeps.sweep import UNDER_WAY, Sweep
+from ganexp.system.terminal import print_lines
+
+
+class CheckFirst(Callback):
+    """Ends the command with one line and exit status 2 where a value is wrong.
+
+    Hydra turns an exception in a callback into a warning, so the line is printed here.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """A single run: its configuration is composed already."""
+        self._attempt(lambda: settle(kwargs["config_name"], config, list(config.hydra.overrides.task)))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """A sweep: composes each member as Hydra's own sweeper will."""
+        self._attempt(lambda: _check_all(config, kwargs["config_name"]))
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        from ganexp.config.messages import explain
+
+        try:
+            action()
+        except Exception as error:
+            line, status = explain(error)
+            if line is None:
+                print(readable_lines(traceback.format_exc()), end="", file=sys.stderr)
+                raise SystemExit(1) from error
+            fail(line, status)
+
+
+def _check_all(config: DictConfig, verb: str) -> None:
+    folder = Path(config.hydra.sweep.dir)
+    if config.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
+        UNDER_WAY.append(Sweep(folder, []))
+        return  # another sweeper chooses its values as it goes; each member is checked at its start
+    parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    (members,) = BasicSweeper.split_arguments(parsed, None)
+    names = Counter(overrides_name(member) for member in members)
+    (name, count), *_ = names.most_common(1)
+    if count > 1:
+        keys = ", ".join(RESUMABLE)
+        raise UserError(f"{count} members would be one run, {name}: {keys} do not tell runs apart in a sweep")
+    runs = []
+    for member in members:
+        if any(override.startswith("resume=") for override in member):
+            raise UserError("resume and -m do not go together: the sweep's own command goes on where it was")
+        settled = settle(verb, compose(config_name=verb, overrides=member), member)
+        runs.append((folder / overrides_name(member), settled))
+    sweep = Sweep(folder, runs)
+    print_lines(sweep.introduction())
+    UNDER_WAY.append(sweep)

@@ -1,0 +1,99 @@
+"""A sweep: which runs belong to it, which of them are done, and how each ended. Needs no torch.
+
+Running the same line again finishes a sweep: what is finished is left alone, what was cut off goes on, what is
+missing is run. A lock keeps two sweeps of one name apart.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from ganexp.config.resolvers import RESUMABLE
+from ganexp.config.validate import load_config
+from ganexp.errors import UserError
+from ganexp.runs.lock import locked
+from ganexp.runs.manifest import status_of
+from ganexp.runs.saved_run import Record
+from ganexp.system.terminal import aligned
+
+_LENGTH = ("epochs", "max_steps")
+
+
+class Sweep:
+    """The runs of one sweep. Raises UserError where another process is sweeping in the same folder."""
+
+    def __init__(self, folder: Path, runs: Sequence[tuple[Path, DictConfig]]) -> None:
+        self.folder = folder
+        self.runs = [run for run, _ in runs]
+        self._done = sum(is_done(run, cfg) for run, cfg in runs)
+        folder.mkdir(parents=True, exist_ok=True)
+        busy = f"{folder} is being swept by another process: choose another name=..."
+        self._lock = locked(folder / ".sweep.lock", busy)
+
+    def introduction(self) -> str:
+        """One line: how many runs, how many are done already, how to go on."""
+        done = f", {self._done} of them done already" if self._done else ""
+        return (
+            f"sweep {self.folder}: {len(self.runs)} runs{done}; if it is cut off, the same line with "
+            f"name={self.folder.name} goes on"
+        )
+
+    def add(self, run: Path) -> None:
+        """Takes in a run that a sweeper chose as it went."""
+        if run.absolute() not in [known.absolute() for known in self.runs]:
+            self.runs.append(run)
+
+    def close(self) -> int:
+        """Prints a table of the runs; returns how many of them are not finished."""
+        self._lock.release()
+        records = [Record(run) for run in self.runs]
+        print(table(records))
+        counts = Counter(_status(record) for record in records)
+        told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        print(f"{len(records)} runs: {told}")
+        return len(records) - counts["finished"]
+
+
+UNDER_WAY: list[Sweep] = []
+"""The sweep that this process is at, if it is at one."""
+
+
+def is_done(run: Path, cfg: DictConfig) -> bool:
+    """Whether a run folder holds the result of just this configuration.
+
+    A run that diverged does so again, unless something was changed.
+    """
+    status = status_of(run)
+    if status not in ("finished", "diverged") or not (run / "checkpoints" / "last.pt").is_file():
+        return False
+    try:
+        stored = load_config(run / "config.yaml")
+    except UserError:
+        return False  # the run itself tells what is wrong
+    kept = set(RESUMABLE) - set(_LENGTH) if status == "finished" else {"name", "resume", "trust", "device"}
+    return all(
+        OmegaConf.select(stored, str(key)) == OmegaConf.select(cfg, str(key)) for key in {*stored, *cfg} - kept
+    )
+
+
+def table(records: Sequence[Record]) -> str:
+    """A line for each run: how it ended, how far it came, how long it took, its last score."""
+    rows = [("run", "status", "images", "seconds", "score")]
+    for record in records:
+        seconds = record.receipt.get("seconds")
+        rows.append(
+            (
+                record.folder.name,
+                _status(record),
+                f"{record.images:,}",
+                f"{seconds:,.0f}" if isinstance(seconds, int | float) else "-",
+                record.score or "-",
+            )
+        )
+    return aligned(rows, right=(2, 3))
+
+
+def _status(record: Record) -> str:
+    return record.status if record.folder.is_dir() else "missing"

@@ -1,0 +1,57 @@
+"""What a search is for: a score of the runs, and whether less of it is better."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ganexp.errors import UserError, suggest
+from ganexp.metrics.directions import of_metrics, shipped
+from ganexp.runs.saved_run import Record
+
+_SUFFIX = "(_cnn|_random|_pixels)?"
+"""Whose features a score came about by."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A score by name, with or without its suffix; None is the first of a run's scores."""
+
+    name: str | None
+    lower: bool
+
+    def score(self, row: dict[str, Any]) -> tuple[str, float] | None:
+        """The score's full name and value in a line of metrics, where that is a finite number."""
+        scores = [key.removeprefix("score/") for key in row if key.startswith("score/")]
+        wanted = [key for key in scores if self.name is None or re.fullmatch(self.name + _SUFFIX, key)]
+        value = row[f"score/{wanted[0]}"] if wanted else None
+        return (wanted[0], float(value)) if isinstance(value, int | float) and math.isfinite(value) else None
+
+    def series(self, record: Record) -> dict[int, float]:
+        """The score at the end of each epoch that has one."""
+        found = ((row.get("epoch"), self.score(row)) for row in record.rows)
+        return {epoch: score[1] for epoch, score in found if isinstance(epoch, int) and score is not None}
+
+    def best(self, values: list[float]) -> float | None:
+        """The best of them, if there is one."""
+        return (min if self.lower else max)(values, default=None)
+
+
+def read_goal(name: str | None, direction: str | None, metrics: Mapping[str, Any]) -> Goal:
+    """``metrics``: those of the runs, of which the first one's score is meant where there is no ``name``.
+
+    Raises UserError where no direction is known.
+    """
+    if name is not None and not re.fullmatch(r"\w+", name):
+        raise UserError(f"goal={name}: should be a score's name, such as fid or recall_cnn")
+    by_metric = {metric: of_metrics([str(node["_target_"])]) for metric, node in metrics.items()}
+    known = dict(shipped())
+    for metric, scores in by_metric.items():
+        known |= scores
+        for way in list(scores.values())[:1]:
+            known.setdefault(metric, way)  # metrics=is gives cnn_score
+    stem = re.sub(_SUFFIX + "$", "", name or next(iter(metrics)))
+    if direction is None and stem not in known:
+        raise UserError(f"goal={stem}: say direction=lower or higher, or {suggest(stem, known)}")
+    return Goal(name, (direction or known[stem]) == "lower")

@@ -1,0 +1,1 @@
+"""Files, signals, random states and processors. No GAN in here."""

@@ -1,0 +1,137 @@
+"""One checkpoint file: a dictionary of tensors and plain values, with a checksum over all of it.
+
+The file is what ``torch.save`` makes, so ``torch.load(file, weights_only=True)`` opens it anywhere. It is
+never read otherwise: a checkpoint from a stranger runs nothing.
+"""
+
+import hashlib
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganexp.errors import UserError, first_line
+from ganexp.system.atomic import replacing
+
+_FORMAT = 2
+_MOST_VALUES = 1_000_000
+_DEEPEST = 64
+
+
+class Damaged(UserError):
+    """A checkpoint that cannot be used: torn, altered, not ours, or one that would run code."""
+
+
+def write(content: dict[str, Any], file: Path) -> None:
+    """Replaces ``file``. Raises OSError and leaves it as it was where there is no room."""
+    with replacing(file) as beside:
+        pack(content, beside)
+
+
+def pack(content: dict[str, Any], file: Path) -> None:
+    """Writes tensors (on the CPU) and plain values. Raises OSError."""
+    whole = {"format": _FORMAT, "sha256": digest(content), "content": content}
+    with file.open("wb") as stream:  # given a path instead, torch does not say that the disk is full
+        try:
+            torch.save(whole, stream)
+        except RuntimeError as error:  # torch's, on its way out of the true one
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The content of a checkpoint, on the CPU. Raises Damaged."""
+    if not file.is_file():
+        raise Damaged(f"{file} is not there")
+    try:
+        with zipfile.ZipFile(file) as records:
+            if any(record.compress_type != zipfile.ZIP_STORED for record in records.infolist()):
+                raise ValueError("its records are compressed, and may unpack to any size")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tensors that are refused below
+            found = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a reader of broken bytes can stumble over
+        raise Damaged(f"{file} is damaged: {_reason(error)}") from None
+    if not isinstance(found, dict) or found.get("format") != _FORMAT:
+        raise Damaged(f"{file} is no checkpoint of this version of ganexp")
+    content = found.get("content")
+    excess = _excess(content, file.stat().st_size)
+    if excess is not None:
+        raise Damaged(f"{file} is damaged: {excess}")
+    if not isinstance(content, dict) or digest(content) != found.get("sha256"):
+        raise Damaged(f"{file} is damaged: its checksum is wrong")
+    return content
+
+
+def _excess(content: Any, size: int) -> str | None:
+    """What in a checkpoint of ``size`` bytes cannot have been written by ``pack``; None if all of it can.
+
+    A few bytes can stand for any amount: a tensor whose strides are 0, one without storage, a list that holds
+    another one many times, or itself. All of these would be gone through for the checksum.
+    """
+    left, values, waiting = size, 0, [(content, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        values += 1
+        if depth > _DEEPEST or values > min(size, _MOST_VALUES):
+            return "it is nested without end"
+        if isinstance(node, dict):
+            odd = next((key for key in node if not _is_plain(key)), None)
+            if odd is not None:
+                return f"it has a key that is a {type(odd).__name__}"
+            waiting += [(value, depth + 1) for value in node.values()]
+        elif isinstance(node, list | tuple):
+            waiting += [(value, depth + 1) for value in node]
+        elif isinstance(node, Tensor):
+            if node.layout != torch.strided or node.device.type != "cpu" or node.is_quantized:
+                return "it holds a tensor without plain numbers"
+            left -= node.numel() * node.element_size()
+            if left < 0:
+                return f"a tensor of {list(node.shape)} is larger than the file"
+        elif not _is_plain(node):
+            return f"it holds a {type(node).__name__}"
+    return None
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, float | str) or (isinstance(value, int) and abs(value) < 2**64)
+
+
+def digest(node: Any) -> str:
+    """SHA-256 over every key, value, dtype, shape and byte of nested dicts, lists and tensors.
+
+    Memory layout and device make no difference.
+    """
+    hasher = hashlib.sha256()
+    _feed(hasher, node)
+    return hasher.hexdigest()
+
+
+def _feed(hasher: "hashlib._Hash", node: Any) -> None:
+    if isinstance(node, dict):
+        hasher.update(f"dict {len(node)};".encode())
+        for key, value in node.items():
+            hasher.update(f"{key!r}:".encode())
+            _feed(hasher, value)
+    elif isinstance(node, list | tuple):
+        hasher.update(f"list {len(node)};".encode())
+        for value in node:
+            _feed(hasher, value)
+    elif isinstance(node, Tensor):
+        hasher.update(f"{node.dtype} {list(node.shape)};".encode())
+        flat = node.detach().cpu().contiguous().reshape(-1)
+        hasher.update(flat.view(torch.uint8).numpy().data)
+    else:
+        hasher.update(f"{node!r};".encode())
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnpicklingError) and re.search("unsupported|blocked", str(error), re.IGNORECASE):
+        return "it holds Python objects, which are never loaded"
+    return first_line(error)

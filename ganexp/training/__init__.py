@@ -1,0 +1,1 @@
+"""From a checked configuration to an experiment, and what of it training changes."""

@@ -1,0 +1,84 @@
+"""Recording what a GPU is told, with torch's CUDA graphs: the only module that knows how they are made.
+
+See https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import torch
+
+from ganexp.training.graphed_turns import TurnLogs
+
+_WAITS = "called a synchronizing CUDA operation"
+_CAPTURABLE = "This instance was constructed with capturable=True"
+
+
+class CudaRecorder:
+    """Graphs of one GPU, all in one pool of memory: they are played one at a time, and leave nothing behind.
+
+    Warm-up and capture share a stream of their own, as torch asks; what is captured is played in the stream
+    of whoever plays it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._stream = torch.cuda.Stream(device)
+        self._pool = torch.cuda.graph_pool_handle()
+
+    @contextmanager
+    def aside(self) -> Iterator[list[str]]:
+        waits: list[str] = []
+        here = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream), _listening(waits):
+            yield waits
+        here.wait_stream(self._stream)
+
+    def record(self, work: Callable[[], TurnLogs]) -> tuple[Callable[[], None], TurnLogs]:
+        graph = torch.cuda.CUDAGraph()
+        here = torch.cuda.current_stream(self.device)
+        numbers = torch.cuda.get_rng_state(self.device)
+        try:
+            # Other threads may go on with their own streams: one reads batches ahead.
+            with (
+                torch.cuda.device(self.device),
+                torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"),
+            ):
+                logs = work()
+        except RuntimeError:
+            torch.cuda.set_stream(here)  # before torch 2.12 a failed capture leaves its own behind
+            self._mend(numbers)
+            raise
+        return graph.replay, logs
+
+    def restart(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()  # a pool ends with its last graph
+
+    def _mend(self, numbers: torch.Tensor) -> None:
+        """A capture that fails leaves random numbers and memory as if it were still under way."""
+        fresh = torch.Generator(self.device)
+        fresh.set_state(numbers)
+        torch.cuda.default_generators[self.device.index].graphsafe_set_state(fresh)
+        with suppress(RuntimeError):  # it was ended properly
+            torch._C._cuda_endAllocateToPool(self.device.index, self._pool)
+
+
+@contextmanager
+def _listening(waits: list[str]) -> Iterator[None]:
+    """Notes where Python waited for the device; other warnings go where they would have gone."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+    for warning in heard:
+        text = str(warning.message)
+        if _WAITS in text:
+            waits.append(f"{warning.filename}:{warning.lineno}")
+        elif _CAPTURABLE not in text:  # torch wonders why its optimiser is not captured yet
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

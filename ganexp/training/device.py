@@ -1,0 +1,91 @@
+"""Where tensors live and how they are computed: one function for each choice of ``conf/device``."""
+
+import platform
+from typing import NamedTuple
+
+import torch
+
+from ganexp.config.ranges import Count, Numbers, Whole
+from ganexp.distributed import collectives
+from ganexp.errors import UserError
+from ganexp.system.cpus import cores
+from ganexp.training.precision import Precision
+
+
+class Hardware(NamedTuple):
+    """What a run is computed by."""
+
+    device: torch.device
+    precision: Precision
+    compile: bool
+    """Whether torch.compile translates the networks."""
+    graphs: bool
+    """Whether turns are captured as CUDA graphs."""
+    sync_batch_norm: bool
+    """Whether batch norm takes its statistics over the batches of all processes."""
+
+    def __str__(self) -> str:
+        """In words: ``cuda:0 (NVIDIA H100, tf32, graphs)``, ``2 x cpu (x86_64, 1 threads)``."""
+        if self.device.type == "cuda":
+            told = torch.cuda.get_device_name(self.device)
+        else:
+            told = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+        how: list[str] = [] if self.precision.name == "fp32" else [self.precision.name]
+        how += ["compiled"] * self.compile + ["graphs"] * (self.graphs and not self.precision.waits)
+        if collectives.world() > 1 and self.sync_batch_norm:
+            how.append("batch norm over all")
+        count = f"{collectives.world()} x " if collectives.world() > 1 else ""
+        return f"{count}{self.device} ({', '.join([told, *how])})"
+
+
+def auto(
+    precision: Numbers, threads: Count | None, compile: bool, graphs: bool, count: Count, sync_batch_norm: bool
+) -> Hardware:
+    """The first GPUs if there are any, then Apple's Metal, then the CPU."""
+    if torch.cuda.is_available():
+        return cuda(0, precision, compile, graphs, count, sync_batch_norm)
+    if torch.backends.mps.is_available() and count == 1:
+        return mps(precision)
+    return cpu(precision, threads, compile, count, sync_batch_norm)
+
+
+def cpu(
+    precision: Numbers, threads: Count | None, compile: bool, count: Count, sync_batch_norm: bool
+) -> Hardware:
+    """The processor, on as many threads as it has cores for this process."""
+    share = max(1, (threads or cores()) // collectives.place().local_world)
+    torch.set_num_threads(share if threads else min(torch.get_num_threads(), share))
+    device = torch.device("cpu")
+    return Hardware(device, Precision(precision, device), compile, False, sync_batch_norm)
+
+
+def cuda(
+    index: Whole, precision: Numbers, compile: bool, graphs: bool, count: Count, sync_batch_norm: bool
+) -> Hardware:
+    """An NVIDIA (or ROCm) GPU by its number; the next ones for a run's further processes on this machine.
+
+    Raises UserError if they are not there.
+    """
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    here = collectives.place()
+    needed = max(count, here.local_world)
+    if index + needed > found:
+        what = f"this machine has {found} CUDA device(s)" if found else "this machine has no CUDA device"
+        asked = f"device.index={index}" + (f" device.count={needed}" if needed > 1 else "")
+        raise UserError(f"device=cuda {asked}: {what}; device=auto takes what there is")
+    torch.backends.cudnn.deterministic = True  # a resumed run ends in the same weights, bit for bit: for the
+    torch.backends.cudnn.benchmark = False  # same reason no kernel is chosen by how fast it was this time
+    device = torch.device("cuda", index + here.local_rank)
+    if here.world > 1:
+        torch.cuda.set_device(device)  # messages between GPUs go from the current one
+    return Hardware(device, Precision(precision, device), compile, graphs, sync_batch_norm)
+
+
+def mps(precision: Numbers) -> Hardware:
+    """Apple's Metal. Raises UserError if it is not there."""
+    if not torch.backends.mps.is_available():
+        raise UserError("device=mps: this machine has no Metal device; device=auto takes what there is")
+    if collectives.world() > 1:
+        raise UserError("device=mps: Metal is one device, for one process; device=cpu has several")
+    device = torch.device("mps")
+    return Hardware(device, Precision(precision, device), compile=False, graphs=False, sync_batch_norm=False)

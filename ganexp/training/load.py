@@ -1,0 +1,61 @@
+"""One way to open a run's generator, for every verb that looks at one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from ganexp.config.validate import read_run
+from ganexp.data.arrays import Arrays
+from ganexp.data.download import load
+from ganexp.data.source import Source
+from ganexp.games.game import Game
+from ganexp.games.sampling import with_own_statistics
+from ganexp.runs.checkpoints import Found, chosen
+from ganexp.training.build import build_as, build_game
+from ganexp.training.device import Hardware
+from ganexp.training.memory import within_memory
+from ganexp.training.state import load_averaged
+
+
+@dataclass(frozen=True)
+class LoadedGenerator:
+    """A run's averaged generator, and where it comes from."""
+
+    game: Game
+    net: nn.Module
+    """On the device, with batch norm statistics of its own weights."""
+    checkpoint: Found
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run that somebody looks at: its configuration, and its data's kind."""
+
+    folder: Path
+    config: DictConfig
+    trust: bool
+    device: torch.device
+    source: Source
+
+    def data(self) -> Arrays:
+        """The run's data set; fetched only for a run that is trusted. Raises UserError."""
+        return load(self.source, own=self.trust)
+
+    def generator(self, checkpoint: str) -> LoadedGenerator:
+        """``checkpoint``: best, last, or a file. Raises UserError where it is of no use."""
+        game = within_memory(lambda: build_game(self.config), self.config, self.device, training=False)
+        found = chosen(self.folder / "checkpoints", checkpoint)
+        load_averaged(game.generator, found.content)
+        net = with_own_statistics(game, game.generator.to(self.device), self.device)
+        return LoadedGenerator(game, net, found)
+
+
+def open_run(cfg: DictConfig) -> OpenedRun:
+    """The run that a verb's ``run``, ``trust`` and ``device`` name. Raises UserError where it is none."""
+    config = read_run(cfg.run, trust=cfg.trust)
+    hardware = build_as(Hardware, cfg.device, "device")
+    source = build_as(Source, config.data, "data")
+    return OpenedRun(Path(cfg.run).expanduser(), config, cfg.trust, hardware.device, source)

@@ -1,0 +1,84 @@
+"""Means of scalars, kept on the device: reading one waits for the device, so it is done when one is written."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganexp.distributed import collectives
+
+SHARE = ":share"
+"""A scalar ``name + SHARE``, 1 or 0, says whether ``name`` counts in its row, where it is 0 if it does not."""
+
+
+class Meter:
+    """Sums of named scalars since the last ``clear``, and over how many images and seconds they reach."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.seconds = 0.0
+        self._names: dict[str, list[str]] = {}  # by kind of row, in the order of the sums
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, prefix: str, scalars: dict[str, Tensor]) -> None:
+        """Adds detached scalars under ``prefix/name``; each has a mean over the rows that it is in."""
+        row = torch.stack([scalar.float() for scalar in scalars.values()])
+        kind = f"{prefix}/{'+'.join(scalars)}"
+        if kind in self._sums:
+            self._sums[kind] += row
+        else:
+            self._names[kind], self._sums[kind] = list(scalars), row
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+
+    def means(self) -> dict[str, float]:
+        """The mean of every scalar so far, over all processes of the run; one that never counted has none."""
+        if not self._sums:
+            return {}
+        sums = torch.cat(list(self._sums.values()))
+        collectives.average([sums])
+        kinds = [(kind, name) for kind, names in self._names.items() for name in names]
+        totals: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        for (kind, name), total in zip(kinds, sums.tolist(), strict=True):
+            tag = f"{_prefix(kind)}/{name}"
+            totals[tag] = totals.get(tag, 0.0) + total
+            counts[tag] = counts.get(tag, 0) + self._counts[kind]
+        means = {tag: total / counts[tag] for tag, total in totals.items()}
+        shares = {tag.removesuffix(SHARE): means.pop(tag) for tag in [*means] if tag.endswith(SHARE)}
+        return {tag: mean / shares.get(tag, 1.0) for tag, mean in means.items() if shares.get(tag, 1.0)}
+
+    def clear(self) -> None:
+        """Begins anew."""
+        self._names, self._sums, self._counts = {}, {}, {}
+        self.images, self.seconds = 0, 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint in mid-epoch."""
+        return {
+            "names": {prefix: list(names) for prefix, names in self._names.items()},
+            "sums": dict(self._sums),
+            "counts": dict(self._counts),
+            "images": self.images,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Goes on with sums from a checkpoint."""
+        self._names = {prefix: list(names) for prefix, names in state["names"].items()}
+        self._sums = {prefix: row.to(device, copy=True) for prefix, row in state["sums"].items()}
+        self._counts = dict(state["counts"])
+        self.images, self.seconds = state["images"], state["seconds"]
+
+
+def _prefix(kind: str) -> str:
+    return kind.partition("/")[0]
+
+
+def merged(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """From the meters of processes that saw as much each, the one that any other number goes on with."""
+    sums = {
+        prefix: torch.stack([state["sums"][prefix] for state in states]).mean(0) for prefix in states[0]["sums"]
+    }
+    return states[0] | {"sums": sums}

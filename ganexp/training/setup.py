@@ -1,0 +1,195 @@
+"""From a checked configuration to everything that a step needs."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from ganexp.config.optimisers import split_by_player
+from ganexp.data.arrays import Arrays
+from ganexp.data.batches import BatchLoader, Domain
+from ganexp.data.download import load
+from ganexp.data.reference import real_rows, reference
+from ganexp.data.source import Source
+from ganexp.data.store import Store, store
+from ganexp.distributed import collectives, objects
+from ganexp.ema import EMA, Unaveraged
+from ganexp.errors import UserError, suggest
+from ganexp.games.game import Game, Inputs, Request
+from ganexp.nets.sync_batch_norm import synchronise
+from ganexp.sentinel import Sentinel, some_of_each, spread
+from ganexp.system.rng import fork_rng, seed_everything, seed_for
+from ganexp.training.build import build, build_as, build_game
+from ganexp.training.cuda_graphs import CudaRecorder
+from ganexp.training.deferred_log import Notes
+from ganexp.training.device import Hardware
+from ganexp.training.evaluation import Judge
+from ganexp.training.graphed_turns import Captured, StepRunner, eager
+from ganexp.training.memory import within_memory
+from ganexp.training.meter import Meter
+from ganexp.training.schedules import Schedules
+from ganexp.training.state import Progress, State
+
+
+class Lab(NamedTuple):
+    """What a configuration names, put together."""
+
+    source: Source
+    data: Arrays
+    samples: Store
+    loader: BatchLoader
+    state: State
+    schedules: Schedules
+    steps: int
+    """How many of them the run has."""
+    preview: Inputs
+    columns: int
+    judge: Judge
+    hardware: Hardware
+    run_step: StepRunner
+    """How a step's turns are run: as they are, or as a CUDA graph."""
+    notes: Notes
+    """What there is to tell about the hardware."""
+
+
+def assemble(cfg: DictConfig) -> Lab:
+    """Networks, data and optimisers of a checked configuration. Raises UserError where they do not fit."""
+    hardware = build_as(Hardware, cfg.device, "device")
+    device = hardware.device
+    source = build_as(Source, cfg.data, "data")
+    seed_everything(cfg.seed)
+    game = _game(cfg, hardware)
+    optimisers = make_optimisers(cfg.optim, game)
+    average = EMA if collectives.rank() == 0 else Unaveraged
+    ema = average(game.generator, cfg.ema.halflife, cfg.ema.rampup)
+    driven = {name: _built(node) for name, node in cfg.schedules.items()}
+    schedules, notes = Schedules(game, ema, optimisers, build(cfg.schedule), driven), Notes()
+    _compile(game, hardware, notes)
+    with fork_rng(device):  # preparing a set for the first time imports what draws
+        data = objects.first(lambda: load(source, own=cfg.resume is None or cfg.trust))
+    preview, columns = _preview(cfg, game, source, data)
+    samples = store(data.samples, device)
+    loader = make_loader(cfg, source, data, samples, device)
+    steps = math.ceil(cfg.epochs * len(loader) / cfg.batch_size)
+    sentinel = _sentinel(cfg, source, data, preview)
+    state = State(game, ema, optimisers, hardware.precision, Progress(), Meter(), sentinel, loader, device)
+    return Lab(
+        source=source,
+        data=data,
+        samples=samples,
+        loader=loader,
+        state=state,
+        schedules=schedules,
+        steps=steps if cfg.max_steps is None else min(steps, cfg.max_steps),
+        preview=preview,
+        columns=columns,
+        judge=Judge(source, data, game, cfg, device),
+        hardware=hardware,
+        run_step=_step_runner(hardware, optimisers, schedules, notes),
+        notes=notes,
+    )
+
+
+def make_optimisers(optim: DictConfig, game: Game) -> dict[str, torch.optim.Optimizer]:
+    """An optimiser for each player, with what ``optim.<player>`` says of its own. Raises UserError."""
+    plain = OmegaConf.to_container(optim)
+    assert isinstance(plain, dict)
+    shared, own = split_by_player({str(key): value for key, value in plain.items()})
+    for name in own:
+        if name not in game.players:
+            raise UserError(f"optim.{name}: this game has no player {name}; {suggest(name, game.players)}")
+    return {
+        name: build(OmegaConf.create(own.get(name, shared)))(player.net.parameters(), name)
+        for name, player in game.players.items()
+    }
+
+
+def _built(node: DictConfig) -> Any:
+    """The schedules at the ends of nested names."""
+    if "_target_" in node:
+        return build(node)
+    return {str(name): _built(inner) for name, inner in node.items()}
+
+
+def _preview(cfg: DictConfig, game: Game, source: Source, data: Arrays) -> tuple[Inputs, int]:
+    """What the grid of each epoch is made from, always the same, and how many samples make a row."""
+    grid = game.grid(Request(game.preview_count(source.overview)))
+    real = None
+    if game.needs_reference:
+        rows = real_rows(len(data.samples), grid.request.count, seed_for(cfg.seed, "sources to preview"))
+        real = reference(source, data, rows)
+    rng = torch.Generator().manual_seed(seed_for(cfg.seed, "preview"))
+    return game.inputs(grid.request, rng, real), grid.columns
+
+
+def make_loader(
+    cfg: DictConfig, source: Source, data: Arrays, samples: Store, device: torch.device
+) -> BatchLoader:
+    """Batches of a data set whose samples are stored already; each process takes its part of them."""
+    sources = None
+    if data.sources is not None:
+        sources = Domain(store(data.sources, device), len(data.sources), source.decode_sources)
+    return BatchLoader(
+        Domain(samples, len(data.samples), source.decode),
+        data.labels,
+        cfg.batch_size,
+        cfg.seed,
+        sources=sources,
+        paired=source.paired,
+        mirror=source.mirror,
+        rank=collectives.rank(),
+        world=collectives.world(),
+    )
+
+
+def _game(cfg: DictConfig, hardware: Hardware) -> Game:
+    """On the device, in the order of channels that convolutions are fastest with."""
+    game = within_memory(lambda: build_game(cfg), cfg, hardware.device, training=True)
+    if hardware.sync_batch_norm and collectives.world() > 1:
+        synchronise(game)
+    return game.to(hardware.device).to(memory_format=torch.channels_last)
+
+
+def _compile(game: Game, hardware: Hardware, notes: Notes) -> None:
+    """Has torch.compile translate the networks that are played with, but not the averaged copy.
+
+    Where a penalty differentiates a network's gradient, it would fail: it cannot do a double backward.
+    """
+    if not hardware.compile:
+        return
+    able = {name: player.net for name, player in game.players.items() if not game.differentiated_twice(name)}
+    for net in able.values():
+        for part in net.values() if isinstance(net, nn.ModuleDict) else [net]:  # a dict itself is never called
+            part.compile(dynamic=False)  # the default mode: it makes no CUDA graphs, which do not fit into ours
+    left = [name for name in game.players if name not in able]
+    why = f"; not {', '.join(left)}, whose penalty needs a second derivative" if left else ""
+    notes(f"torch.compile translates {', '.join(able)}{why}: the first steps take long")
+
+
+def _step_runner(
+    hardware: Hardware, optimisers: Mapping[str, torch.optim.Optimizer], schedules: Schedules, notes: Notes
+) -> StepRunner:
+    if not hardware.graphs:
+        return eager
+    if hardware.precision.waits:
+        notes(f"no CUDA graphs: device.precision={hardware.precision.name} waits for the device in each step")
+        return eager
+    if not schedules.graphable:
+        notes("no CUDA graphs: schedules.optim changes momenta, which are fixed in a graph")
+        return eager
+    return Captured(CudaRecorder(hardware.device), optimisers, notes)
+
+
+def _sentinel(cfg: DictConfig, source: Source, data: Arrays, preview: Inputs) -> Sentinel:
+    """It compares within a class where the generator is given one: classes differ by themselves."""
+    count = len(preview.args[0])
+    by_class = preview.labels is not None and source.label_kind == "classes"
+    labels = preview.labels.numpy() if by_class and preview.labels is not None else np.zeros(count, np.int64)
+    known = data.labels if by_class else np.zeros(len(data.samples), np.int64)
+    rows = some_of_each(known, np.unique(labels).tolist(), seed_for(cfg.seed, "real samples to compare with"))
+    real = source.decode(torch.from_numpy(np.ascontiguousarray(data.samples[rows]))).numpy()
+    return Sentinel(build(cfg.sentinel), spread(real, known[rows]), labels)

@@ -1,0 +1,171 @@
+"""Everything that training changes, as one value that can be copied out and put back.
+
+What is missing here is lost when a process dies, and a resumed run would end elsewhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ganexp.data.batches import BatchLoader
+from ganexp.distributed import collectives
+from ganexp.ema import EMA
+from ganexp.errors import UserError, first_line
+from ganexp.games.game import Game
+from ganexp.optim import load_state
+from ganexp.sentinel import Sentinel
+from ganexp.system.rng import random_state, set_random_state
+from ganexp.system.tensor_file import digest
+from ganexp.training.meter import Meter, merged
+from ganexp.training.precision import Precision
+
+
+@dataclass
+class Progress:
+    """Where a run stands. ``images`` counts real samples seen; the loader has the position in the data."""
+
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    """Spent training, without what is done at an epoch's end."""
+    averaged: int = 0
+    """When the averaged generator last took in the weights, in images."""
+    rollbacks: int = 0
+    """How often the sentinel has gone back to an earlier checkpoint."""
+    best: float | None = None
+    """The best score so far; None before the first evaluation."""
+
+
+class State(NamedTuple):
+    """What training changes. Networks, and the buffers of penalties and augmentations, are in the game."""
+
+    game: Game
+    ema: EMA
+    optimisers: dict[str, torch.optim.Optimizer]
+    precision: Precision
+    progress: Progress
+    meter: Meter
+    sentinel: Sentinel
+    loader: BatchLoader
+    device: torch.device
+
+    def passed(self, seconds: float) -> None:
+        """Counts time spent training."""
+        self.progress.seconds += seconds
+        self.meter.seconds += seconds
+
+    def readings(self) -> dict[str, float]:
+        """The meter's means so far, each player's weights' norm, and fp16's scale. Waits for the device."""
+        norms = {
+            f"{name}/weight_norm": torch.nn.utils.get_total_norm(list(player.net.parameters()))
+            for name, player in self.game.players.items()
+        }
+        values = torch.stack(list(norms.values())).tolist()
+        return self.meter.means() | dict(zip(norms, values, strict=True)) | self.precision.readings()
+
+    def weights_hash(self) -> str:
+        """SHA-256 of every weight and buffer, the averaged ones too, and of every optimiser's memory."""
+        optimisers = {name: optimiser.state_dict()["state"] for name, optimiser in self.optimisers.items()}
+        return digest([self.game.state_dict(), self.ema.module.state_dict(), optimisers])
+
+    def own(self) -> dict[str, Any]:
+        """What differs between the processes of a run: a copy on the CPU."""
+        return _copied({"meter": self.meter.state_dict(), "random": random_state(self.device)}, self.device)
+
+    def snapshot(self, others: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+        """A copy on the CPU that training does not change any more, with what ``others`` gave as their own."""
+        content = _copied(
+            {
+                "game": self.game.state_dict(),
+                "ema": self.ema.module.state_dict(),
+                "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+                "precision": self.precision.state_dict(),
+            },
+            self.device,
+        )
+        content |= self.own()
+        if others:
+            content["others"] = list(others)
+        return content | {
+            "progress": dict(vars(self.progress)),
+            "sentinel": self.sentinel.state_dict(),
+            "loader": self.loader.state_dict(),
+        }
+
+    def restore(self, content: dict[str, Any]) -> int:
+        """Goes back to a snapshot; returns the number of processes that it was of. Raises UserError where it
+        is of another run.
+
+        A process that it was not of is left with the random numbers that it has.
+        """
+        try:
+            _check_finite(content["game"] | content["ema"])
+            load_game(self.game, content)
+            self.ema.module.load_state_dict(content["ema"])
+            for name, optimiser in self.optimisers.items():
+                load_state(optimiser, content["optimisers"][name])
+            self.precision.load_state_dict(content["precision"])
+            each = [content, *content.get("others", [])]
+            meters = [one["meter"] for one in each]
+            meter = meters[collectives.rank()] if len(each) == collectives.world() else merged(meters)
+            self.meter.load_state_dict(meter, self.device)
+            self.sentinel.load_state_dict(content["sentinel"])
+            for key, value in content["progress"].items():
+                setattr(self.progress, key, value)
+            self.loader.load_state_dict(content.get("loader", {"position": self.progress.images}))
+            if collectives.rank() < len(each):
+                set_random_state(each[collectives.rank()]["random"], self.device)
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise UserError(f"a checkpoint does not fit this run: {first_line(error)}") from None
+        return len(each)
+
+
+def load_game(game: Game, content: dict[str, Any]) -> None:
+    """Gives a game the weights and buffers of a snapshot. Raises RuntimeError and others where they do not fit.
+
+    Without the turn counters that lazy penalties once kept: they now follow from the step.
+    """
+    state, known = content["game"], game.state_dict()
+    former = [key for key in state if key.startswith("penalties.") and key.endswith("._extra_state")]
+    game.load_state_dict({key: value for key, value in state.items() if key in known or key not in former})
+
+
+def load_averaged(generator: nn.Module, content: dict[str, Any]) -> None:
+    """Gives a generator the averaged weights of a snapshot. Raises UserError where they do not fit."""
+    try:
+        _check_finite(content["ema"])
+        generator.load_state_dict(content["ema"])
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"a checkpoint does not fit this run: {first_line(error)}") from None
+
+
+def _check_finite(weights: dict[str, Any]) -> None:
+    """No checkpoint of a sound run holds any other number. Raises UserError."""
+    for name, weight in weights.items():
+        if isinstance(weight, Tensor) and not torch.isfinite(weight).all():
+            raise UserError(f"the checkpoint is of no use: {name} holds numbers that are not finite")
+
+
+def _copied(content: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    copies: dict[str, Any] = _each_copied(content)
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()  # once, for all the copies under way
+    return copies
+
+
+def _each_copied(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _each_copied(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_each_copied(value) for value in node]
+    return _on_the_host(node.detach()) if isinstance(node, Tensor) else node
+
+
+def _on_the_host(tensor: Tensor) -> Tensor:
+    """A copy; one from a GPU has only been asked for."""
+    if tensor.device.type != "cuda":
+        return tensor.to("cpu", copy=True)
+    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)

@@ -1,0 +1,107 @@
+"""What a run says about itself: to the terminal, to train.log and in its receipt."""
+
+import hashlib
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ganexp import __version__
+from ganexp.config.resolvers import is_identity
+from ganexp.config.validate import ADDED
+from ganexp.metrics.directions import of_metrics
+from ganexp.nets.layers import count_weights
+from ganexp.system.terminal import pasted
+from ganexp.training.setup import Lab
+from ganexp.training.state import Progress
+
+_NO_TERMS = ("gradient_norm", "weight_norm", "lr")
+"""What there is of each player besides what its turn tells."""
+
+
+def facts(cfg: DictConfig, lab: Lab, choices: Mapping[str, str]) -> dict[str, Any]:
+    """The receipt's part on what the run is made from."""
+    data = lab.data
+    return {
+        "config": config_hash(cfg),
+        "choices": dict(choices),
+        "steps": lab.steps,
+        "seed": cfg.seed,
+        "device": str(lab.hardware),
+        "data": {
+            "fingerprint": data.fingerprint,
+            "count": len(data.samples),
+            "shape": list(data.samples.shape[1:]),
+            "classes": len(data.classes),
+        },
+        "scores": of_metrics(str(node["_target_"]) for node in cfg.metrics.values()),
+    }
+
+
+def config_hash(cfg: DictConfig) -> str:
+    """SHA-256 of every setting that says which run it is; not of how long, where or how it is watched.
+
+    Settings that were added later count only where they differ from how it was before: old runs stay the same.
+    """
+    settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if is_identity(str(key))])
+    device = {str(key): value for key, value in cfg.device.items() if is_identity(f"device.{key}")}
+    content = OmegaConf.to_container(settings)
+    assert isinstance(content, dict)
+    content = {key: value for key, value in content.items() if ADDED.get(str(key), ...) != value}
+    plain = [content, device]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def introduction(choices: Mapping[str, str], lab: Lab) -> str:
+    """One line: data and where it lies, networks, loss, device."""
+    state, samples = lab.state, lab.data.samples
+    shape = " x ".join(map(str, samples.shape[1:]))
+    weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in state.game.players.items())
+    images = state.progress.images
+    begun = f", from image {images:,}" if images else ""
+    return (
+        f"ganexp {__version__}: {len(samples):,} samples of {shape} {lab.samples.place}, weights {weights}, "
+        f"loss {choices['loss']}, on {lab.hardware}{begun}"
+    )
+
+
+def epoch_line(epoch: int, epochs: int, progress: Progress, scalars: Mapping[str, float]) -> str:
+    """One line for an epoch: where it stands, how fast, what each player's loss is.
+
+    Of a player without an adversarial loss, all that its turn tells.
+    """
+    players = dict.fromkeys(name.partition("/")[0] for name in scalars if name.endswith("/weight_norm"))
+    losses = "  ".join(filter(None, (_told_of(player, scalars) for player in players)))
+    speed = scalars["speed/images_per_second"]
+    return f"epoch {epoch}/{epochs}  {progress.images:,} images  {speed:,.0f} images/s  {losses}"
+
+
+def _told_of(player: str, scalars: Mapping[str, float]) -> str | None:
+    if (loss := scalars.get(f"{player}/adversarial")) is not None:
+        return f"{player} {loss:.3f}"
+    pairs = [(name.partition("/"), value) for name, value in scalars.items()]
+    turn = [(name, value) for (owner, _, name), value in pairs if owner == player and name not in _NO_TERMS]
+    return " ".join([player, *(f"{name} {value:.3f}" for name, value in turn)]) if turn else None
+
+
+def finished_already(folder: Path, cfg: DictConfig, progress: Progress, count: int) -> str:
+    """One line for a run that has nothing left to do, and how to make it longer."""
+    if cfg.max_steps is not None and progress.step >= cfg.max_steps:
+        longer = f"max_steps={2 * progress.step}"
+    else:
+        longer = f"epochs={2 * math.ceil(progress.images / count)}"
+    onward = f"{pasted('resume', folder)} {longer} goes on"
+    return f"{folder} is finished already, at {progress.images:,} images: {onward}"
+
+
+def closing(folder: Path, progress: Progress) -> str:
+    """The last line: where the run lies and how to look at it."""
+    minutes, seconds = divmod(round(progress.seconds), 60)
+    return (
+        f"finished {progress.images:,} images in {minutes} min {seconds} s: {folder} "
+        f"(samples/ has the grids; tensorboard --logdir {shlex.quote(str(folder.parent.parent))})"
+    )
