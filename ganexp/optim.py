@@ -147,7 +147,7 @@ def start_anew(optimiser: torch.optim.Optimizer) -> None:
     optimiser.load_state_dict(optimiser.state_dict() | {"state": {}})
 
 
-def weights(optimiser: torch.optim.Optimizer) -> list[Parameter]:
+def player_weights(optimiser: torch.optim.Optimizer) -> list[Parameter]:
     """What an optimiser of this module changes: a player's weights."""
     found: list[Parameter] = optimiser.param_groups[0]["params"]
     return found

@@ -46,7 +46,7 @@ class Alarm(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class SentinelConfig:
     """The settings under ``sentinel`` in ``conf/train.yaml``, which says what each means."""
 
     action: Literal["warn", "stop", "rollback"]
@@ -73,13 +73,13 @@ def is_fatal(alarm: Alarm, action: str) -> bool:
 class Sentinel:
     """``real`` is the spread of real samples (``spread``), ``labels`` those of the samples it will see."""
 
-    def __init__(self, limits: Limits, real: float, labels: np.ndarray) -> None:
+    def __init__(self, limits: SentinelConfig, real: float, labels: np.ndarray) -> None:
         self.limits = limits
         self._real = real
         self._labels = labels
         self._memory = _Memory()
 
-    def look(self, means: Mapping[str, float], images: int) -> Alarm | None:
+    def check_finite(self, means: Mapping[str, float], images: int) -> Alarm | None:
         """Whether every mean is a number, and fp16 still has a scale."""
         for name, value in means.items():
             if not math.isfinite(value):
@@ -97,7 +97,7 @@ class Sentinel:
             return Alarm("nonfinite", line)
         return None
 
-    def judge(self, scalars: Mapping[str, float], images: int) -> list[Alarm]:
+    def check_epoch(self, scalars: Mapping[str, float], images: int) -> list[Alarm]:
         """At an epoch's end: the alarms that were not already on. Goes by the epoch's and its own scalars."""
         collapsed = self._collapsed(scalars[_DIVERSITY], images)
         checks = {"vanished": self._vanished(scalars, images), "collapsed": collapsed}
@@ -110,7 +110,7 @@ class Sentinel:
         return raised
 
     @property
-    def calm(self) -> bool:
+    def healthy(self) -> bool:
         """Whether nothing looked wrong when it judged last."""
         return not any(self._memory.strikes.values())
 

@@ -12,28 +12,30 @@ from torch import Tensor
 
 from ganexp.data.batches import Batch
 from ganexp.distributed import collectives, objects
-from ganexp.distributed.launch import crew
+from ganexp.distributed.launch import launch_workers
 from ganexp.errors import Diverged
 from ganexp.games.game import Game, StepProgress
 from ganexp.games.sampling import draw, generate
-from ganexp.optim import start_anew, weights
-from ganexp.runs.run_folder import MARKS, Run
+from ganexp.optim import player_weights, start_anew
+from ganexp.runs.run_folder import HASH_STEPS, Run
 from ganexp.sentinel import Alarm, Kind
 from ganexp.training.graphed_turns import StepKey, TurnLogs
 from ganexp.training.meter import SHARE
 from ganexp.training.precision import Precision
-from ganexp.training.setup import Lab, assemble
+from ganexp.training.setup import Experiment, build_experiment
 from ganexp.training.start import load_start
 from ganexp.training.summary import closing, epoch_line, facts, finished_already, introduction
 
 if TYPE_CHECKING:
-    from ganexp.worker import Follower
+    from ganexp.worker import WorkerRun
 
-MEASURED = 8
+GRAD_NORM_EVERY = 8
 """A player's gradient norm is taken in one of so many steps: to read a whole gradient once more takes time."""
 
 FEW = 16
-"""With fewer than ``FEW * MEASURED`` moves in an epoch, more of them are measured: each epoch has a norm."""
+"""With fewer than ``FEW * GRAD_NORM_EVERY`` moves in an epoch, more of them are measured: each epoch has a
+norm.
+"""
 
 _GOLDEN = 2654435769
 """The golden ratio's fraction of 2^32, rounded to an odd number (Knuth, TAOCP 3, section 6.4)."""
@@ -45,100 +47,107 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
     ``choices``: the configuration groups' choices, for people to read. Raises UserError for what the user
     can mend, Diverged where the sentinel ends the run, Stopped where a signal does.
     """
-    with crew(cfg):
-        lab = assemble(cfg)
+    with launch_workers(cfg):
+        experiment = build_experiment(cfg)
         with Run(folder, cfg, choices) as run:
-            play(lab, cfg, run)
+            run_training(experiment, cfg, run)
 
 
-def play(lab: Lab, cfg: DictConfig, run: "Run | Follower") -> None:
+def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> None:
     """The training itself, on each process of a run. Raises Diverged, Stopped."""
-    state, progress = lab.state, lab.state.progress
+    state, progress = experiment.state, experiment.state.progress
     run.restore(state, lambda: load_start(state, cfg))
-    if progress.step >= lab.steps:
-        run.journal.say(finished_already(run.folder, cfg, progress, len(lab.loader)))
-        run.was_finished(progress)
+    if progress.step >= experiment.steps:
+        run.log.info(finished_already(run.folder, cfg, progress, len(experiment.loader)))
+        run.mark_finished(progress)
         return
-    run.begin(state, facts(cfg, lab, run.choices))
-    run.journal.say(introduction(run.choices, lab))
-    lab.notes.to(run.journal.say)
-    for line in lab.judge.ready() if lab.judge.wanted else []:
-        run.journal.say(line)
-    while progress.step < lab.steps:
+    run.begin(state, facts(cfg, experiment, run.choices))
+    run.log.info(introduction(run.choices, experiment))
+    experiment.notes.to(run.log.info)
+    for line in experiment.evaluation.prepare() if experiment.evaluation.enabled else []:
+        run.log.info(line)
+    while progress.step < experiment.steps:
         try:
-            _epoch(lab, cfg, run)
+            _epoch(experiment, cfg, run)
         except Diverged as alarm:
-            run.go_back(state, alarm)  # sentinel.action=rollback; otherwise it ends here
+            run.rollback(state, alarm)  # sentinel.action=rollback; otherwise it ends here
     run.finish(state)
-    if lab.judge.wanted:
-        run.journal.say(lab.judge.closing(progress.images))
-    run.journal.say(closing(run.folder, progress))
+    if experiment.evaluation.enabled:
+        run.log.info(experiment.evaluation.closing(progress.images))
+    run.log.info(closing(run.folder, progress))
 
 
-def _epoch(lab: Lab, cfg: DictConfig, run: "Run | Follower") -> None:
+def _epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> None:
     """From where the run stands to the end of that epoch, or of the run. Raises Diverged, Stopped."""
-    state, loader = lab.state, lab.loader
+    state, loader = experiment.state, experiment.loader
     progress, meter, sentinel = state.progress, state.meter, state.sentinel
     number = loader.epoch_number
-    run.journal.bar(number, lab.steps * cfg.batch_size, progress.images)
+    run.log.bar(number, experiment.steps * cfg.batch_size, progress.images)
     every, rate = cfg.sentinel.every, cfg.sentinel.rate**progress.rollbacks
     began = time.monotonic()
     for batch in loader.epoch():
-        one_step(lab, batch, rate)
-        run.journal.advance(loader.batch_size)
-        if progress.step in MARKS:
-            run.mark(state)
-        if progress.step == lab.steps or loader.epoch_number > number:
+        one_step(experiment, batch, rate)
+        run.log.advance(loader.batch_size)
+        if progress.step in HASH_STEPS:
+            run.record_weight_hash(state)
+        if progress.step == experiment.steps or loader.epoch_number > number:
             break  # an end has its own checkpoint, which comes after its records
-        due = run.due()
+        due = run.should_save()
         if due or progress.step % every == 0:
-            run.alarm(sentinel.look(state.readings(), progress.images), progress)
+            run.alarm(sentinel.check_finite(state.scalars(), progress.images), progress)
         if due:
-            state.passed(time.monotonic() - began)
+            state.add_time(time.monotonic() - began)
             run.save(state)
             began = time.monotonic()
-    means = state.readings()
-    state.passed(time.monotonic() - began)
-    run.alarm(sentinel.look(means, progress.images), progress)
-    last = progress.step == lab.steps
-    alarms, best = objects.lead(lambda: _look(lab, cfg, run, number, means))
+    means = state.scalars()
+    state.add_time(time.monotonic() - began)
+    run.alarm(sentinel.check_finite(means, progress.images), progress)
+    last = progress.step == experiment.steps
+    alarms, best = objects.run_on_rank0(lambda: _end_of_epoch(experiment, cfg, run, number, means))
     for kind, line in alarms:
         run.alarm(Alarm(kind, line), progress)
     meter.clear()
     run.save(state, number, last=last, best=best)
 
 
-def _look(
-    lab: Lab, cfg: DictConfig, run: "Run | Follower", number: int, means: dict[str, float]
+def _end_of_epoch(
+    experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun", number: int, means: dict[str, float]
 ) -> tuple[list[tuple[Kind, str]], bool]:
     """An epoch's grid, scores and records. Returns what is alarming, and whether it is the best so far."""
-    state, progress, meter, sentinel = lab.state, lab.state.progress, lab.state.meter, lab.state.sentinel
-    samples = generate(state.ema.module, lab.preview, cfg.batch_size, state.device)
-    last = progress.step == lab.steps
-    scores = lab.judge(state.ema.module) if lab.judge.due(number, last=last) else {}
+    state, progress, meter, sentinel = (
+        experiment.state,
+        experiment.state.progress,
+        experiment.state.meter,
+        experiment.state.sentinel,
+    )
+    samples = generate(state.ema.module, experiment.preview, cfg.batch_size, state.device)
+    last = progress.step == experiment.steps
+    scores = experiment.evaluation(state.ema.module) if experiment.evaluation.is_due(number, last=last) else {}
     speed = {"speed/images_per_second": meter.images / meter.seconds, "speed/seconds": progress.seconds}
-    scalars = means | lab.schedules.now() | sentinel.scalars(samples) | speed
+    scalars = means | experiment.schedules.now() | sentinel.scalars(samples) | speed
     scalars |= {f"score/{name}": value for name, value in scores.items()}
-    run.record(number, scalars, draw(lab.source, lab.preview, samples, lab.columns), progress)
-    run.journal.note(epoch_line(number, cfg.epochs, progress, scalars))
-    alarms = [(alarm.kind, alarm.line) for alarm in sentinel.judge(scalars, progress.images)]
-    return alarms, lab.judge.improves(scores, progress)
+    run.record(
+        number, scalars, draw(experiment.source, experiment.preview, samples, experiment.columns), progress
+    )
+    run.log.debug(epoch_line(number, cfg.epochs, progress, scalars))
+    alarms = [(alarm.kind, alarm.line) for alarm in sentinel.check_epoch(scalars, progress.images)]
+    return alarms, experiment.evaluation.improves(scores, progress)
 
 
-def one_step(lab: Lab, batch: Batch, rate: float) -> None:
+def one_step(experiment: Experiment, batch: Batch, rate: float) -> None:
     """The players whose turn it is move; the averaged generator follows. ``rate`` scales every learning rate.
 
     What a GPU captures of it is ``turns``; all else is Python's, and runs in each step.
     """
-    game, ema, optimisers, precision, progress, meter, *_ = lab.state
-    done = progress.step / lab.steps
-    lab.schedules.set(done, rate)
+    game, ema, optimisers, precision, progress, meter, *_ = experiment.state
+    done = progress.step / experiment.steps
+    experiment.schedules.set(done, rate)
     plan = game.begin_step(
         StepProgress(progress.step, progress.images, done)
     )  # WGAN: d each step, g every fifth
     for name in plan.reset:
         start_anew(optimisers[name])
-    steps = len(lab.loader) // lab.loader.batch_size  # of an epoch
+    steps = len(experiment.loader) // experiment.loader.batch_size  # of an epoch
     measured = tuple(is_measured(progress.step, steps // game.players[name].every) for name in plan.players)
 
     def turns(batch: Batch) -> TurnLogs:
@@ -146,9 +155,9 @@ def one_step(lab: Lab, batch: Batch, rate: float) -> None:
         return [player_step(game, name, optimisers, batch, precision, measured=norm) for name, norm in pairs]
 
     key = StepKey(plan.players, plan.key, measured)
-    for name, logs in zip(plan.players, lab.run_step(turns, key, batch), strict=True):
+    for name, logs in zip(plan.players, experiment.run_step(turns, key, batch), strict=True):
         meter.add(name, logs)
-    count = lab.loader.batch_size  # of all processes together
+    count = experiment.loader.batch_size  # of all processes together
     progress.step += 1
     progress.images += count
     meter.images += count
@@ -162,7 +171,7 @@ def is_measured(step: int, moves: int) -> bool:
     acts, as large a share is measured as of those in which it does not, whatever its interval. The choice
     depends on the step alone, so a run that goes on measures where it would have.
     """
-    often = max(1, min(MEASURED, moves // FEW))
+    often = max(1, min(GRAD_NORM_EVERY, moves // FEW))
     return step * _GOLDEN % 2**32 * often < 2**32
 
 
@@ -182,7 +191,7 @@ def player_step(
     """
     player = game.players[name]
     for other, theirs in optimisers.items():
-        for weight in weights(theirs):
+        for weight in player_weights(theirs):
             weight.requires_grad_(other == name)
     for net in player.graph_through:
         net.requires_grad_(True)
@@ -191,8 +200,8 @@ def player_step(
     with precision.autocast():
         losses, logs = player.turn(batch)
     precision.backward(reduce(torch.add, losses.values()))
-    gradients = [weight.grad for weight in weights(optimiser) if weight.grad is not None]
-    collectives.average(gradients)  # over the processes of a run, each with its part of the batch
+    gradients = [weight.grad for weight in player_weights(optimiser) if weight.grad is not None]
+    collectives.all_reduce_mean(gradients)  # over the processes of a run, each with its part of the batch
     precision.unscale(optimiser)
     norm = {"gradient_norm": torch.nn.utils.get_total_norm(gradients)} if measured else {}
     left_out = precision.step(optimiser)

@@ -4,7 +4,7 @@
     torchrun -m ganexp train ...                           every process but the first
 
 It composes nothing, prints nothing and writes nothing but its last words: the first process sends it a checked
-configuration, and in the training loop a ``Follower`` stands where the first process has its ``Run``.
+configuration, and in the training loop a ``WorkerRun`` stands where the first process has its ``Run``.
 """
 
 import os
@@ -22,34 +22,34 @@ from PIL import Image
 from torch.distributed import FileStore, Store  # type: ignore[attr-defined]
 
 from ganexp.distributed import collectives
-from ganexp.distributed.collectives import Lost, Place, joined
-from ganexp.distributed.launch import meeting_place, session, torchruns_place, wait_for_training
+from ganexp.distributed.collectives import ProcessInfo, WorkerLost, process_group
+from ganexp.distributed.launch import next_training, rendezvous_store, session, torchrun_process_info
 from ganexp.errors import Diverged, UserError, fail, first_line
 from ganexp.runs.collective_run import CollectiveRun
 from ganexp.sentinel import Alarm, is_fatal
 from ganexp.system import parent
 from ganexp.system.rng import seed_everything, seed_for
 from ganexp.system.signals import ASKING
-from ganexp.train import play
-from ganexp.training.setup import assemble
+from ganexp.train import run_training
+from ganexp.training.setup import build_experiment
 from ganexp.training.state import Progress, State
 
 _LAST = 10.0  # seconds in which the lifeline should have ended a process without a group
 
 
-class Silence:
+class NullLog:
     """The journal of a process that says nothing."""
 
-    def say(self, line: str) -> None: ...
+    def info(self, line: str) -> None: ...
 
-    def note(self, line: str) -> None: ...
+    def debug(self, line: str) -> None: ...
 
     def bar(self, epoch: int, total: int, done: int) -> None: ...
 
     def advance(self, images: int) -> None: ...
 
 
-class Follower(CollectiveRun):
+class WorkerRun(CollectiveRun):
     """What the loop asks of a ``Run``, done as the first process does it."""
 
     folder = Path()
@@ -58,23 +58,23 @@ class Follower(CollectiveRun):
     def __init__(self, cfg: DictConfig) -> None:
         super().__init__()
         self._cfg = cfg
-        self.journal = Silence()
+        self.log = NullLog()
 
     def begin(self, state: State, facts: dict[str, Any]) -> None: ...
 
-    def was_finished(self, progress: Progress) -> None: ...
+    def mark_finished(self, progress: Progress) -> None: ...
 
-    def mark(self, state: State) -> None: ...
+    def record_weight_hash(self, state: State) -> None: ...
 
     def record(self, epoch: int, scalars: dict[str, float], grid: Image.Image, progress: Progress) -> None: ...
 
     def finish(self, state: State) -> None: ...
 
     def _contribution(self, state: State) -> dict[str, Any]:
-        return state.own()
+        return state.rank_state()
 
     def _stop(self) -> None:
-        raise Lost("the run was asked to stop")
+        raise WorkerLost("the run was asked to stop")
 
     def alarm(self, alarm: Alarm | None, progress: Progress) -> None:
         """Raises Diverged where the first process does."""
@@ -90,17 +90,17 @@ class Follower(CollectiveRun):
             seed_everything(seed_for(self._cfg.seed, purpose))
 
 
-def follow(where: Place, store: Store, number: int) -> bool:
+def follow(where: ProcessInfo, store: Store, number: int) -> bool:
     """Trains along once; False if there was nothing to train any more. Raises what nobody expected."""
-    cfg = wait_for_training(store, number)
+    cfg = next_training(store, number)
     if cfg is None:
         return False
     cfg.evaluate.every = None  # the first process judges
     store.set(f"ready {where.rank}", "")
-    with _deaf(), joined(where, session(store, number)):
+    with _ignore_signals(), process_group(where, session(store, number)):
         try:
-            play(assemble(cfg), cfg, Follower(cfg))
-        except (Lost, Diverged):
+            run_training(build_experiment(cfg), cfg, WorkerRun(cfg))
+        except (WorkerLost, Diverged):
             raise
         except Exception as error:  # left where the first process finds it when it notices
             store.set(f"end {number} of {where.rank}", first_line(error))
@@ -108,7 +108,7 @@ def follow(where: Place, store: Store, number: int) -> bool:
     return True
 
 
-class _deaf:
+class _ignore_signals:
     """Signals are for the first process, which saves and then lets the others go."""
 
     def __enter__(self) -> None:
@@ -126,7 +126,7 @@ def follow_torchrun() -> None:
     number, more = 0, True
     while more:
         with suppress(UserError):
-            more = follow(torchruns_place(), meeting_place(), number)
+            more = follow(torchrun_process_info(), rendezvous_store(), number)
         number += 1
 
 
@@ -138,11 +138,11 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)  # the first process was killed and could not
         os._exit(0)
 
-    parent.hold(alone)
+    parent.exit_with_parent(alone)
     store = FileStore(str(folder / "store"), world)
     try:
-        follow(Place(rank, world, rank, world), store, 0)
-    except Lost:
+        follow(ProcessInfo(rank, world, rank, world), store, 0)
+    except WorkerLost:
         time.sleep(_LAST)  # the first process is ending this one, or is dead, and its folder is to be removed
     except Diverged:
         pass  # the first process knows

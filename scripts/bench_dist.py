@@ -31,7 +31,7 @@ from tqdm import tqdm
 from ganexp.distributed import collectives
 from ganexp.system.cpus import cores
 from ganexp.train import one_step
-from ganexp.training.setup import assemble
+from ganexp.training.setup import build_experiment
 
 WORKLOADS = {
     "mlp": ["arch=mlp", "batch_size=256"],
@@ -61,14 +61,16 @@ def speed(workload: str, count: int, threads: int, steps: int, folder: Path) -> 
 def messages(workload: str) -> list[int]:
     """The bytes of each all-reduce of gradients in one step in which every player moves."""
     found: list[int] = []
-    lab = assemble(composed([*WORKLOADS[workload], *COMMON, "batch_size=4"]))
-    lab.state.progress.step = lab.state.game.players["g"].every - 1
-    real = collectives.average
+    experiment = build_experiment(composed([*WORKLOADS[workload], *COMMON, "batch_size=4"]))
+    experiment.state.progress.step = experiment.state.game.players["g"].every - 1
+    real = collectives.all_reduce_mean
     try:
-        collectives.average = lambda tensors: found.append(sum(t.numel() * t.element_size() for t in tensors))
-        one_step(lab, next(lab.loader.epoch()), 1.0)
+        collectives.all_reduce_mean = lambda tensors: found.append(
+            sum(t.numel() * t.element_size() for t in tensors)
+        )
+        one_step(experiment, next(experiment.loader.epoch()), 1.0)
     finally:
-        collectives.average = real
+        collectives.all_reduce_mean = real
     return found
 
 
@@ -77,13 +79,13 @@ def reduce(folder: Path, rank: int, sizes: list[int]) -> None:
     torch.set_num_threads(1)
     taken: dict[int, float] = {}
     store = FileStore(str(folder / "store"), 2)
-    with collectives.joined(collectives.Place(rank, 2, rank, 2), store):
+    with collectives.process_group(collectives.ProcessInfo(rank, 2, rank, 2), store):
         for size in sizes:
             values = [torch.ones(size // 4)]
             times = []
             for _ in range(TURNS):
                 began = time.perf_counter()
-                collectives.average(values)
+                collectives.all_reduce_mean(values)
                 times.append(time.perf_counter() - began)
             taken[size] = statistics.median(times)
     if rank == 0:

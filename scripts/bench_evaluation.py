@@ -25,7 +25,7 @@ from common import composed, peak_memory, silent
 from tqdm import tqdm
 
 from ganexp import train as training
-from ganexp.training.evaluation import Judge
+from ganexp.training.evaluation import PeriodicEvaluation
 
 _VARIANTS = {"without": ["evaluate.every=null"], "with": []}
 
@@ -46,8 +46,8 @@ def measured(overrides: list[str]) -> dict[str, float]:
 
     with (
         tempfile.TemporaryDirectory() as scratch,
-        patch.object(Judge, "ready", timed(Judge.ready, "floor")),
-        patch.object(Judge, "__call__", timed(Judge.__call__, "scores")),
+        patch.object(PeriodicEvaluation, "prepare", timed(PeriodicEvaluation.prepare, "floor")),
+        patch.object(PeriodicEvaluation, "__call__", timed(PeriodicEvaluation.__call__, "scores")),
         silent(),
     ):
         timed(training.train, "all")(composed(overrides), Path(scratch, "run"), {"loss": "-"})

@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from ganexp import train as training
-from ganexp.runs.checkpoints import Vault
+from ganexp.runs.checkpoints import CheckpointManager
 from ganexp.runs.run_folder import Run
 from ganexp.sentinel import Sentinel
 from ganexp.training.state import State
@@ -41,12 +41,14 @@ VARIANTS = {
 def without(saving: bool, sentinel: bool) -> Iterator[None]:
     """Takes out of the training what is not to be measured."""
 
-    def unsaved(vault: Vault, content: dict[str, Any], epoch: int | None, *, best: bool = False) -> None:
+    def unsaved(
+        vault: CheckpointManager, content: dict[str, Any], epoch: int | None, *, best: bool = False
+    ) -> None:
         vault.saved = content["progress"]["images"]
 
     with ExitStack() as patches:
         if not saving:
-            patches.enter_context(patch.object(Vault, "save", unsaved))
+            patches.enter_context(patch.object(CheckpointManager, "save", unsaved))
             patches.enter_context(patch.object(State, "snapshot", lambda s, _: {"progress": vars(s.progress)}))
         if not sentinel:
             patches.enter_context(patch.object(State, "readings", lambda s: s.meter.means()))

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from ganexp.config.targets import conf_folder
-from ganexp.config.validate import settle_train
+from ganexp.config.validate import validate_train
 from ganexp.data.resolvers import register
 
 if sys.platform != "win32":
@@ -21,7 +21,7 @@ def composed(overrides: list[str]) -> DictConfig:
     """A checked configuration of ``ganexp train``."""
     register()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return settle_train(compose("train", overrides=overrides), overrides)
+        return validate_train(compose("train", overrides=overrides), overrides)
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def silent() -> Iterator[None]:
     """Within this context runs say nothing and draw no bar."""
     with ExitStack() as patches:
         for loud in ("say", "note", "bar"):
-            patches.enter_context(patch(f"ganexp.runs.log.Journal.{loud}"))
+            patches.enter_context(patch(f"ganexp.runs.log.RunLog.{loud}"))
         yield
 
 

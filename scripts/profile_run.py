@@ -29,7 +29,7 @@ from ganexp.runs.run_folder import Run
 from ganexp.training.meter import Meter
 from ganexp.training.precision import Precision
 from ganexp.training.schedules import Schedules
-from ganexp.training.setup import Lab, assemble
+from ganexp.training.setup import Experiment, build_experiment
 from ganexp.training.state import State
 
 _WARM = 10
@@ -100,17 +100,17 @@ class Clock:
         return call
 
 
-def _assembled(clock: Clock, real: Callable[..., Lab]) -> Callable[..., Lab]:
+def _assembled(clock: Clock, real: Callable[..., Experiment]) -> Callable[..., Experiment]:
     """Assembles a run whose players' own turns are parts."""
 
-    def assemble(cfg: Any) -> Lab:
-        lab = real(cfg)
-        players = lab.state.game.players
+    def build_experiment(cfg: Any) -> Experiment:
+        experiment = real(cfg)
+        players = experiment.state.game.players
         for name, player in players.items():
             players[name] = player._replace(turn=clock.around(player.turn, "forward"))
-        return lab
+        return experiment
 
-    return assemble
+    return build_experiment
 
 
 def _dealt(clock: Clock, real: Callable[..., Iterator[Batch]]) -> Callable[..., Iterator[Batch]]:
@@ -133,9 +133,9 @@ def watched(clock: Clock) -> Iterator[None]:
     """Puts the clock around every part of training."""
     real_step, real_turn = training.one_step, training.player_step
 
-    def one_step(lab: Lab, *rest: Any) -> None:
-        real_step(lab, *rest)
-        if lab.state.progress.step == _WARM:
+    def one_step(experiment: Experiment, *rest: Any) -> None:
+        real_step(experiment, *rest)
+        if experiment.state.progress.step == _WARM:
             clock.clear()
 
     def player_step(game: Any, name: str, *rest: Any, measured: bool) -> Any:
@@ -145,7 +145,7 @@ def watched(clock: Clock) -> Iterator[None]:
     with ExitStack() as patches:
         for owner, name, part in _PARTS:
             patches.enter_context(patch.object(owner, name, clock.around(getattr(owner, name), part)))
-        patches.enter_context(patch.object(training, "assemble", _assembled(clock, assemble)))
+        patches.enter_context(patch.object(training, "build_experiment", _assembled(clock, build_experiment)))
         patches.enter_context(patch.object(training, "one_step", one_step))
         patches.enter_context(patch.object(training, "player_step", player_step))
         patches.enter_context(patch.object(BatchLoader, "epoch", _dealt(clock, BatchLoader.epoch)))

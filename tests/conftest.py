@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from ganexp import train as training
 from ganexp.cli.hydra_app import PLUGINS, run_verb
 from ganexp.config.targets import conf_folder
-from ganexp.config.validate import settle_train
+from ganexp.config.validate import validate_train
 from ganexp.data.resolvers import register
 
 sys.path.append(str(PLUGINS))  # Hydra looks for launchers once, at whichever test composes first
@@ -49,7 +49,7 @@ def composed(*overrides: str) -> DictConfig:
     register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return settle_train(compose("train", overrides=list(overrides)), list(overrides))
+        return validate_train(compose("train", overrides=list(overrides)), list(overrides))
 
 
 @pytest.fixture

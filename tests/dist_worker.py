@@ -108,7 +108,9 @@ def main() -> None:
     cases = OmegaConf.load(folder / "cases.yaml")
     alone = {name: trained(cfg) for name, cfg in cases.items()}
     store = FileStore(str(folder / "store"), WORLD)
-    with collectives.joined(collectives.Place(rank, WORLD, rank, WORLD), PrefixStore("group", store)):
+    with collectives.process_group(
+        collectives.ProcessInfo(rank, WORLD, rank, WORLD), PrefixStore("group", store)
+    ):
         found = {str(name): apart(alone[name], trained(cfg)) for name, cfg in cases.items()}
     (folder / f"{rank}.json").write_text(json.dumps(found))
 

@@ -54,7 +54,7 @@ class EmulatedRecorder:
         self.recorded = self.played = self.restarts = 0
 
     @contextmanager
-    def aside(self) -> Iterator[list[str]]:
+    def warmup(self) -> Iterator[list[str]]:
         waits: list[str] = []
         with _Notes(strict=False) as notes:
             yield waits

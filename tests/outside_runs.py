@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from ganexp.config.targets import conf_folder
-from ganexp.config.validate import settle_train
+from ganexp.config.validate import validate_train
 from ganexp.data.resolvers import register
 
 OUTSIDE = Path(__file__).with_name("outside")
@@ -50,4 +50,4 @@ def composed(*overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         path = f"hydra.searchpath=[file://{OUTSIDE / 'conf'}]"
-        return settle_train(compose("train", overrides=[path, *FEW, *overrides]), list(overrides))
+        return validate_train(compose("train", overrides=[path, *FEW, *overrides]), list(overrides))

@@ -9,7 +9,7 @@ from conftest import TINY, Verb
 from ganexp.cli.runs import facts
 from ganexp.errors import UserError
 from ganexp.runs import saved_run
-from ganexp.runs.saved_run import Record, find
+from ganexp.runs.saved_run import SavedRun, find
 
 
 def test_a_run_is_read_as_it_was_written(train: Verb) -> None:
@@ -28,8 +28,8 @@ def test_what_is_damaged_reads_as_empty(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text(
         json.dumps({"images": 2, "x": None}) + "\nhalf\n[1]\n" + json.dumps({"images": 1, "x": 0.5}) + "\n{"
     )
-    run = Record(tmp_path)
-    assert (run.config, run.receipt, run.status, run.choices) == ({}, {}, "unknown", {})
+    run = SavedRun(tmp_path)
+    assert (run.config, run.manifest, run.status, run.choices) == ({}, {}, "unknown", {})
     assert [row["images"] for row in run.rows] == [1, 2] and run.series("x") == [(1, 0.5)]
     assert run.images == 2
 
@@ -39,7 +39,7 @@ def test_of_a_long_run_the_last_rows_are_read(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     (tmp_path / "config.yaml").write_text("a: 1")
     monkeypatch.setattr(saved_run, "_TAIL", 400)
-    run = Record(tmp_path)
+    run = SavedRun(tmp_path)
     assert 5 < len(run.last_rows) < 20 and run.last_rows == rows[-len(run.last_rows) :]
     found = facts(run)
     assert found["images"] == 1000 and found["epoch"] == 1000 and found["fid"] == 500

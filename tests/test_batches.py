@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ganexp.data.batches import BatchLoader, Domain, mirrored
 from ganexp.data.digits import Digits
-from ganexp.data.store import OnDisk, Resident, free_memory, store
+from ganexp.data.store import DeviceMemory, MemoryMap, free_memory, store
 
 CPU = torch.device("cpu")
 
@@ -23,7 +23,7 @@ def points(count: int) -> np.ndarray:
 
 
 def domain(samples: np.ndarray) -> Domain:
-    return Domain(Resident(samples, CPU), len(samples), unchanged)
+    return Domain(DeviceMemory(samples, CPU), len(samples), unchanged)
 
 
 def loader(count: int = 10, batch_size: int = 4, seed: int = 0, rank: int = 0, world: int = 1) -> BatchLoader:
@@ -97,8 +97,8 @@ def test_reading_ahead_from_disk_gives_the_same_batches(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(256, size=(50, 1, 4, 4), dtype=np.uint8)
     np.save(tmp_path / "samples.npy", images)
     mapped = np.load(tmp_path / "samples.npy", mmap_mode="r")
-    held = BatchLoader(Domain(Resident(mapped, CPU), 50, unchanged), np.arange(50), 8, 0)
-    streamed = BatchLoader(Domain(OnDisk(mapped, CPU), 50, unchanged), np.arange(50), 8, 0)
+    held = BatchLoader(Domain(DeviceMemory(mapped, CPU), 50, unchanged), np.arange(50), 8, 0)
+    streamed = BatchLoader(Domain(MemoryMap(mapped, CPU), 50, unchanged), np.arange(50), 8, 0)
     for start in (0, 24, 48):
         held.position = streamed.position = start
         one, two = list(held.epoch()), list(streamed.epoch())
@@ -110,8 +110,8 @@ def test_reading_ahead_from_disk_gives_the_same_batches(tmp_path: Path) -> None:
 def test_what_does_not_fit_stays_on_disk(tmp_path: Path) -> None:
     np.save(tmp_path / "samples.npy", np.zeros((4, 1, 2, 2), np.uint8))
     samples = np.load(tmp_path / "samples.npy", mmap_mode="r")
-    assert isinstance(store(samples, CPU), Resident)
-    assert isinstance(store(samples, CPU, share=0.0), OnDisk)
+    assert isinstance(store(samples, CPU), DeviceMemory)
+    assert isinstance(store(samples, CPU, share=0.0), MemoryMap)
     assert 2**20 < free_memory() < 2**50
 
 

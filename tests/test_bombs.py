@@ -18,7 +18,7 @@ from PIL import Image
 from ganexp.data import bounded, cifar10, file_tree, medmnist, mnist
 from ganexp.data.arrays import Arrays
 from ganexp.data.decode import Recipe, decode
-from ganexp.data.file_tree import Tree
+from ganexp.data.file_tree import FileTree
 from ganexp.errors import UserError
 from ganexp.training.build import build
 
@@ -179,7 +179,7 @@ def test_each_image_of_a_zip_counts_once(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for _ in range(3):
             archive.writestr("a/0.png", picture())
-    assert Tree(tmp_path / "a.zip").names == ["a/0.png"]
+    assert FileTree(tmp_path / "a.zip").names == ["a/0.png"]
 
 
 # --- what a damaged TIFF makes libtiff and Pillow say
@@ -271,8 +271,8 @@ def test_a_whole_disk_is_no_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (tmp_path / f"{number % 3}" / f"{number}.txt").touch()
     (tmp_path / "0" / "one.png").touch()
     with pytest.raises(UserError, match="are images: name the folder that holds them"):
-        _ = file_tree.Tree(tmp_path).names
+        _ = file_tree.FileTree(tmp_path).names
     for number in range(40):
         (tmp_path / f"{number}.png").touch()
-    assert len(file_tree.Tree(tmp_path).names) == 41, "images with files beside them are one"
-    assert "0/one.png" in file_tree.Tree(tmp_path).names
+    assert len(file_tree.FileTree(tmp_path).names) == 41, "images with files beside them are one"
+    assert "0/one.png" in file_tree.FileTree(tmp_path).names

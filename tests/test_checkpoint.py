@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from ganexp.system.tensor_file import Damaged, digest, pack, read, write
+from ganexp.system.tensor_file import Damaged, digest, read, save_tensors, write
 
 CONTENT: dict[str, Any] = {
     "weights": {"a": torch.arange(1000.0).reshape(10, 100), "b": torch.tensor([1, 2], dtype=torch.int64)},
@@ -98,7 +98,7 @@ def test_another_programs_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 3_000_000])
 def test_no_room(count: int) -> None:
     with pytest.raises(OSError, match="No space left"):
-        pack(CONTENT | {"more": torch.ones(count)}, Path("/dev/full"))
+        save_tensors(CONTENT | {"more": torch.ones(count)}, Path("/dev/full"))
 
 
 class _Filling(io.FileIO):
@@ -116,11 +116,11 @@ class _Filling(io.FileIO):
 def test_the_disk_is_full_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int) -> None:
     content = {"a": torch.ones(1_000_000), "b": [torch.ones(1_000), torch.ones(2_000_000)]}
     file = tmp_path / "a.pt"
-    pack(content, file)
+    save_tensors(content, file)
     monkeypatch.setattr(_Filling, "room", file.stat().st_size - missing)
     monkeypatch.setattr(Path, "open", lambda path, mode: _Filling(str(path), mode))
     with pytest.raises(OSError, match="No space left"):
-        pack(content, file)
+        save_tensors(content, file)
 
 
 def test_the_digest_sees_every_change_and_no_layout() -> None:

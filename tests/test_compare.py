@@ -19,12 +19,12 @@ from ganexp.cli.main import main
 from ganexp.compare import html_report, json_report, markdown_report, sentences
 from ganexp.compare.curves import axis, curve
 from ganexp.compare.grids import gallery
-from ganexp.compare.groups import Contest, Group, contests, differing
+from ganexp.compare.groups import Comparison, Group, comparisons, differing
 from ganexp.compare.measures import measured, scores_of
-from ganexp.compare.results import Result, checked_metric, compare, fate
+from ganexp.compare.results import Result, checked_metric, compare, outcome
 from ganexp.errors import UserError
 from ganexp.metrics.directions import direction_of, shipped
-from ganexp.runs.saved_run import Record, find
+from ganexp.runs.saved_run import SavedRun, find
 
 EVERY = 1000  # images between evaluations
 
@@ -43,7 +43,7 @@ class Planted:
     config: dict[str, Any] = field(default_factory=dict)
     fingerprint: str | None = None
 
-    def write(self, folder: Path) -> Record:
+    def write(self, folder: Path) -> SavedRun:
         folder.mkdir(parents=True)
         settings = {"seed": self.seed, "epochs": 2, "loss": {"_target_": self.loss}, "data": {"root": "a"}}
         (folder / "config.yaml").write_text(yaml.safe_dump(settings | self.config))
@@ -67,10 +67,10 @@ class Planted:
             "data": {"fingerprint": self.fingerprint or self.data},
         }
         (folder / "run.json").write_text(json.dumps(receipt))
-        return Record(folder)
+        return SavedRun(folder)
 
 
-def written(folder: Path, *runs: Planted) -> list[Record]:
+def written(folder: Path, *runs: Planted) -> list[SavedRun]:
     return [run.write(folder / f"{number:02}") for number, run in enumerate(runs)]
 
 
@@ -78,8 +78,8 @@ def replicates(loss: str, finals: Sequence[float], **more: Any) -> list[Planted]
     return [Planted({"fid": [value + 1, value]}, seed, loss, **more) for seed, value in enumerate(finals)]
 
 
-def only(records: Sequence[Record], metric: str | None = None) -> Result:
-    (contest,) = contests(records)
+def only(records: Sequence[SavedRun], metric: str | None = None) -> Result:
+    (contest,) = comparisons(records)
     return compare(contest, metric, "best")
 
 
@@ -91,7 +91,7 @@ def test_the_seed_and_what_says_how_a_run_is_kept_make_no_group(tmp_path: Path) 
         Planted({}, seed=1, config={"data": {"root": "moved"}}),
         Planted({}, seed=2, config={"batch_size": 3}),
     )
-    (contest,) = contests(runs)
+    (contest,) = comparisons(runs)
     assert [[run.config["seed"] for run in group.runs] for group in contest.groups] == [[1, 9, 10], [2]]
     assert differing(runs) == ["batch_size"]
 
@@ -108,7 +108,7 @@ def test_a_label_says_what_differs_and_no_more(tmp_path: Path) -> None:
     receipt = json.loads((runs[3].folder / "run.json").read_text())
     del receipt["choices"]["penalties"]  # as in the receipt of a run with several of them
     (runs[3].folder / "run.json").write_text(json.dumps(receipt))
-    (contest,) = contests([Record(run.folder) for run in runs])
+    (contest,) = comparisons([SavedRun(run.folder) for run in runs])
     assert [group.label for group in contest.groups] == [
         "loss=gan optim.lr=-",
         "loss=gan optim.lr=0.1",
@@ -116,9 +116,9 @@ def test_a_label_says_what_differs_and_no_more(tmp_path: Path) -> None:
         "loss=wgan penalties=[r1,r2]",
     ]
     brought = [Planted({}, choices={"optim": "adam"}), Planted({}, loss="wgan", choices={"optim": "rmsprop"})]
-    (contest,) = contests(written(tmp_path / "brought", *brought))
+    (contest,) = comparisons(written(tmp_path / "brought", *brought))
     assert [group.label for group in contest.groups] == ["loss=gan", "loss=wgan"]
-    (lone,) = contests(runs[:1])
+    (lone,) = comparisons(runs[:1])
     assert (lone.name, lone.groups[0].label) == ("data=ring", "loss=gan")
 
 
@@ -129,7 +129,7 @@ def test_other_data_are_another_contest(tmp_path: Path) -> None:
         Planted({}, data="folder", fingerprint="1", config={"data": {"root": "a.zip"}}),
         Planted({}, data="folder", fingerprint="2", config={"data": {"root": "b.zip"}}),
     )
-    found = [(contest.name, len(contest.groups)) for contest in contests([*runs, *folders])]
+    found = [(contest.name, len(contest.groups)) for contest in comparisons([*runs, *folders])]
     ways = [("data=folder data.root=a.zip", 1), ("data=folder data.root=b.zip", 1)]
     assert found == [*ways, ("data=grid", 1), ("data=ring", 2)]
 
@@ -137,7 +137,7 @@ def test_other_data_are_another_contest(tmp_path: Path) -> None:
 def test_a_run_that_never_read_its_data_belongs_to_those_like_it(tmp_path: Path) -> None:
     runs = written(tmp_path, Planted({}), Planted({}, seed=1, status="failed"))
     (runs[1].folder / "run.json").write_text(json.dumps({"status": "failed"}))
-    (contest,) = contests(runs)
+    (contest,) = comparisons(runs)
     assert [len(group.runs) for group in contest.groups] == [2]
 
 
@@ -226,7 +226,7 @@ def test_how_runs_ended_is_counted(tmp_path: Path) -> None:
     result = only(runs)
     (standing,) = result.standings
     assert sentences.counts(standing) == "5 runs: 2 finished, 1 interrupted, 1 finished but collapsed, 1 failed"
-    assert fate(runs[3]) == "finished but collapsed"
+    assert outcome(runs[3]) == "finished but collapsed"
     told = sentences.headline(result)
     for part in ("loss=gan on data=ring: fid 3.750", "1 of 5 runs collapsed", "1 of 5 runs failed"):
         assert part in told
@@ -298,7 +298,7 @@ def test_a_strangers_text_stays_text(tmp_path: Path) -> None:
     page = html_report.page(results, [])
     assert page.count("<script>") == 1 and "&lt;script&gt;alert(1)" in page and "\x1b" not in page
     assert "<script" not in markdown_report.text(results, []).replace("\\<", "")
-    assert json.loads(json_report.text(results, []))["contests"][0]["groups"]
+    assert json.loads(json_report.text(results, []))["comparisons"][0]["groups"]
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
@@ -325,13 +325,13 @@ def test_the_same_runs_give_the_same_report_and_numbers_are_numbers(tmp_path: Pa
     def refuse(word: str) -> None:
         raise AssertionError(word)
 
-    (contest,) = json.loads(reports[2], parse_constant=refuse)["contests"]
+    (contest,) = json.loads(reports[2], parse_constant=refuse)["comparisons"]
     gan = next(group for group in contest["groups"] if group["label"] == "loss=gan")
     assert gan["scores"]["fid"]["best"]["mean"] == pytest.approx(7 / 3)
     assert gan["runs"][0]["scores"]["fid"] == {"best": 1.0, "final": 1.0, "series": [[1000, 2.0], [2000, 1.0]]}
 
 
-def _paint(run: Record, epoch: int, shade: int) -> None:
+def _paint(run: SavedRun, epoch: int, shade: int) -> None:
     (run.folder / "samples").mkdir(exist_ok=True)
     Image.fromarray(np.full((600, 600), shade, np.uint8)).save(run.folder / "samples" / f"epoch_{epoch:04}.png")
 
@@ -343,7 +343,7 @@ def test_grids_are_shown_after_as_many_images(tmp_path: Path) -> None:
     for run in runs:
         for epoch in range(1, len(run.rows) + 1):
             _paint(run, epoch, 50 * epoch)
-    (contest,) = contests(runs)
+    (contest,) = comparisons(runs)
     found = gallery(contest.groups, budget=10**6)
     told = [(grid.label, grid.seed, grid.images) for grid in (*found.firsts, *found.others)]
     assert told == [("loss=gan", "0", 2000), ("loss=w", "0", 2000), ("loss=gan", "1", 2000)]
@@ -363,7 +363,7 @@ def test_a_grid_that_is_none_or_lies_elsewhere_is_not_shown(tmp_path: Path) -> N
     linked = runs[1].folder / "samples" / "epoch_0001.png"
     linked.rename(tmp_path / "private.png")
     linked.symlink_to(tmp_path / "private.png")
-    (contest,) = contests(runs)
+    (contest,) = comparisons(runs)
     assert [grid.label for grid in gallery(contest.groups, 10**6).firsts] == ["loss=x"]
 
 
@@ -459,5 +459,5 @@ def test_it_answers_without_torch(tmp_path: Path) -> None:
 
 def test_contests_keep_their_runs_in_order(tmp_path: Path) -> None:
     runs = written(tmp_path, *replicates("wgan", [1, 2]), *replicates("gan", [3, 4]))
-    contest = Contest("x", [Group("b", runs[:2]), Group("a", runs[2:])])
+    contest = Comparison("x", [Group("b", runs[:2]), Group("a", runs[2:])])
     assert contest.runs == runs

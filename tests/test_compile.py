@@ -10,7 +10,7 @@ from torch import nn
 
 from ganexp.system.signals import Stopped
 from ganexp.system.tensor_file import digest, read
-from ganexp.training.setup import assemble
+from ganexp.training.setup import build_experiment
 
 COMPILED = [*TINY, "device=cpu", "device.compile=true"]
 
@@ -45,7 +45,7 @@ def test_a_killed_run_goes_on_bit_for_bit(train: Verb, monkeypatch: pytest.Monke
 
 
 def test_a_critic_that_is_differentiated_twice_is_left_alone() -> None:
-    made = assemble(composed(*COMPILED, "penalties=r1"))
+    made = build_experiment(composed(*COMPILED, "penalties=r1"))
     said: list[str] = []
     made.notes.to(said.append)
     (line,) = said
@@ -53,5 +53,5 @@ def test_a_critic_that_is_differentiated_twice_is_left_alone() -> None:
     players = made.state.game.players
     assert players["d"].net._compiled_call_impl is None and players["g"].net._compiled_call_impl is not None
     assert made.state.ema.module._compiled_call_impl is None
-    assemble(composed(*COMPILED)).notes.to(said.append)
+    build_experiment(composed(*COMPILED)).notes.to(said.append)
     assert said[1].startswith("torch.compile translates d, g: ")

@@ -16,7 +16,7 @@ from ganexp.metrics.frechet import frechet_distance, moments
 from ganexp.metrics.table import score_table
 from ganexp.runs.bitwise import differences
 from ganexp.training.evaluation import Evaluator
-from ganexp.training.setup import assemble
+from ganexp.training.setup import build_experiment
 
 CPU = torch.device("cpu")
 ASKED = ["metrics=[accuracy,intra_fid,cas]", "data.resolution=8", "arch=mlp", "game=cgan"]
@@ -25,8 +25,8 @@ ASKED = ["metrics=[accuracy,intra_fid,cas]", "data.resolution=8", "arch=mlp", "g
 @pytest.fixture(scope="module")
 def judge() -> Evaluator:
     cfg = composed(*ASKED)
-    lab = assemble(cfg)
-    return Evaluator(lab.source, lab.data, cfg, CPU)
+    experiment = build_experiment(cfg)
+    return Evaluator(experiment.source, experiment.data, cfg, CPU)
 
 
 def test_real_samples_are_what_they_were_asked_to_be(judge: Evaluator) -> None:
@@ -106,7 +106,7 @@ def test_a_folder_with_the_runs_classes_brings_labels(
     train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = train(*TINY, "epochs=1")
-    data = assemble(composed(*TINY)).data
+    data = build_experiment(composed(*TINY)).data
     for row in range(400):
         file = tmp_path / "mine" / data.classes[data.labels[row]] / f"{row}.png"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -18,12 +18,12 @@ from ganexp.config.resolvers import overrides_name
 from ganexp.config.targets import conf_folder
 from ganexp.config.validate import read_run
 from ganexp.data.batches import BatchLoader, Domain
-from ganexp.data.store import Resident
+from ganexp.data.store import DeviceMemory
 from ganexp.distributed import collectives
-from ganexp.distributed.launch import crew
+from ganexp.distributed.launch import launch_workers
 from ganexp.errors import UserError
 from ganexp.runs.bitwise import differences
-from ganexp.runs.manifest import Receipt, status_of
+from ganexp.runs.manifest import Manifest, status_of
 from ganexp.sweeps.process_pool import share
 from ganexp.training.device import cuda
 
@@ -85,7 +85,7 @@ def test_two_processes_compute_what_one_does(case: str, found: list[dict[str, di
 
 def test_no_image_is_dealt_to_both() -> None:
     points = np.arange(20, dtype=np.float32)[:, None]
-    samples = Domain(Resident(points, torch.device("cpu")), 20, lambda stored: stored)
+    samples = Domain(DeviceMemory(points, torch.device("cpu")), 20, lambda stored: stored)
     made = [BatchLoader(samples, np.arange(20), 8, 0, rank=rank, world=world) for rank, world in PARTS]
     for whole, left, right in zip(*(loader.epoch() for loader in made), strict=True):
         assert torch.cat([left.y, right.y]).equal(whole.y), (
@@ -95,7 +95,7 @@ def test_no_image_is_dealt_to_both() -> None:
 
 def test_one_process_has_one_row() -> None:
     row = torch.ones(3, requires_grad=True)
-    rows = collectives.of_each(row)
+    rows = collectives.all_gather_rows(row)
     assert rows.shape == (1, 3)
     assert torch.autograd.grad(rows.sum(), row)[0].tolist() == [1, 1, 1]
 
@@ -135,7 +135,7 @@ def test_killed_and_gone_on_with(
     assert status_of(cut) == "interrupted" and not (cut / "samples/epoch_0020.png").exists()
     train(*RUN, "epochs=20", name="cut")
     assert list(differences(whole, cut)) == []
-    receipt = Receipt(cut / "run.json").content
+    receipt = Manifest(cut / "run.json").content
     assert receipt["device"].startswith("2 x cpu (") and receipt["images"] == 281 * 128
     capfd.readouterr()
     train(f"resume={cut}", "epochs=21", "device.count=1", name="cut")
@@ -239,7 +239,7 @@ def test_mistakes_that_only_torchrun_makes(
     """Before any other process is called."""
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "nowhere"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError) as caught, crew(composed(*TINY, "device=cpu", *overrides)):
+    with pytest.raises(UserError) as caught, launch_workers(composed(*TINY, "device=cpu", *overrides)):
         pass
     assert str(caught.value) == line
 

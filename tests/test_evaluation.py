@@ -19,8 +19,8 @@ from ganexp.metrics import classifier, feature_cache
 from ganexp.nets.mlp import Generator
 from ganexp.runs.bitwise import differences
 from ganexp.system.tensor_file import read
-from ganexp.training.evaluation import Evaluator, Judge
-from ganexp.training.setup import assemble
+from ganexp.training.evaluation import Evaluator, PeriodicEvaluation
+from ganexp.training.setup import build_experiment
 from ganexp.training.state import Progress
 
 CPU = torch.device("cpu")
@@ -30,8 +30,8 @@ QUICK = ["features=random", "evaluate.count=100"]
 
 def evaluator(*overrides: str) -> Evaluator:
     cfg = composed(*overrides)
-    lab = assemble(cfg)
-    return Evaluator(lab.source, lab.data, cfg, CPU)
+    experiment = build_experiment(cfg)
+    return Evaluator(experiment.source, experiment.data, cfg, CPU)
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
@@ -77,7 +77,9 @@ def test_the_best_checkpoint_is_kept(
     train: Verb, direction: str, best: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     series = iter([5.0, 1.0, 9.0, 7.0])
-    monkeypatch.setattr(Judge, "__call__", lambda judge, net: {"fid_random": next(series), "swd": 0.0})
+    monkeypatch.setattr(
+        PeriodicEvaluation, "__call__", lambda judge, net: {"fid_random": next(series), "swd": 0.0}
+    )
     overrides = [*SCORED, *QUICK, f"evaluate.best.direction={direction}", "checkpoint.every.epochs=4"]
     folder = train(*overrides, "epochs=4")
     steps = [row["step"] for row in metrics(folder)]
@@ -88,7 +90,7 @@ def test_the_best_checkpoint_is_kept(
 
 def test_a_resumed_run_remembers_the_best(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
     series = iter([2.0, float("nan"), 1.0])
-    monkeypatch.setattr(Judge, "__call__", lambda judge, net: {"fid_random": next(series)})
+    monkeypatch.setattr(PeriodicEvaluation, "__call__", lambda judge, net: {"fid_random": next(series)})
     folder = train(*SCORED, *QUICK, "epochs=1")
     for epochs, best in ((2, 29), (3, 85)):
         train(f"resume={folder}", f"epochs={epochs}")
@@ -97,19 +99,25 @@ def test_a_resumed_run_remembers_the_best(train: Verb, monkeypatch: pytest.Monke
 
 def test_which_score_is_the_best_is_found_by_its_name() -> None:
     choose = ["metrics=[fid,recall]", *QUICK]
-    lab = assemble(composed(*TINY, *choose, "evaluate.best.score=recall"))
-    lab.judge.ready()
-    progress = Progress()
-    assert lab.judge.improves({"fid_random": 1.0, "recall_random": 0.5}, progress) and progress.best == 0.5
-    assert not lab.judge.improves({"fid_random": 0.1, "recall_random": 0.4}, progress), "higher is better"
-    assert not lab.judge.improves({}, progress) and progress.best == 0.5
-    by_itself = assemble(composed(*TINY, *choose))
-    by_itself.judge.ready()
+    experiment = build_experiment(composed(*TINY, *choose, "evaluate.best.score=recall"))
+    experiment.evaluation.prepare()
     progress = Progress()
     assert (
-        by_itself.judge.improves({"fid_random": 1.0, "recall_random": 0.5}, progress) and progress.best == 1.0
+        experiment.evaluation.improves({"fid_random": 1.0, "recall_random": 0.5}, progress)
+        and progress.best == 0.5
     )
-    assert by_itself.judge.improves({"fid_random": 0.9, "recall_random": 0.5}, progress), "lower is better"
+    assert not experiment.evaluation.improves({"fid_random": 0.1, "recall_random": 0.4}, progress), (
+        "higher is better"
+    )
+    assert not experiment.evaluation.improves({}, progress) and progress.best == 0.5
+    by_itself = build_experiment(composed(*TINY, *choose))
+    by_itself.evaluation.prepare()
+    progress = Progress()
+    assert (
+        by_itself.evaluation.improves({"fid_random": 1.0, "recall_random": 0.5}, progress)
+        and progress.best == 1.0
+    )
+    assert by_itself.evaluation.improves({"fid_random": 0.9, "recall_random": 0.5}, progress), "lower is better"
 
 
 def test_a_score_that_does_not_exist_is_told_before_training(
@@ -223,7 +231,7 @@ def test_any_folder_of_images(
     train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = train(*TINY, "epochs=1")
-    digits = assemble(composed(*TINY)).data.samples
+    digits = build_experiment(composed(*TINY)).data.samples
     (tmp_path / "mine").mkdir()
     for number in range(300):
         Image.fromarray(digits[number, 0]).save(tmp_path / "mine" / f"{number}.png")

@@ -1,4 +1,4 @@
-"""Captured steps come to the same as steps: on a CPU, where ``emulated.py`` stands in for CUDA's graphs."""
+"""GraphedTurns steps come to the same as steps: on a CPU, where ``emulated.py`` stands in for CUDA's graphs."""
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -21,8 +21,8 @@ from ganexp.system.tensor_file import digest, read
 from ganexp.train import one_step
 from ganexp.training import graphed_turns, setup
 from ganexp.training.build import build
-from ganexp.training.graphed_turns import WARM_UP, Captured
-from ganexp.training.setup import Lab, assemble
+from ganexp.training.graphed_turns import WARM_UP, GraphedTurns
+from ganexp.training.setup import Experiment, build_experiment
 from ganexp.training.state import State
 
 STEPS = 16
@@ -41,33 +41,33 @@ def rmsprop_on_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def gradients_measured_in_each_move(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "MEASURED", 1)
+    monkeypatch.setattr(training, "GRAD_NORM_EVERY", 1)
 
 
 class Pair(NamedTuple):
     """The same laboratory twice: one runs its steps as they are, one captures them."""
 
-    plain: Lab
-    made: Lab
+    plain: Experiment
+    made: Experiment
     recorder: EmulatedRecorder
 
 
 def pair(*overrides: str, base: Sequence[str] = TINY, deaf: bool = False) -> Pair:
     cfg = composed(*base, "batch_size=8", *CHANGING, *overrides)
-    plain, made = assemble(cfg), assemble(cfg)
+    plain, made = build_experiment(cfg), build_experiment(cfg)
     recorder = EmulatedRecorder(made.state, deaf=deaf)
-    runner = Captured(recorder, made.state.optimisers, made.notes)
+    runner = GraphedTurns(recorder, made.state.optimisers, made.notes)
     return Pair(plain, made._replace(run_step=runner), recorder)
 
 
-def batches(made: Lab) -> Iterator[Batch]:
+def batches(made: Experiment) -> Iterator[Batch]:
     for batch in made.loader.epoch():
         if made.state.progress.step == STEPS:
             return
         yield batch
 
 
-def trained(made: Lab, steps: int = STEPS) -> dict[str, str]:
+def trained(made: Experiment, steps: int = STEPS) -> dict[str, str]:
     """What there is after so many steps, hashed part by part."""
     if made.state.progress.step == 0:
         torch.manual_seed(0)
@@ -80,11 +80,11 @@ def trained(made: Lab, steps: int = STEPS) -> dict[str, str]:
     }
 
 
-def never_captured(plain: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def never_captured(plain: Experiment, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     """With optimisers that expect a capture, which does not come: RMSprop then rounds otherwise."""
     monkeypatch.setattr(graphed_turns, "WARM_UP", STEPS + 1)
     state = plain.state
-    return plain._replace(run_step=Captured(EmulatedRecorder(state), state.optimisers, plain.notes))
+    return plain._replace(run_step=GraphedTurns(EmulatedRecorder(state), state.optimisers, plain.notes))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -125,7 +125,7 @@ def test_what_else_a_step_may_hold(name: str) -> None:
 
 @pytest.mark.parametrize(("pace", "kinds"), [(1, 2), (2, 3)])
 def test_gradients_are_measured_now_and_then(pace: int, kinds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "MEASURED", 2)
+    monkeypatch.setattr(training, "GRAD_NORM_EVERY", 2)
     plain, made, recorder = pair(f"game.n_critic={pace}")
     assert trained(made) == trained(plain)
     assert recorder.recorded == kinds, "one for each set of players that moves, measured or not"
@@ -145,7 +145,7 @@ def test_rmsprop_that_can_be_captured_is_rmsprop() -> None:
     nets[1].load_state_dict(nets[0].state_dict())
     optim = build(composed("optim=rmsprop", "optim.momentum=0.5").optim)
     optimisers = [optim(net.parameters(), "d") for net in nets]
-    Captured(recorder, {"d": optimisers[1]}, made.notes)
+    GraphedTurns(recorder, {"d": optimisers[1]}, made.notes)
     for _ in range(5):
         for net, optimiser in zip(nets, optimisers, strict=True):
             optimiser.zero_grad()
@@ -220,8 +220,8 @@ def test_what_is_saved_knows_nothing_of_graphs(optim: str) -> None:
 def test_a_killed_run_with_graphs_goes_on_bit_for_bit(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
     """After going on, the first steps run as they are again: it must make no difference."""
 
-    def runner(hardware: Any, optimisers: Any, schedules: Any, notes: Any) -> Captured:
-        return Captured(EmulatedRecorder(made[0]), optimisers, notes)
+    def runner(hardware: Any, optimisers: Any, schedules: Any, notes: Any) -> GraphedTurns:
+        return GraphedTurns(EmulatedRecorder(made[0]), optimisers, notes)
 
     def state(*parts: Any) -> State:
         made.insert(0, State(*parts))
@@ -243,8 +243,8 @@ def test_a_killed_run_with_graphs_goes_on_bit_for_bit(train: Verb, monkeypatch: 
 
 def test_labels_become_vectors_without_waiting() -> None:
     y = torch.tensor([2, 0, 1])
-    recorder = EmulatedRecorder(assemble(composed(*TINY)).state)
-    with recorder.aside() as waits:
+    recorder = EmulatedRecorder(build_experiment(composed(*TINY)).state)
+    with recorder.warmup() as waits:
         found = one_hot(y, 4)
     assert not waits and torch.equal(found, torch.eye(4)[y])
     with pytest.raises(RuntimeError):
@@ -258,7 +258,7 @@ def test_a_device_says_how_it_runs_steps() -> None:
 
 
 def test_fp16_is_not_captured_and_says_so() -> None:
-    made = assemble(composed(*TINY, "device=cpu", "device.precision=fp16"))
+    made = build_experiment(composed(*TINY, "device=cpu", "device.precision=fp16"))
     said: list[str] = []
     hardware = made.hardware._replace(graphs=True)
     notes = made.notes

@@ -6,28 +6,28 @@ import pytest
 from conftest import TINY, Verb
 
 from ganexp import train as training
-from ganexp.train import FEW, MEASURED, is_measured
+from ganexp.train import FEW, GRAD_NORM_EVERY, is_measured
 
-MANY = FEW * MEASURED
+MANY = FEW * GRAD_NORM_EVERY
 
 
-def chosen(steps: range, moves: int = MANY) -> list[bool]:
+def resolve_checkpoint(steps: range, moves: int = MANY) -> list[bool]:
     return [is_measured(step, moves) for step in steps]
 
 
 def test_about_one_step_in_eight_is_measured() -> None:
-    found = chosen(range(100_000))
-    assert sum(found) / len(found) == pytest.approx(1 / MEASURED, rel=0.01)
+    found = resolve_checkpoint(range(100_000))
+    assert sum(found) / len(found) == pytest.approx(1 / GRAD_NORM_EVERY, rel=0.01)
     assert found[0], "a short run has a norm too"
-    assert chosen(range(10**9, 10**9 + 5)) == chosen(range(10**9, 10**9 + 5))
+    assert resolve_checkpoint(range(10**9, 10**9 + 5)) == resolve_checkpoint(range(10**9, 10**9 + 5))
 
 
 @pytest.mark.parametrize("every", [*range(2, 18), 20, 24, 25, 32, 50, 64, 100])
 def test_no_interval_is_in_step_with_what_is_measured(every: int) -> None:
     """Of each remainder class as large a share as of all steps."""
     for first in {0, 1, every // 2, every - 1}:
-        found = chosen(range(first, every * 4096, every))
-        assert sum(found) / len(found) == pytest.approx(1 / MEASURED, rel=0.05)
+        found = resolve_checkpoint(range(first, every * 4096, every))
+        assert sum(found) / len(found) == pytest.approx(1 / GRAD_NORM_EVERY, rel=0.05)
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 4, 5, 8, 16])
@@ -35,7 +35,7 @@ def test_no_interval_is_in_step_with_what_is_measured(every: int) -> None:
 def test_a_player_has_a_norm_in_each_epoch(every: int, moves: int) -> None:
     for epoch in range(60):
         steps = range((epoch * moves + 1) * every - 1, ((epoch + 1) * moves + 1) * every - 1, every)
-        assert any(chosen(steps, moves)), f"epoch {epoch}"
+        assert any(resolve_checkpoint(steps, moves)), f"epoch {epoch}"
 
 
 def test_a_lazy_penalty_is_measured_as_often_as_it_acts(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,5 +52,5 @@ def test_a_lazy_penalty_is_measured_as_often_as_it_acts(train: Verb, monkeypatch
     train(*TINY, "batch_size=8", "epochs=3", "penalties=r1", "penalties.r1.every=8")
     for epoch in range(3):
         acted = [acts for number, acts in found if number == epoch]
-        assert len(acted) == pytest.approx(1797 / 8 / MEASURED, abs=2)
+        assert len(acted) == pytest.approx(1797 / 8 / GRAD_NORM_EVERY, abs=2)
         assert 0.05 < sum(acted) / len(acted) < 0.25

@@ -12,11 +12,11 @@ from torch.func import functional_call, grad, vmap
 from ganexp.errors import UserError
 from ganexp.nets import dcgan, maxout, mlp
 from ganexp.nets.convolutions import (
-    Doubling,
-    FromPoint,
-    Halving,
+    ConvDown2x,
+    ConvTransposeUp2x,
+    MapToVector,
+    ProjectToMap,
     ResizeConv,
-    ToPoint,
     _Correlated,
     _from_maps,
     _from_patches,
@@ -65,7 +65,7 @@ def test_dcgan_follows_the_paper() -> None:
     """Section 3 and 4: no norm on the critic's input layer, weights of deviation 0.02."""
     generator, critic = conv_pair([3, 64, 64])
     first = [type(layer) for layer in critic.layers[:2]]  # type: ignore[index]
-    assert first == [Halving, LeakyReLU]
+    assert first == [ConvDown2x, LeakyReLU]
     weights = torch.cat(
         [p.flatten() for m in generator.modules() if isinstance(m, nn.ConvTranspose2d) for p in [m.weight]]
     )
@@ -157,18 +157,18 @@ def usual(ours: nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:
 @pytest.mark.parametrize(
     ("ours", "shape"),
     [
-        (FromPoint(5, 3, 7, bias=True), (4, 5, 1, 1)),
-        (FromPoint(5, 3, 4, bias=False), (4, 5, 1, 1)),
-        (ToPoint(3, 2, 4), (4, 3, 4, 4)),
-        (Doubling(3, 1, bias=True), (4, 3, 7, 5)),
-        (Doubling(3, 1, bias=False), (4, 3, 4, 4)),
-        (Doubling(3, 2, bias=True), (4, 3, 4, 4)),
-        (Doubling(3, 2, bias=False), (4, 3, 7, 5)),
+        (ProjectToMap(5, 3, 7, bias=True), (4, 5, 1, 1)),
+        (ProjectToMap(5, 3, 4, bias=False), (4, 5, 1, 1)),
+        (MapToVector(3, 2, 4), (4, 3, 4, 4)),
+        (ConvTransposeUp2x(3, 1, bias=True), (4, 3, 7, 5)),
+        (ConvTransposeUp2x(3, 1, bias=False), (4, 3, 4, 4)),
+        (ConvTransposeUp2x(3, 2, bias=True), (4, 3, 4, 4)),
+        (ConvTransposeUp2x(3, 2, bias=False), (4, 3, 7, 5)),
         (ResizeConv(3, 1, bias=True), (4, 3, 7, 5)),
         (ResizeConv(3, 2, bias=False), (4, 3, 4, 4)),
-        (Halving(1, 3, bias=True), (4, 1, 14, 10)),
-        (Halving(3, 2, bias=True), (4, 3, 8, 6)),
-        (Halving(3, 2, bias=False), (4, 3, 14, 10)),
+        (ConvDown2x(1, 3, bias=True), (4, 1, 14, 10)),
+        (ConvDown2x(3, 2, bias=True), (4, 3, 8, 6)),
+        (ConvDown2x(3, 2, bias=False), (4, 3, 14, 10)),
     ],
 )
 def test_cheaper_forms_are_the_layers_they_stand_for(
@@ -192,7 +192,8 @@ def test_cheaper_forms_are_the_layers_they_stand_for(
 
 
 @pytest.mark.parametrize(
-    "layer", [Doubling(2, 1, bias=True), Doubling(2, 3, bias=True), Halving(2, 3, bias=True)]
+    "layer",
+    [ConvTransposeUp2x(2, 1, bias=True), ConvTransposeUp2x(2, 3, bias=True), ConvDown2x(2, 3, bias=True)],
 )
 @pytest.mark.parametrize("side", [2, 10])
 def test_halving_and_doubling_have_every_derivative(layer: nn.Module, side: int) -> None:
@@ -249,7 +250,7 @@ def test_our_leaky_relu_has_the_derivatives_of_torchs() -> None:
 @pytest.mark.parametrize("size", [(7, 8), (8, 7)])
 def test_halving_refuses_odd_sides_at_once(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=f"even sides, and this one is {size[0]} x {size[1]}"):
-        Halving(1, 2, bias=True)(torch.zeros(1, 1, *size))
+        ConvDown2x(1, 2, bias=True)(torch.zeros(1, 1, *size))
 
 
 def a_pair(arch: str, classes: int) -> tuple[nn.Module, nn.Module]:

@@ -22,14 +22,14 @@ from ganexp.cli import main
 from ganexp.config.validate import read_run
 from ganexp.data.batches import Batch
 from ganexp.data.source import to_uint8
-from ganexp.data.store import OnDisk, store
+from ganexp.data.store import MemoryMap, store
 from ganexp.games.sampling import generate
 from ganexp.runs.bitwise import differences
-from ganexp.runs.manifest import Receipt, status_of
+from ganexp.runs.manifest import Manifest, status_of
 from ganexp.system.signals import Stopped
 from ganexp.system.tensor_file import read
 from ganexp.training import setup
-from ganexp.training.setup import Lab
+from ganexp.training.setup import Experiment
 
 OUTSIDE = Path(__file__).with_name("outside")
 CONF = ["--config-dir", str(OUTSIDE / "conf")]
@@ -84,7 +84,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_two_steps(system: str, processes: int, train: Verb, first_run: Path) -> None:
     folder = train(*overrides(system, first_run), "max_steps=2", f"device.count={processes}")
-    receipt = Receipt(folder / "run.json").content
+    receipt = Manifest(folder / "run.json").content
     assert (receipt["status"], receipt["images"]) == ("finished", 128)
     assert receipt["device"].startswith("2 x cpu (") == (processes == 2)
     content = read(folder / "checkpoints/last.pt")
@@ -191,7 +191,7 @@ def test_a_game_without_a_critic_is_not_watched_for_one(train: Verb, capfd: pyte
     folder = train(*given)
     norms = [row["vae/gradient_norm"] for row in rows(folder)]
     assert max(norms[-2:]) < 0.5 * max(norms), "it would have been told of an adversarial loss"
-    assert Receipt(folder / "run.json").content["alarms"] == []
+    assert Manifest(folder / "run.json").content["alarms"] == []
     told = capfd.readouterr().out
     assert (folder / "train.log").read_text().count("epoch ") == 6
     assert "the critic has won" not in told + (folder / "train.log").read_text()
@@ -208,12 +208,12 @@ def test_each_network_of_a_player_is_compiled(train: Verb, monkeypatch: pytest.M
     assert compiled == ["Encoder", "Generator"]
 
 
-def steps_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Lab, Batch]]:
+def steps_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Experiment, Batch]]:
     """A list of what each step was taken with, filled while a run trains."""
-    seen: list[tuple[Lab, Batch]] = []
+    seen: list[tuple[Experiment, Batch]] = []
     real = training.one_step
 
-    def step(made: Lab, batch: Batch, rate: float) -> None:
+    def step(made: Experiment, batch: Batch, rate: float) -> None:
         seen.append((made, batch))
         real(made, batch, rate)
 
@@ -221,7 +221,7 @@ def steps_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Lab, Batch]]:
     return seen
 
 
-@pytest.mark.parametrize("place", [store, OnDisk])
+@pytest.mark.parametrize("place", [store, MemoryMap])
 def test_pairs_are_mirrored_alike(place: Any, train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup, "store", place)
     seen = steps_of(monkeypatch)
@@ -269,7 +269,7 @@ def test_a_metric_with_a_target(
     assert "scored by 50 samples and the values themselves\n" in told, "of real samples there is no floor"
     score = rows(folder)[-1]["score/psnr"]
     assert re.search(rf"^psnr +{score:.4f} +-$", told, re.MULTILINE) and 5 < score < 60
-    assert Receipt(folder / "run.json").content["scores"] == {"psnr": "higher"}
+    assert Manifest(folder / "run.json").content["scores"] == {"psnr": "higher"}
     compared = command(tmp_path, "compare", "outputs", PYTHONPATH=str(OUTSIDE.parent.parent))
     assert compared.stdout.startswith("data=pairs: psnr at its best, higher is better\n"), compared.stderr
     images = ["n=60", "format=png", f"out={tmp_path / 'images'}"]

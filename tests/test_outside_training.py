@@ -25,8 +25,8 @@ from ganexp.system.signals import Stopped
 from ganexp.system.tensor_file import digest, read
 from ganexp.train import one_step, player_step
 from ganexp.training.build import build_game
-from ganexp.training.graphed_turns import WARM_UP, Captured
-from ganexp.training.setup import Lab, assemble
+from ganexp.training.graphed_turns import WARM_UP, GraphedTurns
+from ganexp.training.setup import Experiment, build_experiment
 
 GROWING, UNROLLED = SYSTEMS["growing"].overrides, SYSTEMS["unrolled"].overrides
 PENALISED, ADA = SYSTEMS["regularisers"].overrides, SYSTEMS["ada"].overrides
@@ -38,7 +38,7 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> None:
     join(monkeypatch)
 
 
-def trained(made: Lab, steps: int) -> dict[str, str]:
+def trained(made: Experiment, steps: int) -> dict[str, str]:
     """What there is after so many steps, hashed part by part."""
     torch.manual_seed(0)
     for batch in made.loader.epoch():
@@ -62,11 +62,11 @@ def test_a_new_level_reaches_the_average_and_begins_with_empty_moments(
     levels: list[int] = []
     remembered: list[tuple[int, int]] = []
 
-    def watched_step(lab: Lab, batch: Batch, rate: float) -> None:
-        step(lab, batch, rate)
+    def watched_step(experiment: Experiment, batch: Batch, rate: float) -> None:
+        step(experiment, batch, rate)
         own, averaged = (
             {name: float(buffer) for name, buffer in net.named_buffers()}
-            for net in (lab.state.game.generator, lab.state.ema.module)
+            for net in (experiment.state.game.generator, experiment.state.ema.module)
         )
         assert own == averaged
         levels.append(int(own["growth.level"]))
@@ -98,11 +98,11 @@ def test_stopped_in_a_fade_and_right_at_a_change(after: int, level: int, fading:
 
 @pytest.mark.parametrize("name", ["growing", "unrolled", "regularisers", "ada"])
 def test_captured_steps_come_to_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "MEASURED", 1)
+    monkeypatch.setattr(training, "GRAD_NORM_EVERY", 1)
     cfg = composed(*SYSTEMS[name].overrides, "max_steps=12", "optim.lr=0.0009765625")
-    plain, made = assemble(cfg), assemble(cfg)
+    plain, made = build_experiment(cfg), build_experiment(cfg)
     recorder = EmulatedRecorder(made.state)
-    made = made._replace(run_step=Captured(recorder, made.state.optimisers, made.notes))
+    made = made._replace(run_step=GraphedTurns(recorder, made.state.optimisers, made.notes))
     assert trained(made, 12) == trained(plain, 12)
     played = {"growing": 4}.get(name, 12 - WARM_UP)  # of the first level there are two steps only
     assert recorder.played == played
@@ -111,12 +111,12 @@ def test_captured_steps_come_to_the_same(name: str, monkeypatch: pytest.MonkeyPa
 # Unrolled
 
 
-def one_batch(made: Lab) -> Batch:
+def one_batch(made: Experiment) -> Batch:
     return next(iter(made.loader.epoch()))
 
 
-def gradient_of_generator(*overrides: str) -> tuple[Tensor, Lab]:
-    made = assemble(composed(*UNROLLED, *overrides))
+def gradient_of_generator(*overrides: str) -> tuple[Tensor, Experiment]:
+    made = build_experiment(composed(*UNROLLED, *overrides))
     torch.manual_seed(0)
     player_step(made.state.game, "g", made.state.optimisers, one_batch(made), made.state.precision)
     grads = [weight.grad for weight in made.state.game.generator.parameters() if weight.grad is not None]
@@ -126,7 +126,9 @@ def gradient_of_generator(*overrides: str) -> tuple[Tensor, Lab]:
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_the_generators_turn_leaves_the_discriminator_alone(norm: str) -> None:
     overrides = [f"arch.discriminator.norm={norm}"]
-    before = assemble(composed(*UNROLLED, *overrides)).state.game.parts.nets["discriminator"].state_dict()
+    before = (
+        build_experiment(composed(*UNROLLED, *overrides)).state.game.parts.nets["discriminator"].state_dict()
+    )
     _, made = gradient_of_generator(*overrides)
     net = made.state.game.parts.nets["discriminator"]
     after = net.state_dict()
@@ -206,7 +208,7 @@ def test_penalties_of_no_samples_gradient_leave_the_critic_its_batch_norm() -> N
     cfg = composed(*small, "penalties=[seeking,lecam]")
     assert cfg.arch.discriminator.norm == "batch"
     assert composed(*small, "penalties=[seeking,lecam,r1]").arch.discriminator.norm == "none"
-    made = assemble(cfg)
+    made = build_experiment(cfg)
     one_step(made, one_batch(made), 1.0)
     net = made.state.game.parts.nets["discriminator"]
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules())
@@ -214,7 +216,7 @@ def test_penalties_of_no_samples_gradient_leave_the_critic_its_batch_norm() -> N
 
 def test_a_schedule_drives_a_penalty_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     linear = "{_target_:ganexp.optim.Linear,start:0.0,final:0.0}"
-    made = assemble(composed(*PENALISED, f"+schedules.penalties.lecam.weight={linear}", "max_steps=4"))
+    made = build_experiment(composed(*PENALISED, f"+schedules.penalties.lecam.weight={linear}", "max_steps=4"))
     lecam = made.state.game.parts.penalties["lecam"]
     plain, terms, losses = lecam.term, [], []
 
@@ -248,7 +250,9 @@ class Plain(Penalty):
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_real_and_generated_samples_are_augmented_and_plain_ones_not(norm: str) -> None:
     """Every sample is mirrored here. ``norm``: judged in one pass, and apart."""
-    made = assemble(composed(*ADA, "augment.start=1", "augment.images=1e9", f"arch.discriminator.norm={norm}"))
+    made = build_experiment(
+        composed(*ADA, "augment.start=1", "augment.images=1e9", f"arch.discriminator.norm={norm}")
+    )
     game, batch = made.state.game, one_batch(made)
     game.parts.penalties["plain"] = Plain()
     shown: list[Tensor] = []
@@ -266,7 +270,7 @@ def test_real_and_generated_samples_are_augmented_and_plain_ones_not(norm: str) 
 
 
 def test_the_probability_follows_the_sign_of_real_logits(train: Verb) -> None:
-    augment = assemble(composed(*ADA)).state.game.augment
+    augment = build_experiment(composed(*ADA)).state.game.augment
     found = []
     for sign in (1, 1, -1, -1, -1):
         augment.observe(sign * torch.ones(20))  # type: ignore[operator]

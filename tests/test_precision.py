@@ -31,7 +31,7 @@ SMALL = ["arch=mlp", "data.resolution=8", "arch.generator.widths=[12]", "arch.di
 
 
 def kinds(net: nn.Module, seen: list[torch.dtype]) -> None:
-    """Notes in what each linear layer of a network computes."""
+    """DeferredLog in what each linear layer of a network computes."""
     for layer in net.modules():
         if isinstance(layer, nn.Linear):
             layer.register_forward_hook(lambda _, __, out: seen.append(out.dtype))
@@ -79,7 +79,7 @@ def test_fp16_lowers_its_scale_where_a_gradient_is_too_large() -> None:
     left_out = precision.step(optimiser)
     assert left_out is not None and left_out.item()
     assert layer.weight.item() == before
-    assert precision.state_dict()["scale"] == 2.0**15 == precision.readings()["precision/scale"]
+    assert precision.state_dict()["scale"] == 2.0**15 == precision.scalars()["precision/scale"]
     optimiser.zero_grad()
     precision.backward(layer(torch.ones(1, 1)).sum())
     precision.unscale(optimiser)
@@ -89,7 +89,7 @@ def test_fp16_lowers_its_scale_where_a_gradient_is_too_large() -> None:
     other = Precision("fp16", CPU)
     other.load_state_dict(precision.state_dict())
     assert other.state_dict() == precision.state_dict()
-    assert Precision("fp32", CPU).state_dict() == Precision("bf16", CPU).readings() == {}
+    assert Precision("fp32", CPU).state_dict() == Precision("bf16", CPU).scalars() == {}
 
 
 def test_what_the_processor_cannot_do_is_told() -> None:

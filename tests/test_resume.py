@@ -16,9 +16,9 @@ from conftest import ENVIRONMENT, TINY, Verb, asked_to_stop, verb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ganexp.config.targets import conf_folder
-from ganexp.data.store import OnDisk
+from ganexp.data.store import MemoryMap
 from ganexp.runs.bitwise import TIMES, differences
-from ganexp.runs.manifest import Receipt, status_of
+from ganexp.runs.manifest import Manifest, status_of
 from ganexp.system import tensor_file
 from ganexp.system.signals import Stopped
 from ganexp.training import setup
@@ -66,11 +66,11 @@ def test_stopped_within_an_epoch(case: str, train: Verb) -> None:
     train(*overrides, name="cut")
     assert list(differences(whole, cut)) == []
     assert curves(whole) == curves(cut), "TensorBoard has no gap, no repeat"
-    assert Receipt(cut / "run.json").content["sessions"] == 3
+    assert Manifest(cut / "run.json").content["sessions"] == 3
 
 
 def test_with_batches_fetched_ahead_from_disk(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "store", OnDisk)
+    monkeypatch.setattr(setup, "store", MemoryMap)
     whole = train(*TINY, "epochs=2", "data.mirror=true", name="whole")
     with asked_to_stop(after=13), pytest.raises(Stopped):
         train(*TINY, "epochs=2", "data.mirror=true", name="cut")
@@ -129,7 +129,9 @@ def test_records_that_came_after_the_checkpoint_come_again(train: Verb) -> None:
     overrides = [*TINY, "epochs=5", "tensor_file.every.epochs=2"]
     whole = train(*overrides, name="whole")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr("ganexp.runs.run_folder.Run.due", lambda run: len(rows(run.folder)) == 3 and 1 / 0)
+        patch.setattr(
+            "ganexp.runs.run_folder.Run.should_save", lambda run: len(rows(run.folder)) == 3 and 1 / 0
+        )
         train(*overrides, name="cut")
     (cut,) = (whole.parents[1] / "cut").iterdir()
     assert len(rows(cut)) == 3
@@ -217,7 +219,7 @@ def test_asked_to_stop_in_a_process_of_its_own(tmp_path: Path, number: int, stat
         rf"interrupted: resume=outputs/run/{re.escape(folder.name)} goes on from image [1-9]", told
     )
     assert "saving after this step" in errors and "Traceback" not in errors
-    note = Receipt(folder / "run.json").content
+    note = Manifest(folder / "run.json").content
     assert note["status"] == "interrupted" and note["reason"] == signal.Signals(number).name
     assert f"from image {note['images']:,}" in told, "the very step that it ended with is saved"
 
@@ -257,7 +259,7 @@ def test_an_optimiser_of_another_shape_is_refused(train: Verb, shape: tuple[int,
     file = run / "checkpoints/last.pt"
     content = tensor_file.read(file)
     content["optimisers"]["g"]["state"][1]["exp_avg_sq"] = torch.zeros(shape)
-    tensor_file.pack(content, file)
+    tensor_file.save_tensors(content, file)
     with pytest.raises(SystemExit) as ended:
         train(f"resume={run}", "max_steps=4")
     assert ended.value.code == 2

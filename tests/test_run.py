@@ -22,7 +22,7 @@ from ganexp.data.folder import _labelled, _tree
 from ganexp.data.picture import save_png
 from ganexp.errors import Diverged, UserError
 from ganexp.runs.bitwise import differences
-from ganexp.system.tensor_file import pack, read
+from ganexp.system.tensor_file import read, save_tensors
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
@@ -486,9 +486,9 @@ def test_a_checkpoint_that_cannot_be_written_is_warned_of(
         calls.append(file)
         if len(calls) in (2, 3):
             raise OSError(28, "No space left on device")
-        pack(content, file)
+        save_tensors(content, file)
 
-    monkeypatch.setattr("ganexp.runs.checkpoints.pack", full)
+    monkeypatch.setattr("ganexp.runs.checkpoints.save_tensors", full)
     folder = train(*TINY, "epochs=4")
     told = capfd.readouterr().out
     assert "warning: no checkpoint at 3,648 images: No space left on device; the one at 1,856 stays" in told
@@ -502,7 +502,7 @@ def test_the_last_checkpoint_is_tried_twice(
     def full(content: dict[str, Any], file: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ganexp.runs.checkpoints.pack", full)
+    monkeypatch.setattr("ganexp.runs.checkpoints.save_tensors", full)
     with pytest.raises(SystemExit) as ended:
         train(*TINY, "epochs=1")
     told = capfd.readouterr()

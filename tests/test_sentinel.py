@@ -16,13 +16,15 @@ from ganexp import train as training
 from ganexp.errors import Diverged
 from ganexp.nets.mlp import Generator
 from ganexp.runs.bitwise import differences
-from ganexp.runs.manifest import Receipt
+from ganexp.runs.manifest import Manifest
 from ganexp.runs.run_folder import Run
-from ganexp.sentinel import Limits, Sentinel, some_of_each, spread
+from ganexp.sentinel import Sentinel, SentinelConfig, some_of_each, spread
 from ganexp.system.signals import Stopped
-from ganexp.training.setup import Lab
+from ganexp.training.setup import Experiment
 
-LIMITS = Limits(action="warn", every=200, gradient=0.01, diversity=0.05, fall=0.25, rollbacks=3, rate=0.5)
+LIMITS = SentinelConfig(
+    action="warn", every=200, gradient=0.01, diversity=0.05, fall=0.25, rollbacks=3, rate=0.5
+)
 ONE_LABEL = np.zeros(50, int)
 FINE = {"d/gradient_norm": 1.0, "g/gradient_norm": 1.0}
 
@@ -37,7 +39,7 @@ def sentinel() -> Sentinel:
 
 def kinds(guard: Sentinel, means: dict[str, float], scale: float) -> list[str]:
     adversarial = {name.replace("gradient_norm", "adversarial"): 0.5 for name in means if name[0] in "dg"}
-    return [alarm.kind for alarm in guard.judge(adversarial | means | guard.scalars(samples(scale)), 64)]
+    return [alarm.kind for alarm in guard.check_epoch(adversarial | means | guard.scalars(samples(scale)), 64)]
 
 
 def test_spread_is_the_root_mean_squared_distance_of_pairs() -> None:
@@ -63,8 +65,8 @@ def test_rows_to_compare_with_are_drawn_from_each_label() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_finite_is_named(value: float) -> None:
     guard = sentinel()
-    assert guard.look(FINE, 64) is None
-    alarm = guard.look(FINE | {"d/adversarial": value}, 1234)
+    assert guard.check_finite(FINE, 64) is None
+    alarm = guard.check_finite(FINE | {"d/adversarial": value}, 1234)
     assert alarm is not None and alarm.line.startswith(f"d/adversarial is {value} after 1,234 images")
 
 
@@ -95,13 +97,13 @@ def test_the_critic_has_won_when_every_gradient_is_gone() -> None:
     for d, g in ((5.0, 9.0), (0.04, 9.0), (5.0, 0.08), (0.04, 0.08)):
         assert kinds(guard, {"d/gradient_norm": d, "g/gradient_norm": g}, 1.0) == []
     assert kinds(guard, {"d/gradient_norm": 0.04, "g/gradient_norm": 0.08}, 1.0) == ["vanished"]
-    assert not guard.calm
+    assert not guard.healthy
     for g in (9.0, 8.0):
         told = kinds(guard, {"d/gradient_norm": 5.0, "g/gradient_norm": g}, 1.0)
-    assert guard.calm
+    assert guard.healthy
     told = [kinds(guard, {"d/gradient_norm": 0.0, "g/gradient_norm": 9.0}, 1.0) for _ in range(3)]
     assert told == [[], ["vanished"], []], "a discriminator that has nothing more to learn"
-    assert kinds(guard, {"d/gradient_norm": 5.0, "g/gradient_norm": 9.0}, 1.0) == [] and guard.calm
+    assert kinds(guard, {"d/gradient_norm": 5.0, "g/gradient_norm": 9.0}, 1.0) == [] and guard.healthy
 
 
 def test_a_regression_whose_gradient_falls_is_no_critic_that_has_won() -> None:
@@ -143,7 +145,7 @@ def test_a_collapse_is_warned_of(train: Verb, capfd: pytest.CaptureFixture[str])
     assert (
         told.count("warning: mode collapse after 3,648 images: the samples differ from one another by 0.") == 1
     )
-    receipt = Receipt(folder / "run.json").content
+    receipt = Manifest(folder / "run.json").content
     assert receipt["status"] == "finished"
     assert [(alarm["kind"], alarm["images"]) for alarm in receipt["alarms"]] == [("collapsed", 3648)]
     assert texts(folder) == [3648]
@@ -158,7 +160,9 @@ def test_a_collapse_can_stop_a_run(train: Verb, game: str, capfd: pytest.Capture
         train(*TINY, "epochs=9", f"game={game}", "sentinel.action=stop")
     assert ended.value.code == Diverged.status and "mode collapse" in capfd.readouterr().err
     (file,) = Path().glob("outputs/run/*/run.json")
-    assert Receipt(file).content["status"] == "diverged" and "mode collapse" in Receipt(file).content["reason"]
+    assert (
+        Manifest(file).content["status"] == "diverged" and "mode collapse" in Manifest(file).content["reason"]
+    )
     assert len((file.parent / "metrics.jsonl").read_text().splitlines()) == 2, "what it saw can be looked at"
 
 
@@ -166,14 +170,14 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, at: int, times: int = 1, stop: int
     """A weight is no number after step ``at``, until the run has gone back ``times``; a signal at ``stop``."""
     real, taken = training.one_step, []
 
-    def step(lab: Lab, *rest: Any) -> None:
+    def step(experiment: Experiment, *rest: Any) -> None:
         taken.append(1)
         if len(taken) == stop:
             signal.raise_signal(signal.SIGTERM)
-        real(lab, *rest)
-        if lab.state.progress.step == at and lab.state.progress.rollbacks < times:
+        real(experiment, *rest)
+        if experiment.state.progress.step == at and experiment.state.progress.rollbacks < times:
             with torch.no_grad():
-                next(iter(lab.state.game.parameters())).fill_(float("nan"))
+                next(iter(experiment.state.game.parameters())).fill_(float("nan"))
 
     monkeypatch.setattr(training, "one_step", step)
 
@@ -207,7 +211,7 @@ def test_rollback_goes_back_and_on(
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert [row["g/lr"] for row in rows] == pytest.approx([2e-4, 5e-5, 5e-5])
-    assert Receipt(folder / "run.json").content["status"] == "finished" and texts(folder)[-1] == 1857
+    assert Manifest(folder / "run.json").content["status"] == "finished" and texts(folder)[-1] == 1857
 
 
 def test_rollback_goes_back_to_before_it_looked_wrong(
@@ -219,14 +223,14 @@ def test_rollback_goes_back_to_before_it_looked_wrong(
         return {"sentinel/diversity": 0.01 if not gone_back and next(looks) >= 2 else 1.0}
 
     looks, gone_back = itertools.count(), []
-    real = Run.go_back
+    real = Run.rollback
 
-    def go_back(run: Run, *rest: Any) -> None:
+    def rollback(run: Run, *rest: Any) -> None:
         gone_back.append(1)
         real(run, *rest)
 
     monkeypatch.setattr(Sentinel, "scalars", diversity)
-    monkeypatch.setattr(Run, "go_back", go_back)
+    monkeypatch.setattr(Run, "rollback", rollback)
     folder = train(*TINY, "epochs=5", "sentinel.action=rollback")
     told = capfd.readouterr().out
     assert "mode collapse after 7,232 images" in told and "back to 3,648 images" in told

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from ganexp.config.stored import DEEPEST, MOST_BYTES, MOST_VALUES, read_stored
 from ganexp.config.validate import load_config
 from ganexp.errors import UserError
-from ganexp.runs.saved_run import Record, find
+from ganexp.runs.saved_run import SavedRun, find
 
 BOMB = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{x: *a{n - 1}, y: *a{n - 1}}}\n" for n in range(1, 33))
 """A kilobyte that stands for 4e9 values."""
@@ -54,7 +54,7 @@ def test_at_the_bounds_it_is_read(tmp_path: Path) -> None:
     file.write_text(f"a: {nested(DEEPEST - 1)}\nb: [{'1,' * (MOST_VALUES - 2 * DEEPEST - 10)}]")
     cfg = load_config(file)
     assert len(cfg.b) > MOST_VALUES // 2
-    assert len(Record(tmp_path).config) == 2
+    assert len(SavedRun(tmp_path).config) == 2
 
 
 def test_it_is_read_as_omegaconf_reads_it(tmp_path: Path) -> None:

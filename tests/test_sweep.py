@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from ganexp.runs.bitwise import differences
 from ganexp.runs.manifest import status_of
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 from ganexp.sweeps.members import for_each
 from ganexp.sweeps.process_pool import config_flags, share
 from ganexp.sweeps.sweep import is_done
@@ -203,7 +203,7 @@ def test_settings_that_only_the_members_have(tmp_path: Path, monkeypatch: pytest
     found = runs_in(tmp_path / "outputs/s")
     assert len(found) == 2 and all("count-500" in run.name for run in found)
     for run in found:
-        config = Record(run).config
+        config = SavedRun(run).config
         assert config["data.count"] == 500 and config["arch.generator.widths"] == [8, 8]
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ganexp.cli import main
 from ganexp.errors import readable, readable_lines, tell
-from ganexp.runs.log import Journal
+from ganexp.runs.log import RunLog
 from ganexp.system.tensor_file import read, write
 from ganexp.system.terminal import pasted
 
@@ -88,9 +88,9 @@ def harmless(told: str) -> bool:
 
 def test_what_is_told_and_what_a_run_says(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     tell(f"bad {RED}")
-    journal = Journal(tmp_path)
-    journal.say(f"one {RED}\ntwo")
-    journal.note(f"three {RED}")
+    journal = RunLog(tmp_path)
+    journal.info(f"one {RED}\ntwo")
+    journal.debug(f"three {RED}")
     journal.close()
     told = capfd.readouterr()
     assert harmless(told.err) and harmless(told.out) and harmless((tmp_path / "train.log").read_text())

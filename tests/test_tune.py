@@ -17,11 +17,11 @@ from optuna.trial import FrozenTrial
 
 from ganexp.cli.hydra_app import _arranged
 from ganexp.config.targets import conf_folder
-from ganexp.config.validate import SETTLE
+from ganexp.config.validate import VALIDATORS
 from ganexp.data.resolvers import register
 from ganexp.errors import UserError
 from ganexp.runs.bitwise import differences
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 from ganexp.sweeps.tune.goal import read_goal
 from ganexp.sweeps.tune.plan import read_plan
 from ganexp.sweeps.tune.space import draw, read_space
@@ -115,8 +115,8 @@ def test_trials_are_plain_runs_and_the_same_line_goes_on(
     assert by_hand in runs_in(tmp_path / "outputs/s")
     assert not by_hand.with_name(f"{by_hand.name}.log").exists(), "no process was started for it"
     for trial in found:
-        record = Record(tmp_path / "outputs/s" / trial["run"])
-        assert record.status == "finished" and record.receipt["sessions"] == 1
+        record = SavedRun(tmp_path / "outputs/s" / trial["run"])
+        assert record.status == "finished" and record.manifest["sessions"] == 1
         assert record.config["seed"] == int(trial["settings"]["seed"])
         scores = [row["score/swd"] for row in record.rows]
         assert trial["epochs"] == {"1": scores[0], "2": scores[1]} and trial["value"] == min(scores)
@@ -132,7 +132,7 @@ def study(name: str, *overrides: str) -> Study:
     register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        cfg = SETTLE["tune"](compose("tune", overrides=["space=rates", f"name={name}", *overrides]), [])
+        cfg = VALIDATORS["tune"](compose("tune", overrides=["space=rates", f"name={name}", *overrides]), [])
         return Study(read_plan(cfg), cfg)
 
 
@@ -221,10 +221,10 @@ def test_a_hopeless_run_is_stopped_and_a_failing_one_counted(
     assert out.count("(the same as trial 0)") == 2, "one folder, one process"
     assert [trial["state"] for trial in trials(tmp_path)] == ["pruned"] * 3
     (run,) = runs_in(tmp_path / "outputs/s")
-    record = Record(run)
-    assert record.status == "interrupted" and record.receipt["reason"] == "SIGTERM"
-    assert len(record.rows) >= 2 and record.receipt["sessions"] == 1
-    assert record.receipt["saved"] > 0, "and it can go on"
+    record = SavedRun(run)
+    assert record.status == "interrupted" and record.manifest["reason"] == "SIGTERM"
+    assert len(record.rows) >= 2 and record.manifest["sessions"] == 1
+    assert record.manifest["saved"] > 0, "and it can go on"
 
 
 def test_a_search_that_is_killed_loses_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +267,7 @@ def test_a_damaged_journal_is_told_in_a_line(tmp_path: Path, content: str) -> No
     (tmp_path / "outputs/s/study.journal").write_text(content)
     process = started(tmp_path, "tune", *RATES, "trials=1", "name=s", "--", *RUN)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 2 and "study.journal is damaged" in errors and "Traceback" not in errors
+    assert process.returncode == 2 and "study.log is damaged" in errors and "Traceback" not in errors
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_line_that_optuna_never_wrote_is_damage(tmp_path: Path, line: str) -> 
     open_study(tmp_path, lower=True, pruner=NopPruner())
     with (tmp_path / "study.journal").open("a") as journal:
         journal.write(f"{line}\n")
-    with pytest.raises(UserError, match=r"study\.journal is damaged"):
+    with pytest.raises(UserError, match=r"study\.log is damaged"):
         open_study(tmp_path, lower=True, pruner=NopPruner())
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ganexp.errors import UserError
-from ganexp.runs.checkpoints import Vault, chosen, kept, newest
+from ganexp.runs.checkpoints import CheckpointManager, kept, latest, resolve_checkpoint
 from ganexp.system.tensor_file import read, write
 
 
@@ -16,17 +16,17 @@ class Shelf:
 
     def __init__(self, folder: Path, keep: int | None = 2) -> None:
         self.said: list[str] = []
-        self.vault = Vault(folder / "checkpoints", keep, self.said.append)
+        self.vault = CheckpointManager(folder / "checkpoints", keep, self.said.append)
 
     def save(self, step: int, epoch: int | None = None) -> None:
         self.vault.save(content(step), epoch)
-        self.vault.drain()
+        self.vault.wait()
 
     def names(self) -> list[str]:
         return sorted(file.name for file in self.vault.folder.iterdir())
 
     def last_step(self) -> int:
-        found = self.vault.newest()
+        found = self.vault.latest()
         assert found is not None
         step: int = found.content["progress"]["step"]
         return step
@@ -68,7 +68,7 @@ def test_a_torn_one_is_passed_over(tmp_path: Path) -> None:
     shelf.save(10, 1)
     shelf.save(20, 2)
     shelf.vault.last.write_bytes(shelf.vault.last.read_bytes()[:-500])
-    found = Shelf(tmp_path).vault.newest()
+    found = Shelf(tmp_path).vault.latest()
     assert found is not None and found.content["progress"]["step"] == 10
     assert len(found.passed_over) == 1 and "last.pt is damaged" in found.passed_over[0]
 
@@ -91,11 +91,11 @@ def test_all_are_torn(tmp_path: Path) -> None:
     for file in shelf.vault.folder.iterdir():
         file.write_bytes(b"torn")
     with pytest.raises(UserError, match=r"last.pt is damaged.*step_00000010_epoch_0001.pt is damaged"):
-        shelf.vault.newest()
+        shelf.vault.latest()
 
 
 def test_none_was_ever_written(tmp_path: Path) -> None:
-    assert Shelf(tmp_path).vault.newest() is None and newest(tmp_path) is None
+    assert Shelf(tmp_path).vault.latest() is None and latest(tmp_path) is None
 
 
 def test_killed_between_the_two_names(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_what_cannot_be_written_leaves_the_last_and_is_told(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ganexp.runs.checkpoints.pack", full)
+        patch.setattr("ganexp.runs.checkpoints.save_tensors", full)
         shelf.save(20, 2)
     assert shelf.said == [
         "warning: no checkpoint at 1,280 images: No space left on device; the one at 640 stays"
@@ -139,7 +139,7 @@ def test_what_is_no_fault_of_the_disk_is_not_hidden(tmp_path: Path, monkeypatch:
         raise RuntimeError("a defect")
 
     shelf = Shelf(tmp_path)
-    monkeypatch.setattr("ganexp.runs.checkpoints.pack", broken)
+    monkeypatch.setattr("ganexp.runs.checkpoints.save_tensors", broken)
     with pytest.raises(RuntimeError, match="a defect"):
         shelf.save(10, 1)
     assert shelf.vault.saved == 0
@@ -149,7 +149,7 @@ def test_going_back_forgets_what_came_after(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, keep=None)
     for step, epoch in ((10, 1), (20, 2), (25, None), (30, None)):
         shelf.save(step, epoch)
-    found = shelf.vault.go_back()
+    found = shelf.vault.rollback()
     assert found is not None and found.content["progress"]["step"] == 20 and shelf.vault.saved == 64 * 20
     assert shelf.names() == ["last.pt", "step_00000010_epoch_0001.pt"] and shelf.last_step() == 20
     shelf.save(21)
@@ -162,20 +162,20 @@ def test_going_back_forgets_what_came_after(tmp_path: Path) -> None:
 def test_training_goes_on_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from threading import Event
 
-    from ganexp.system.tensor_file import pack
+    from ganexp.system.tensor_file import save_tensors
 
     go = Event()
 
     def slow(content: dict[str, Any], file: Path) -> None:
         go.wait(10)
-        pack(content, file)
+        save_tensors(content, file)
 
-    monkeypatch.setattr("ganexp.runs.checkpoints.pack", slow)
+    monkeypatch.setattr("ganexp.runs.checkpoints.save_tensors", slow)
     shelf = Shelf(tmp_path)
     shelf.vault.save(content(10), 1)
     assert not shelf.vault.last.exists() and shelf.vault.saved == 0
     go.set()
-    shelf.vault.drain()
+    shelf.vault.wait()
     assert shelf.vault.last.exists() and shelf.vault.saved == 640
 
 
@@ -186,7 +186,7 @@ def test_a_checkpoint_cannot_name_itself_out_of_its_folder(tmp_path: Path, name:
     shelf.save(20, 2)
     write(read(shelf.vault.last) | {"name": name}, shelf.vault.last)
     again = Shelf(tmp_path)
-    found = again.vault.newest()
+    found = again.vault.latest()
     assert found is not None and "does not know its own name" in found.passed_over[0]
     again.save(30, 3)
     assert again.names() == ["last.pt", "step_00000010_epoch_0001.pt"]
@@ -198,29 +198,29 @@ def test_a_checkpoint_that_does_not_say_how_far_it_is(tmp_path: Path, progress: 
     shelf.save(10, 1)
     write(read(shelf.vault.last) | {"progress": progress}, shelf.vault.last)
     with pytest.raises(UserError, match="does not say how far it is"):
-        shelf.vault.newest()
+        shelf.vault.latest()
 
 
 def test_the_best_one(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     for step, epoch, best in ((10, 1, True), (20, 2, True), (30, 3, False)):
         shelf.vault.save(content(step), epoch, best=best)
-    shelf.vault.drain()
+    shelf.vault.wait()
     folder = shelf.vault.folder
-    assert chosen(folder, "best").content["progress"]["step"] == 20
-    assert chosen(folder, "last").content["progress"]["step"] == 30
-    assert chosen(folder, "step_00000020_epoch_0002.pt").content["progress"]["step"] == 20
+    assert resolve_checkpoint(folder, "best").content["progress"]["step"] == 20
+    assert resolve_checkpoint(folder, "last").content["progress"]["step"] == 30
+    assert resolve_checkpoint(folder, "step_00000020_epoch_0002.pt").content["progress"]["step"] == 20
     with pytest.raises(UserError, match="checkpoint=worst"):
-        chosen(folder, "worst")
+        resolve_checkpoint(folder, "worst")
 
 
 def test_going_back_gives_up_a_best_one_from_later(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     shelf.vault.save(content(10), 1, best=True)
-    shelf.vault.drain()
-    shelf.vault.go_back()
+    shelf.vault.wait()
+    shelf.vault.rollback()
     assert not shelf.vault.lost_best and (shelf.vault.folder / "best.pt").is_file()
     shelf.vault.save(content(20), None, best=True)
-    shelf.vault.drain()
-    shelf.vault.go_back()
+    shelf.vault.wait()
+    shelf.vault.rollback()
     assert shelf.vault.lost_best and not (shelf.vault.folder / "best.pt").is_file()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import TINY, Verb, verb
 
-from ganexp.runs.manifest import Receipt
+from ganexp.runs.manifest import Manifest
 
 
 def told(
@@ -24,7 +24,7 @@ def told(
 
 def altered(folder: Path, *path: str, value: Any) -> None:
     """Writes something else into the receipt."""
-    content = Receipt(folder / "run.json").content
+    content = Manifest(folder / "run.json").content
     node = content
     for key in path[:-1]:
         node = node[key]
@@ -34,7 +34,7 @@ def altered(folder: Path, *path: str, value: Any) -> None:
 
 def test_the_same(train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     folder = train(*TINY, "loss=wgan_gp", "epochs=4")
-    assert set(Receipt(folder / "run.json").content["weights"]) == {"0", "1", "10", "100"}
+    assert set(Manifest(folder / "run.json").content["weights"]) == {"0", "1", "10", "100"}
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
     status, text = told(monkeypatch, capfd, f"run={folder}", "steps=100")
     assert status == 0 and text.count(": the same (") == 4 and "finished, 7,232 images" in text

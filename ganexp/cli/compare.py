@@ -7,14 +7,14 @@ from pathlib import Path
 
 from ganexp.cli.arguments import known, parse
 from ganexp.compare import html_report, json_report, markdown_report, sentences
-from ganexp.compare.groups import contests
+from ganexp.compare.groups import comparisons
 from ganexp.compare.results import By, Result, checked_metric, compare
 from ganexp.errors import UserError, readable, suggest
-from ganexp.runs.saved_run import Record, find
+from ganexp.runs.saved_run import SavedRun, find
 from ganexp.system.atomic import replacing
 from ganexp.system.terminal import print_lines
 
-_Report = Callable[[Sequence[Result], Sequence[Record]], str]
+_Report = Callable[[Sequence[Result], Sequence[SavedRun]], str]
 _REPORTS: dict[str, _Report] = {"html": html_report.page, "md": markdown_report.text, "json": json_report.text}
 
 _WIDEST = 44  # characters of a label in the terminal
@@ -43,7 +43,7 @@ def compare_runs(arguments: Sequence[str]) -> None:
     records = find(folders or ["outputs"])
     wanted = checked_metric(given.get("metric"), records)
     unreadable = [record for record in records if not record.config]
-    results = [compare(contest, wanted, _BY[by]) for contest in contests(_read(records))]
+    results = [compare(contest, wanted, _BY[by]) for contest in comparisons(_read(records))]
     if not results:
         raise UserError(f"{records[0].folder}: no run's configuration can be read")
     out = _out(given.get("out"), folders or ["outputs"])
@@ -55,11 +55,11 @@ def compare_runs(arguments: Sequence[str]) -> None:
     print_lines(f"report: {out / 'report.html'} (also report.md, report.json)")
 
 
-def _read(records: Sequence[Record]) -> list[Record]:
+def _read(records: Sequence[SavedRun]) -> list[SavedRun]:
     """Those with a configuration, their files read at once: some may still be written to."""
     found = [record for record in records if record.config]
     for record in found:
-        _ = record.receipt, record.status, record.rows
+        _ = record.manifest, record.status, record.rows
     return found
 
 
@@ -84,7 +84,7 @@ def _show(result: Result) -> None:
         ended = sentences.counts(standing).partition(": ")[2]
         rows.append((label, sentences.estimate(result.main(standing), count), str(count), ended))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    print(readable(f"{result.contest.name}: {sentences.direction(result)}"))
+    print(readable(f"{result.comparison.name}: {sentences.direction(result)}"))
     for label, value, total, ended in rows:
         print(readable(f"  {label:{widths[0]}}  {value:{widths[1]}}  {total:>{widths[2]}}  {ended}"))
     for line in (f"{sentences.headline(result)}.", *sentences.claims(result), *sentences.warnings(result)):
@@ -92,7 +92,7 @@ def _show(result: Result) -> None:
     print()
 
 
-def _write(out: Path, results: Sequence[Result], unreadable: Sequence[Record]) -> None:
+def _write(out: Path, results: Sequence[Result], unreadable: Sequence[SavedRun]) -> None:
     """Each file whole or not at all. Raises UserError."""
     try:
         for kind, report in _REPORTS.items():

@@ -45,7 +45,7 @@ def info(cfg: DictConfig) -> None:
         if entry.meta["left_out"]:
             rows.append(("left out", _left_out(entry)))
     out = Path(cfg.out).expanduser() if cfg.out else Path("outputs/data", f"{name}.png")
-    picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[: source.overview])
+    picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[: source.preview_count])
     trouble = None
     try:
         save_png(source.draw_stored(data.samples[picked], 8), out)
@@ -73,7 +73,7 @@ def clear() -> None:
     print_lines(f"{_size(cache.clear())} freed in {cache.cache_folder()}")
 
 
-def _left_out(entry: cache.Entry) -> str:
+def _left_out(entry: cache.CacheEntry) -> str:
     """Preparing has named each; here stand the first, and where the others are."""
     reasons = entry.meta["left_out"]
     more = f"; all of them in {entry.folder / 'meta.json'}" if len(reasons) > 1 else ""

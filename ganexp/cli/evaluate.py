@@ -15,7 +15,7 @@ from ganexp.errors import UserError, tell
 from ganexp.metrics.table import score_table
 from ganexp.runs.lock import is_held
 from ganexp.runs.log import finite
-from ganexp.runs.tensorboard import Board
+from ganexp.runs.tensorboard import EventWriter
 from ganexp.system.atomic import unshare
 from ganexp.system.terminal import print_lines
 from ganexp.training.evaluation import TRAINING, Evaluator
@@ -113,7 +113,7 @@ def _keep(result: dict[str, Any], folder: Path) -> None:
         with file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(result) + "\n")
         if "images" in result and not is_held(folder):
-            board = Board(folder, 0)
+            board = EventWriter(folder, 0)
             numbers = {name: math.nan if value is None else value for name, value in result["scores"].items()}
             board.scalars({f"evaluate/{name}": value for name, value in numbers.items()}, result["images"])
             board.close()

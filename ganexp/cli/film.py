@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from PIL import Image, ImageDraw, ImageFont
 
 from ganexp.errors import UserError
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 from ganexp.system.atomic import replacing
 from ganexp.system.terminal import print_lines
 
@@ -22,7 +22,7 @@ def film(cfg: DictConfig) -> None:
     if len(grids) < 2:
         raise UserError(f"{folder}: a film needs the grids of two epochs, and samples/ has {len(grids)}")
     grids = _spaced(grids, cfg.frames)
-    rows = {row["epoch"]: row for row in Record(folder).rows if isinstance(row.get("epoch"), int)}
+    rows = {row["epoch"]: row for row in SavedRun(folder).rows if isinstance(row.get("epoch"), int)}
     frames = [_frame(grid, rows.get(_epoch_of(grid), {}), cfg.width) for grid in grids]
     each = max(20, round(1000 * cfg.seconds / len(frames)))
     out = Path(cfg.out).expanduser() if cfg.out else folder / "samples" / f"film.{cfg.format}"

@@ -80,25 +80,25 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
 
     from ganexp.cli.tasks import run_task
     from ganexp.config.messages import user_error
-    from ganexp.config.validate import SETTLE
+    from ganexp.config.validate import VALIDATORS
     from ganexp.data.resolvers import register
     from ganexp.sweeps.sweep import UNDER_WAY, is_done
-    from ganexp.system.signals import hand_on
+    from ganexp.system.signals import reraise_signal
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     many = hydra_cfg.mode == RunMode.MULTIRUN
     try:
         register()  # a launcher may have started this in a process of its own
-        settled = SETTLE[verb](cfg, list(hydra_cfg.overrides.task))
+        validated = VALIDATORS[verb](cfg, list(hydra_cfg.overrides.task))
         for sweep in UNDER_WAY:
             sweep.add(folder)
-        if many and is_done(folder, settled):
+        if many and is_done(folder, validated):
             print_lines(f"{folder.name} is done already")
         else:
-            run_task(verb, settled)
+            run_task(verb, validated)
     except KeyboardInterrupt as stopped:
-        hand_on(stopped)
+        reraise_signal(stopped)
         raise
     except Exception as error:
         _remove_if_empty(folder)

@@ -49,14 +49,14 @@ def main() -> None:
     if torchrun.rank() > 0:
         _guarded(_follow)
         return
-    parent.hold()
+    parent.exit_with_parent()
     try:
         _guarded(lambda: _dispatch(sys.argv[1:]))
     finally:
         if torchrun.world() > 1:
-            from ganexp.distributed.launch import over
+            from ganexp.distributed.launch import shutdown_workers
 
-            over()
+            shutdown_workers()
 
 
 def _follow() -> None:

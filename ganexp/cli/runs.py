@@ -13,7 +13,7 @@ from typing import Any
 from ganexp.cli.arguments import Setting, known, parse
 from ganexp.config.resolvers import is_identity
 from ganexp.errors import UserError, suggest
-from ganexp.runs.saved_run import Record, find
+from ganexp.runs.saved_run import SavedRun, find
 from ganexp.system.terminal import aligned, print_lines
 
 RUNS = """ganexp runs [FOLDER...] [KEY=VALUE ...] [sort=KEY] [columns=KEY,KEY]
@@ -78,10 +78,10 @@ def diff(arguments: Sequence[str]) -> None:
         print("nothing differs: settings, versions, data, device and last scores are the same")
 
 
-def facts(record: Record) -> dict[str, Any]:
+def facts(record: SavedRun) -> dict[str, Any]:
     """Everything that a run can be shown, sorted and filtered by."""
     last = record.last_rows[-1] if record.last_rows else {}
-    began = record.receipt.get("start")
+    began = record.manifest.get("start")
     return (
         last
         | record.config
@@ -92,19 +92,19 @@ def facts(record: Record) -> dict[str, Any]:
             "status": record.status,
             "age": _age(began) if isinstance(began, str) else None,
             "images": record.images,
-            "seconds": record.receipt.get("seconds"),
+            "seconds": record.manifest.get("seconds"),
             "score": record.score,
         }
     )
 
 
-def _differences(one: Record, two: Record) -> Iterator[tuple[str, list[list[str]]]]:
+def _differences(one: SavedRun, two: SavedRun) -> Iterator[tuple[str, list[list[str]]]]:
     """Titles and rows: a key, its value here, its value there."""
     pairs = {
         "settings": (one.config, two.config),
         "choices": (one.choices, two.choices),
         "made by": (_made_by(one), _made_by(two)),
-        "data": (one.receipt.get("data", {}), two.receipt.get("data", {})),
+        "data": (one.manifest.get("data", {}), two.manifest.get("data", {})),
         "outcome": (_outcome(one), _outcome(two)),
     }
     for title, (here, there) in pairs.items():
@@ -119,14 +119,14 @@ def _differences(one: Record, two: Record) -> Iterator[tuple[str, list[list[str]
             yield title, unlike
 
 
-def _made_by(record: Record) -> dict[str, Any]:
-    receipt = record.receipt
-    commit = receipt.get("git") or {}
-    return {**receipt.get("versions", {}), "device": receipt.get("device"), "commit": commit.get("commit")}
+def _made_by(record: SavedRun) -> dict[str, Any]:
+    manifest = record.manifest
+    commit = manifest.get("git") or {}
+    return {**manifest.get("versions", {}), "device": manifest.get("device"), "commit": commit.get("commit")}
 
 
-def _outcome(record: Record) -> dict[str, Any]:
-    alarms = ", ".join(str(alarm.get("kind")) for alarm in record.receipt.get("alarms", []))
+def _outcome(record: SavedRun) -> dict[str, Any]:
+    alarms = ", ".join(str(alarm.get("kind")) for alarm in record.manifest.get("alarms", []))
     return {"status": record.status, "images": record.images, "alarms": alarms} | record.scores
 
 
@@ -142,7 +142,7 @@ def _holds(found: dict[str, Any], setting: Setting) -> bool:
 
 
 def _rank(found: dict[str, Any], order: str) -> tuple[bool, bool, float, str]:
-    """Numbers before words; what a run lacks comes last either way."""
+    """PrecisionName before words; what a run lacks comes last either way."""
     value = found.get(order.lstrip("-"))
     missing = (value is None) != order.startswith("-")
     if isinstance(value, int | float):

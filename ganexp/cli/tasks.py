@@ -1,4 +1,4 @@
-"""What the verbs that take overrides do with a settled configuration; torch is imported only here."""
+"""What the verbs that take overrides do with a validated configuration; torch is imported only here."""
 
 from importlib import import_module
 from pathlib import Path

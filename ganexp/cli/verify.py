@@ -1,4 +1,4 @@
-"""``ganexp verify``: does this machine compute what the receipt says, and if not, which input differs?"""
+"""``ganexp verify``: does this machine compute what the manifest says, and if not, which input differs?"""
 
 import sys
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from tqdm import tqdm
 from ganexp.config.validate import read_run
 from ganexp.errors import UserError, readable
 from ganexp.runs.bitwise import differences
-from ganexp.runs.manifest import Receipt, status_of, surroundings
+from ganexp.runs.manifest import Manifest, environment, status_of
 from ganexp.system.terminal import print_lines
 from ganexp.train import one_step
-from ganexp.training.setup import Lab, assemble
+from ganexp.training.setup import Experiment, build_experiment
 from ganexp.training.summary import facts
 
 _INPUTS = ("config", "steps", "seed", "device", "data", "versions", "git", "platform")
@@ -36,8 +36,8 @@ def verify(cfg: DictConfig) -> None:
 
 def _repeat(cfg: DictConfig, folder: Path) -> bool:
     """Runs the first steps again and prints how their weights compare; whether all are the same."""
-    receipt = Receipt(folder / "run.json").content
-    known = {int(step): weights for step, weights in receipt.get("weights", {}).items()}
+    manifest = Manifest(folder / "run.json").content
+    known = {int(step): weights for step, weights in manifest.get("weights", {}).items()}
     marks = sorted(step for step in known if step <= cfg.steps)
     if not marks:
         raise UserError(f"{folder}/run.json holds no hashes of weights: there is nothing to compare with")
@@ -45,39 +45,39 @@ def _repeat(cfg: DictConfig, folder: Path) -> bool:
     if "count" in run.device:
         run.device.count = 1  # it repeats alone, and says so where several trained
     run.resume, run.trust = str(folder), cfg.trust  # it may be a stranger's: nothing is fetched for it
-    lab = assemble(run)
-    print_lines(f"{folder}: {status_of(folder)}, {receipt.get('images') or 0:,} images")
-    now = facts(run, lab, {}) | surroundings()
-    changed = list(_changes({key: receipt.get(key) for key in _INPUTS}, {key: now[key] for key in _INPUTS}))
+    experiment = build_experiment(run)
+    print_lines(f"{folder}: {status_of(folder)}, {manifest.get('images') or 0:,} images")
+    now = facts(run, experiment, {}) | environment()
+    changed = list(_changes({key: manifest.get(key) for key in _INPUTS}, {key: now[key] for key in _INPUTS}))
     same = True
-    for step, weights in _weights(lab, marks):
+    for step, weights in _weights(experiment, marks):
         agree = weights == known[step]
         same = same and agree
         print_lines(f"weights after {step} steps: {'the same' if agree else 'different'} ({weights[:16]})")
     for line in changed:
         print_lines(f"input differs: {line}")
     if not same and not changed:
-        print("no input differs that the receipt knows of: this machine computes differently")
+        print("no input differs that the manifest knows of: this machine computes differently")
     return same
 
 
-def _weights(lab: Lab, marks: list[int]) -> Iterator[tuple[int, str]]:
+def _weights(experiment: Experiment, marks: list[int]) -> Iterator[tuple[int, str]]:
     """The hash of the weights after each of the marked steps, repeated from the beginning."""
-    progress = lab.state.progress
-    yield 0, lab.state.weights_hash()
+    progress = experiment.state.progress
+    yield 0, experiment.state.weights_hash()
     with tqdm(total=marks[-1], unit=" steps", disable=None, leave=False) as bar:
         while progress.step < marks[-1]:
-            for batch in lab.loader.epoch():
-                one_step(lab, batch, 1.0)
+            for batch in experiment.loader.epoch():
+                one_step(experiment, batch, 1.0)
                 bar.update()
                 if progress.step in marks:
-                    yield progress.step, lab.state.weights_hash()
+                    yield progress.step, experiment.state.weights_hash()
                 if progress.step == marks[-1]:
                     break
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any], name: str = "") -> Iterator[str]:
-    """What the receipt says and what is so now, wherever these differ."""
+    """What the manifest says and what is so now, wherever these differ."""
     for key, value in now.items():
         known = before.get(key)
         if isinstance(known, dict) and isinstance(value, dict):

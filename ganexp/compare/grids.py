@@ -9,7 +9,7 @@ from typing import NamedTuple
 from PIL import Image, features
 
 from ganexp.compare.groups import Group, seed_of
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 
 _SIDE = 360  # pixels
 _QUALITY = 70
@@ -57,11 +57,11 @@ def gallery(groups: Sequence[Group], budget: int) -> Gallery:
     return Gallery(found[True], found[False], left_out)
 
 
-def _last_images(run: Record) -> int:
+def _last_images(run: SavedRun) -> int:
     return max(_files(run), default=0)
 
 
-def _files(run: Record) -> dict[int, Path]:
+def _files(run: SavedRun) -> dict[int, Path]:
     """The grids that are there, by images seen; none through links, which may lead out of the run."""
     folder = run.folder / "samples"
     if folder.is_symlink():
@@ -74,7 +74,7 @@ def _files(run: Record) -> dict[int, Path]:
     return {images: file for images, file in named.items() if file.is_file() and not file.is_symlink()}
 
 
-def _grid(label: str, run: Record, most: int) -> Grid | None:
+def _grid(label: str, run: SavedRun, most: int) -> Grid | None:
     """The last one not beyond ``most`` images; None if there is none or it cannot be read."""
     files = _files(run)
     images = max((count for count in files if count <= most), default=None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganexp.config.resolvers import RESUMABLE, is_identity
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 
 _PLACES = ("root",)
 """Last parts of keys that say where something lies."""
@@ -25,23 +25,23 @@ class Group:
     """Replicates: runs of one configuration, in the order of their seeds."""
 
     label: str
-    runs: list[Record]
+    runs: list[SavedRun]
 
 
 @dataclass(frozen=True)
-class Contest:
+class Comparison:
     """Groups on the same data, which compare; ``name`` tells the data."""
 
     name: str
     groups: list[Group]
 
     @property
-    def runs(self) -> list[Record]:
+    def runs(self) -> list[SavedRun]:
         """Every run, group by group."""
         return [run for group in self.groups for run in group.runs]
 
 
-def contests(records: Sequence[Record]) -> list[Contest]:
+def comparisons(records: Sequence[SavedRun]) -> list[Comparison]:
     """Every run that has a configuration, once: by data, then by what else differs."""
     datasets = _data_of(records)
     by_data = _gathered((datasets[index], record) for index, record in enumerate(records) if record.config)
@@ -51,16 +51,16 @@ def contests(records: Sequence[Record]) -> list[Contest]:
         members = _gathered((_identity(run), run) for run in runs)
         labels = _labels([(_choices(each[0]), _settings(each[0])) for each in members])
         groups = [Group(label, sorted(each, key=_by_seed)) for label, each in zip(labels, members, strict=True)]
-        found.append(Contest(name, groups))
-    return sorted(found, key=lambda contest: contest.name)
+        found.append(Comparison(name, groups))
+    return sorted(found, key=lambda comparison: comparison.name)
 
 
-def differing(records: Iterable[Record]) -> list[str]:
+def differing(records: Iterable[SavedRun]) -> list[str]:
     """The settings that are not the same in all of the runs, seed and places left out."""
     return _differing([_settings(record) for record in records])
 
 
-def seed_of(record: Record) -> str:
+def seed_of(record: SavedRun) -> str:
     """The seed as the configuration writes it."""
     return str(record.config["seed"]) if "seed" in record.config else "?"
 
@@ -76,14 +76,14 @@ def written(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def _gathered(pairs: Iterable[tuple[Hashable, Record]]) -> list[list[Record]]:
-    found: dict[Hashable, list[Record]] = {}
+def _gathered(pairs: Iterable[tuple[Hashable, SavedRun]]) -> list[list[SavedRun]]:
+    found: dict[Hashable, list[SavedRun]] = {}
     for key, record in pairs:
         found.setdefault(key, []).append(record)
     return list(found.values())
 
 
-def _by_seed(record: Record) -> tuple[int, str]:
+def _by_seed(record: SavedRun) -> tuple[int, str]:
     seed = seed_of(record)
     return len(seed), seed
 
@@ -92,7 +92,7 @@ def _is_place(key: str) -> bool:
     return key.rsplit(".", 1)[-1] in _PLACES
 
 
-def _settings(record: Record) -> dict[str, Any]:
+def _settings(record: SavedRun) -> dict[str, Any]:
     """What says which run it is, its seed apart."""
     return {
         key: value
@@ -101,20 +101,20 @@ def _settings(record: Record) -> dict[str, Any]:
     }
 
 
-def _identity(record: Record) -> str:
+def _identity(record: SavedRun) -> str:
     return json.dumps(_settings(record), sort_keys=True, default=str)
 
 
-def _data_settings(record: Record) -> dict[str, Any]:
+def _data_settings(record: SavedRun) -> dict[str, Any]:
     found = {key: value for key, value in record.config.items() if key.startswith("data.")}
     return found | {"data.fingerprint": _fingerprint(record)[:8]}
 
 
-def _fingerprint(record: Record) -> str:
-    return str(record.receipt.get("data", {}).get("fingerprint", ""))
+def _fingerprint(record: SavedRun) -> str:
+    return str(record.manifest.get("data", {}).get("fingerprint", ""))
 
 
-def _data_of(records: Sequence[Record]) -> list[str]:
+def _data_of(records: Sequence[SavedRun]) -> list[str]:
     """What each run's data are known by: the fingerprint, of a run that never read them that of its like."""
     likes = [
         json.dumps(
@@ -128,8 +128,8 @@ def _data_of(records: Sequence[Record]) -> list[str]:
     return [_fingerprint(record) or known.get(like, like) for like, record in zip(likes, records, strict=True)]
 
 
-def _choices(record: Record) -> dict[str, str]:
-    """The groups' choices. One that is a list is not in the receipt: ``[r1,r2]``, from the settings' names."""
+def _choices(record: SavedRun) -> dict[str, str]:
+    """The groups' choices. One that is a list is not in the manifest: ``[r1,r2]``, from the settings' names."""
     found = {key: value for key, value in record.choices.items() if key not in RESUMABLE}
     if found and "penalties" not in found:
         names = {key.split(".")[1] for key in record.config if key.startswith("penalties.")}

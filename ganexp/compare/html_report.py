@@ -10,7 +10,7 @@ from ganexp.compare.grids import Gallery, Grid, gallery
 from ganexp.compare.markup import Markup, document, joined, tag
 from ganexp.compare.results import Result
 from ganexp.compare.tables import Cell, Table
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 
 _PICTURES = 6_000_000
 """Bytes of all sample grids of a page."""
@@ -18,9 +18,9 @@ _PICTURES = 6_000_000
 _LONG = 40  # characters of a cell that may break
 
 
-def page(results: Sequence[Result], unreadable: Sequence[Record]) -> str:
+def page(results: Sequence[Result], unreadable: Sequence[SavedRun]) -> str:
     """The whole report."""
-    total = sum(len(result.contest.runs) for result in results) + len(unreadable)
+    total = sum(len(result.comparison.runs) for result in results) + len(unreadable)
     title = f"Comparison of {sentences.runs(total)}"
     body = [
         tag("h1", title),
@@ -36,13 +36,13 @@ def page(results: Sequence[Result], unreadable: Sequence[Record]) -> str:
 
 
 def _section(result: Result, budget: int) -> Markup:
-    """One contest."""
+    """One comparison."""
     scores, *rest = tables.all_of(result)
     told = [tag("li", line) for line in sentences.claims(result)]
     doubts = [tag("li", line, class_="warn") for line in sentences.warnings(result)]
     return tag(
         "section",
-        tag("h2", result.contest.name),
+        tag("h2", result.comparison.name),
         tag("p", f"{sentences.direction(result)}; * has unfinished runs", class_="soft"),
         tag("ul", *told, *doubts) if told or doubts else Markup(""),
         _table(scores),

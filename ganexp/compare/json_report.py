@@ -10,10 +10,10 @@ from ganexp.compare.groups import seed_of
 from ganexp.compare.measures import measured, series
 from ganexp.compare.results import Result, Standing, alarms_of
 from ganexp.compare.statistics import Mean
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 
 
-def text(results: Sequence[Result], unreadable: Sequence[Record]) -> str:
+def text(results: Sequence[Result], unreadable: Sequence[SavedRun]) -> str:
     """Every number of the report, and its sentences."""
     content = {
         "ganexp": __version__,
@@ -25,7 +25,7 @@ def text(results: Sequence[Result], unreadable: Sequence[Record]) -> str:
 
 def _contest(result: Result) -> dict[str, Any]:
     return {
-        "data": result.contest.name,
+        "data": result.comparison.name,
         "metric": result.metric,
         "by": result.by,
         "better": {name: result.direction(name) for name in result.names},
@@ -43,7 +43,7 @@ def _contest(result: Result) -> dict[str, Any]:
 def _group(standing: Standing, result: Result) -> dict[str, Any]:
     return {
         "label": standing.label,
-        "fates": standing.fates,
+        "outcomes": standing.outcomes,
         "scores": {
             name: {"best": _mean(summary.best), "final": _mean(summary.final)}
             for name, summary in standing.scores.items()
@@ -52,7 +52,7 @@ def _group(standing: Standing, result: Result) -> dict[str, Any]:
     }
 
 
-def _run(run: Record, names: Sequence[str]) -> dict[str, Any]:
+def _run(run: SavedRun, names: Sequence[str]) -> dict[str, Any]:
     return {
         "folder": str(run.folder),
         "seed": seed_of(run),

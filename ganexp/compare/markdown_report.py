@@ -8,13 +8,13 @@ from ganexp.compare import sentences, tables
 from ganexp.compare.results import Result
 from ganexp.compare.tables import Table
 from ganexp.errors import readable
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 
 _MEANT = re.compile(r"([\\`*<|~]|(?<=\])\(|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 """What Markdown, or HTML within it, would take for more than text."""
 
 
-def text(results: Sequence[Result], unreadable: Sequence[Record]) -> str:
+def text(results: Sequence[Result], unreadable: Sequence[SavedRun]) -> str:
     """The report without pictures."""
     lines = ["# Comparison of runs", ""]
     lines += [f"**{_plain(sentences.headline(result))}.**\n" for result in results]
@@ -22,7 +22,7 @@ def text(results: Sequence[Result], unreadable: Sequence[Record]) -> str:
         names = ", ".join(str(run.folder) for run in unreadable)
         lines.append(_plain(f"Left out, for their configuration cannot be read: {names}") + "\n")
     for result in results:
-        lines += [f"## {_plain(result.contest.name)}", ""]
+        lines += [f"## {_plain(result.comparison.name)}", ""]
         lines.append(_plain(f"{sentences.direction(result)}; * has unfinished runs") + "\n")
         lines += [f"- {_plain(line)}" for line in (*sentences.claims(result), *sentences.warnings(result))]
         for table in tables.all_of(result):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ganexp.metrics.directions import Direction
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 
 DIVERSITY, SPEED = "diversity", "images_per_second"
 EXTRA = (DIVERSITY, SPEED)
@@ -21,19 +21,19 @@ class Measured(NamedTuple):
     final: float | None
 
 
-def scores_of(records: Iterable[Record]) -> list[str]:
+def scores_of(records: Iterable[SavedRun]) -> list[str]:
     """The names of all scores, in the order in which they were written."""
     keys = (key for record in records for row in record.rows for key in row)
     return list(dict.fromkeys(key.removeprefix("score/") for key in keys if key.startswith("score/")))
 
 
-def series(record: Record, name: str) -> list[tuple[int, float]]:
+def series(record: SavedRun, name: str) -> list[tuple[int, float]]:
     """A score, diversity or speed over images seen, where it is a finite number."""
     found = record.series(_KEYS.get(name, f"score/{name}"))
     return [(images, value) for images, value in found if math.isfinite(value)]
 
 
-def measured(record: Record, name: str) -> Measured:
+def measured(record: SavedRun, name: str) -> Measured:
     """A run's best and final value, as far as it has come."""
     values = [value for _, value in series(record, name)]
     direction = record.direction(name)
@@ -41,7 +41,7 @@ def measured(record: Record, name: str) -> Measured:
     return Measured(None if direction == "unknown" or name in EXTRA else best, _final(record, name, values))
 
 
-def has_scores(record: Record) -> bool:
+def has_scores(record: SavedRun) -> bool:
     """Whether any score was ever taken."""
     return any(key.startswith("score/") for row in record.rows for key in row)
 
@@ -53,10 +53,10 @@ def ordered(values: Sequence[tuple[str, float]], direction: Direction) -> list[s
     return [name for name, _ in sorted(values, key=lambda pair: pair[1], reverse=direction == "higher")]
 
 
-def _final(record: Record, name: str, values: Sequence[float]) -> float | None:
+def _final(record: SavedRun, name: str, values: Sequence[float]) -> float | None:
     """Of the last epoch that was scored: an infinite one there is none, and no earlier one stands for it."""
     if name == SPEED:
-        whole = record.receipt.get("images_per_second")
+        whole = record.manifest.get("images_per_second")
         if isinstance(whole, int | float) and math.isfinite(whole):
             return float(whole)
     key = _KEYS.get(name, f"score/{name}")

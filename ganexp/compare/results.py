@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from ganexp.compare.groups import Contest, Group, seed_of
+from ganexp.compare.groups import Comparison, Group, seed_of
 from ganexp.compare.measures import DIVERSITY, EXTRA, Measured, measured, ordered, scores_of
 from ganexp.compare.statistics import ALPHA, Difference, Mean, difference, holm, least_p, mean_of
 from ganexp.errors import UserError, suggest
 from ganexp.metrics.directions import Direction
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 
 By = Literal["best", "final"]
 
@@ -38,9 +38,9 @@ class Standing:
         return self.group.label
 
     @property
-    def fates(self) -> dict[str, int]:
+    def outcomes(self) -> dict[str, int]:
         """How many runs ended how, the most frequent first."""
-        return dict(Counter(fate(run) for run in self.group.runs).most_common())
+        return dict(Counter(outcome(run) for run in self.group.runs).most_common())
 
     @property
     def unfinished(self) -> bool:
@@ -60,9 +60,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Result:
-    """One contest by its main score, the best group first."""
+    """One comparison by its main score, the best group first."""
 
-    contest: Contest
+    comparison: Comparison
     metric: str
     by: By
     names: list[str]
@@ -71,7 +71,7 @@ class Result:
 
     def direction(self, name: str) -> Direction:
         """Which way a score is better, as the first of the runs that knows says."""
-        return direction_in(self.contest, name)
+        return direction_in(self.comparison, name)
 
     @property
     def better(self) -> Direction:
@@ -83,26 +83,26 @@ class Result:
         return summary.best if self.by == "best" else summary.final
 
 
-def compare(contest: Contest, wanted: str | None, by: By) -> Result:
-    """Ranks a contest's groups by the score ``wanted``, or by the first that all of them have."""
-    names = [*scores_of(contest.runs), *EXTRA]
+def compare(comparison: Comparison, wanted: str | None, by: By) -> Result:
+    """Ranks a comparison's groups by the score ``wanted``, or by the first that all of them have."""
+    names = [*scores_of(comparison.runs), *EXTRA]
     taken = {
         group.label: {name: [measured(run, name) for run in group.runs] for name in names}
-        for group in contest.groups
+        for group in comparison.groups
     }
     metric = wanted or _common(names, list(taken.values()))
     if metric not in names:
         names.insert(0, metric)
         for of_group in taken.values():
             of_group[metric] = []
-    direction = direction_in(contest, metric)
+    direction = direction_in(comparison, metric)
     if direction == "unknown" or metric in EXTRA:
         by = "final"  # nobody knows what the best would be
     standings = [
         Standing(group, {name: _summary(taken[group.label][name]) for name in names})
-        for group in contest.groups
+        for group in comparison.groups
     ]
-    result = Result(contest, metric, by, names, standings, [])
+    result = Result(comparison, metric, by, names, standings, [])
     values = [(standing.label, mean.mean) for standing in standings if (mean := result.main(standing))]
     ranks = ordered(values, direction)
     standings.sort(key=lambda standing: ranks.index(standing.label) if standing.label in ranks else len(ranks))
@@ -110,13 +110,13 @@ def compare(contest: Contest, wanted: str | None, by: By) -> Result:
     return result
 
 
-def direction_in(contest: Contest, name: str) -> Direction:
+def direction_in(comparison: Comparison, name: str) -> Direction:
     """Which way a score is better, as the first of the runs that knows says."""
-    found = (run.direction(name) for run in contest.runs)
+    found = (run.direction(name) for run in comparison.runs)
     return next((way for way in found if way != "unknown"), "unknown")
 
 
-def checked_metric(wanted: str | None, records: Sequence[Record]) -> str | None:
+def checked_metric(wanted: str | None, records: Sequence[SavedRun]) -> str | None:
     """The score's name as metrics.jsonl has it after ``score/``. Raises UserError where no run has it."""
     if wanted is None:
         return None
@@ -127,7 +127,7 @@ def checked_metric(wanted: str | None, records: Sequence[Record]) -> str | None:
     return name
 
 
-def fate(run: Record) -> str:
+def outcome(run: SavedRun) -> str:
     """How a run ended: ``finished``, ``interrupted``, ``finished but collapsed`` ..."""
     kinds = " and ".join(_ALARMS[kind] for kind in dict.fromkeys(kinds_of(run)) if kind in _ALARMS)
     if not kinds:
@@ -135,12 +135,12 @@ def fate(run: Record) -> str:
     return f"finished but {kinds}" if run.status == "finished" else f"{run.status} and {kinds}"
 
 
-def alarms_of(run: Record) -> list[dict[str, object]]:
-    """The alarms of a receipt that are ones, whoever wrote it."""
-    return [alarm for alarm in run.receipt.get("alarms", []) if isinstance(alarm, dict)]
+def alarms_of(run: SavedRun) -> list[dict[str, object]]:
+    """The alarms of a manifest that are ones, whoever wrote it."""
+    return [alarm for alarm in run.manifest.get("alarms", []) if isinstance(alarm, dict)]
 
 
-def kinds_of(run: Record) -> list[str]:
+def kinds_of(run: SavedRun) -> list[str]:
     """The kinds of a run's alarms, in their order."""
     return [str(alarm.get("kind", "")) for alarm in alarms_of(run)]
 

@@ -8,7 +8,7 @@ from ganexp.compare.groups import seed_of, written
 from ganexp.compare.measures import DIVERSITY, has_scores
 from ganexp.compare.results import Pair, Result, Standing, kinds_of
 from ganexp.compare.statistics import ALPHA, Mean, runs_needed
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 
 NONE = "\N{EN DASH}"
 
@@ -53,7 +53,7 @@ def p_value(p: float) -> str:
 def counts(standing: Standing) -> str:
     """``3 runs: 2 finished, 1 finished but collapsed``."""
     total = len(standing.group.runs)
-    return f"{runs(total)}: {', '.join(f'{count} {kind}' for kind, count in standing.fates.items())}"
+    return f"{runs(total)}: {', '.join(f'{count} {kind}' for kind, count in standing.outcomes.items())}"
 
 
 def runs(count: int) -> str:
@@ -73,7 +73,7 @@ def headline(result: Result) -> str:
     """The answer in one sentence."""
     first = result.standings[0]
     mean = result.main(first)
-    where = result.contest.name
+    where = result.comparison.name
     if mean is None:
         answer = f"no run on {where} has {result.metric}"
     elif len(result.standings) == 1:
@@ -105,7 +105,7 @@ def claims(result: Result) -> list[str]:
 
 def warnings(result: Result) -> list[str]:
     """What makes the comparison doubtful."""
-    members = result.contest.runs
+    members = result.comparison.runs
     found = []
     images = [run.images for run in members]
     if max(images) > 1.01 * min(images):
@@ -145,7 +145,7 @@ def _beaten(result: Result) -> str:
 
 
 def _mishaps(result: Result) -> list[str]:
-    members = result.contest.runs
+    members = result.comparison.runs
     total = len(members)
     kinds = {"collapsed": "collapsed", "vanished": "had a critic that won"}
     found = [
@@ -188,7 +188,7 @@ def _limits(pairs: Sequence[Pair]) -> list[str]:
     ]
 
 
-def _ways_of_scoring(members: Iterable[Record]) -> list[str]:
+def _ways_of_scoring(members: Iterable[SavedRun]) -> list[str]:
     """Settings of the evaluation that are not the same wherever they are there."""
     values: dict[str, set[str]] = {}
     for run in members:
@@ -198,7 +198,7 @@ def _ways_of_scoring(members: Iterable[Record]) -> list[str]:
     return [key for key, found in values.items() if len(found) > 1 and "published" not in key]
 
 
-def _without_scores(members: Sequence[Record]) -> list[str]:
+def _without_scores(members: Sequence[SavedRun]) -> list[str]:
     """The runs that were never scored, and why, where their configuration says it."""
     missing = [run for run in members if not has_scores(run)]
     if not missing:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ganexp.compare.groups import differing, seed_of, written
 from ganexp.compare.measures import EXTRA, measured
-from ganexp.compare.results import Result, alarms_of, fate
+from ganexp.compare.results import Result, alarms_of, outcome
 from ganexp.compare.sentences import NONE, counts, estimate, number
 from ganexp.compare.statistics import Mean
 
@@ -73,7 +73,7 @@ def settings(result: Result) -> Table:
     firsts = [standing.group.runs[0].config for standing in result.standings]
     rows = [
         [Cell(key), *(Cell(written(config[key]) if key in config else NONE) for config in firsts)]
-        for key in differing(result.contest.runs)
+        for key in differing(result.comparison.runs)
     ]
     return Table("Settings that differ", ["setting", *(each.label for each in result.standings)], rows)
 
@@ -88,7 +88,7 @@ def runs(result: Result) -> Table:
                 [
                     Cell(standing.label),
                     Cell(seed, float(seed) if seed.isdecimal() else None),
-                    Cell(fate(run)),
+                    Cell(outcome(run)),
                     Cell(f"{run.images:,}", run.images),
                     *(Cell(NONE if value is None else number(value), value) for value in taken),
                     Cell(str(run.folder)),

@@ -47,7 +47,7 @@ Upsample = Literal["transposed", "nearest"]
 FlatNorm = Literal["batch", "layer", "none"]
 """What normalises feature vectors."""
 
-Numbers = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+PrecisionName = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 """What products are computed in; see ``ganexp.training.precision``."""
 
 Noise = Literal["normal", "uniform"]

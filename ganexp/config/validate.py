@@ -40,7 +40,7 @@ ADDED: dict[str, Any] = {
 """Settings that earlier versions did not write, as those versions behaved."""
 
 
-def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a run, new or resumed. Raises UserError."""
     if not cfg.resume and cfg.resume is not None:
         raise UserError("resume is empty: say resume=<folder>")
@@ -54,11 +54,11 @@ def settle_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if isinstance(cfg.game, DictConfig) and isinstance(cfg.arch, DictConfig):
         with suppress(LookupError):  # a class that does not exist is told of below
             check_parts(cfg)  # before another network asks for a setting of one that is missing
-    settled = _absolute(check(cfg, TrainSettings))
-    check_parts(settled)
-    _check_facts(settled, typed)
-    share_alike(settled, processes(settled))
-    return settled
+    validated = _absolute(check(cfg, TrainSettings))
+    check_parts(validated)
+    _check_facts(validated, typed)
+    check_batch_split(validated, processes(validated))
+    return validated
 
 
 def _typed_facts(cfg: DictConfig) -> list[tuple[str, str]]:
@@ -73,25 +73,25 @@ def _typed_facts(cfg: DictConfig) -> list[tuple[str, str]]:
     return [(name, key) for name, key, net in facts if not OmegaConf.is_interpolation(net, key)]
 
 
-def _check_facts(settled: DictConfig, typed: Sequence[tuple[str, str]]) -> None:
+def _check_facts(validated: DictConfig, typed: Sequence[tuple[str, str]]) -> None:
     """Raises UserError for a fact that was typed and is not the data's."""
-    shape, classes = settled.data.shape, settled.data.classes
+    shape, classes = validated.data.shape, validated.data.classes
     for name, key in typed:
-        if name not in settled.arch:
+        if name not in validated.arch:
             continue  # start_from brought others in its place
-        value = settled.arch[name][key]
+        value = validated.arch[name][key]
         if key == "shape" and value != shape:
             raise UserError(f"arch.{name}.shape={value}: the data's samples are {shape}")
         if key == "classes" and value not in (0, classes):
             raise UserError(f"arch.{name}.classes={value}: the data has {classes} classes")
 
 
-def check_parts(settled: DictConfig) -> None:
+def check_parts(validated: DictConfig) -> None:
     """Raises UserError where ``arch`` is not what the game is played with."""
-    target = str(settled.game.get("_target_"))
+    target = str(validated.game.get("_target_"))
     nets = constant_of(target, "NETS")
     if nets is not None:
-        check_nets(target.rpartition(".")[2], tuple(nets), settled.arch)
+        check_nets(target.rpartition(".")[2], tuple(nets), validated.arch)
 
 
 def processes(cfg: DictConfig) -> int:
@@ -99,7 +99,7 @@ def processes(cfg: DictConfig) -> int:
     return int(cfg.device.count) if "count" in cfg.device else 1  # Metal is one device
 
 
-def share_alike(cfg: DictConfig, world: int) -> None:
+def check_batch_split(cfg: DictConfig, world: int) -> None:
     """Raises UserError where so many processes cannot take equal parts of a batch, as the game counts them."""
     name = constant_of(str(cfg.game.get("_target_")), "BATCH_UNIT")
     unit = 1 if name is None else int(cfg.game[name])
@@ -110,31 +110,31 @@ def share_alike(cfg: DictConfig, world: int) -> None:
         raise UserError(f"batch_size={cfg.batch_size}: {world} processes cannot share it {how}")
 
 
-def settle_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def validate_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp data info`` and ``prepare``. Raises UserError."""
     used = OmegaConf.masked_copy(cfg, [key for key in ("data", "out") if key in cfg])
     return _absolute(check(used, DataSettings))
 
 
-def settle_tune(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def validate_tune(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a search; what it searches is checked before it starts. Raises UserError."""
     if find_spec("optuna") is None:
         raise UserError("ganexp tune needs Optuna: pip install 'ganexp[tune]'")
     return check(cfg, TuneSettings)
 
 
-def _settle_reader(
+def _validate_reader(
     model: type[BaseModel], runs: Sequence[str], cfg: DictConfig, overrides: Sequence[str]
 ) -> DictConfig:
     """The configuration of a verb that reads what the keys ``runs`` name. Raises UserError."""
-    settled = check(cfg, model)
-    if "device" in settled and processes(settled) > 1:
-        raise UserError(f"device.count={settled.device.count}: only ganexp train uses several")
+    validated = check(cfg, model)
+    if "device" in validated and processes(validated) > 1:
+        raise UserError(f"device.count={validated.device.count}: only ganexp train uses several")
     for key in runs:
-        if settled[key] is not None:
-            settled[key] = str(settled[key])  # run=nan is read as a number
-            read_run(settled[key], trust=settled.trust)
-    return settled
+        if validated[key] is not None:
+            validated[key] = str(validated[key])  # run=nan is read as a number
+            read_run(validated[key], trust=validated.trust)
+    return validated
 
 
 def read_run(folder: str, *, trust: bool) -> DictConfig:
@@ -185,12 +185,12 @@ def stays_inside(folder: Path) -> None:
             raise UserError(f"{path} leads out of the run folder: if that is meant, add trust=true")
 
 
-def _absolute(settled: DictConfig) -> DictConfig:
+def _absolute(validated: DictConfig) -> DictConfig:
     """A run is resumed and sampled from any directory: where its data lies must not depend on one."""
-    root = OmegaConf.select(settled, "data.root")
+    root = OmegaConf.select(validated, "data.root")
     if root is not None:
-        settled.data.root = str(Path(root).expanduser().absolute())
-    return settled
+        validated.data.root = str(Path(root).expanduser().absolute())
+    return validated
 
 
 def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -218,26 +218,26 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         key = key if key != group and group in stored else group  # one setting, or a whole group's choice
         OmegaConf.update(stored, key, OmegaConf.select(cfg, key))
     stored.resume = str(Path(str(cfg.resume)).expanduser().absolute())
-    settled = check(stored, TrainSettings)
-    share_alike(settled, processes(settled))
-    return settled
+    validated = check(stored, TrainSettings)
+    check_batch_split(validated, processes(validated))
+    return validated
 
 
-def settle(verb: str, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def validate_config(verb: str, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a verb, of which Hydra's own node is no part. Raises UserError."""
     settings = [str(key) for key in composed if key != "hydra"]
-    return SETTLE[verb](OmegaConf.masked_copy(composed, settings), overrides)
+    return VALIDATORS[verb](OmegaConf.masked_copy(composed, settings), overrides)
 
 
-SETTLE: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
-    "train": settle_train,
-    "sample": partial(_settle_reader, SampleSettings, ["run"]),
-    "evaluate": partial(_settle_reader, EvaluateSettings, ["run"]),
-    "film": partial(_settle_reader, FilmSettings, ["run"]),
-    "neighbours": partial(_settle_reader, NeighboursSettings, ["run"]),
-    "verify": partial(_settle_reader, VerifySettings, ["run", "against"]),
-    "tune": settle_tune,
-    "data_info": settle_data,
-    "data_prepare": settle_data,
+VALIDATORS: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
+    "train": validate_train,
+    "sample": partial(_validate_reader, SampleSettings, ["run"]),
+    "evaluate": partial(_validate_reader, EvaluateSettings, ["run"]),
+    "film": partial(_validate_reader, FilmSettings, ["run"]),
+    "neighbours": partial(_validate_reader, NeighboursSettings, ["run"]),
+    "verify": partial(_validate_reader, VerifySettings, ["run", "against"]),
+    "tune": validate_tune,
+    "data_info": validate_data,
+    "data_prepare": validate_data,
 }
 """What checks a verb's configuration and overrides, by the name of the configuration."""

@@ -93,7 +93,9 @@ class BatchLoader:
 
     def epoch(self) -> Iterator[Batch]:
         """The batches from the position to the end of the epoch that it lies in."""
-        drawn = _fetch_ahead(self._rows(self.position), self._take, max(d.store.ahead for d in self._domains()))
+        drawn = _fetch_ahead(
+            self._rows(self.position), self._take, max(d.store.prefetch for d in self._domains())
+        )
         for x, source, rows in drawn:
             self.position += self.batch_size
             x = self._samples.decode(x)

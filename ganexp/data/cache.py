@@ -42,7 +42,7 @@ def cache_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """One prepared set on disk."""
 
     folder: Path
@@ -62,7 +62,7 @@ class Entry:
 
 
 @dataclass
-class Draft:
+class CacheWriter:
     """A set that is being prepared: whoever makes it fills ``samples`` and the rest."""
 
     folder: Path
@@ -88,7 +88,7 @@ class Draft:
         self.labels, self.classes = arrays.labels, arrays.classes
 
 
-def prepared(name: str, identity: dict[str, Any], make: Callable[[Draft], None]) -> Entry:
+def get_or_prepare(name: str, identity: dict[str, Any], make: Callable[[CacheWriter], None]) -> CacheEntry:
     """The cached set of that identity, made first if it is not there. Raises UserError."""
     key = hashlib.sha256(json.dumps([_FORMAT, PIL.__version__, name, identity], sort_keys=True).encode())
     folder = cache_folder() / f"{name}-{key.hexdigest()[:16]}"
@@ -96,7 +96,7 @@ def prepared(name: str, identity: dict[str, Any], make: Callable[[Draft], None])
     if found is None:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with alone(folder):
+            with cache_lock(folder):
                 if _entry(folder) is None:  # another run may have made it meanwhile
                     _make(folder, name, identity, make)
         except OSError as error:
@@ -109,7 +109,7 @@ def prepared(name: str, identity: dict[str, Any], make: Callable[[Draft], None])
     return found
 
 
-def entries() -> list[Entry]:
+def entries() -> list[CacheEntry]:
     """Every prepared set, by name."""
     folders = sorted(cache_folder().glob("*-*")) if cache_folder().is_dir() else []
     return [found for folder in folders if (found := _entry(folder)) is not None]
@@ -129,15 +129,15 @@ def _sources(folder: Path) -> np.ndarray | None:
     return np.load(file, mmap_mode="r", allow_pickle=False) if file.is_file() else None
 
 
-def _entry(folder: Path) -> Entry | None:
+def _entry(folder: Path) -> CacheEntry | None:
     try:
-        return Entry(folder, json.loads((folder / _META).read_text(encoding="utf-8")))
+        return CacheEntry(folder, json.loads((folder / _META).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def cache_lock(folder: Path) -> Iterator[None]:
     """The lock of one folder of the cache; it goes when the process goes, however that ends."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{folder}.lock")
@@ -152,12 +152,12 @@ def alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _make(folder: Path, name: str, identity: dict[str, Any], make: Callable[[Draft], None]) -> None:
+def _make(folder: Path, name: str, identity: dict[str, Any], make: Callable[[CacheWriter], None]) -> None:
     beside = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(beside, ignore_errors=True)  # the lock is ours: what lies there was left by the dead
     beside.mkdir()
     try:
-        draft = Draft(beside)
+        draft = CacheWriter(beside)
         make(draft)
         assert draft.labels is not None, "a preparation states its labels"
         np.save(beside / "labels.npy", draft.labels, allow_pickle=False)

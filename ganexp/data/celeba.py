@@ -8,7 +8,7 @@ import numpy as np
 
 from ganexp.data.bounded import MIB, read_file
 from ganexp.data.download import fetch
-from ganexp.data.file_tree import Tree
+from ganexp.data.file_tree import FileTree
 from ganexp.data.source import ImageFiles, Listing
 from ganexp.errors import UserError, suggest
 
@@ -33,7 +33,7 @@ class CelebA(ImageFiles):
         if not folder.is_dir() and not archive.is_file():
             wanted = f"{_IMAGES}/ or {_IMAGES}.zip, and {_PARTITION}, into {root}"
             fetch("CelebA", wanted, self.root, self._download)
-        tree = Tree(folder if folder.is_dir() else archive)
+        tree = FileTree(folder if folder.is_dir() else archive)
         names = tree.names if self.split == "all" else self._members(tree.names)
         if not names:
             raise UserError(f"data.split={self.split}: no image in {tree.root} belongs to it")

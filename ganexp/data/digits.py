@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.cache import Draft
+from ganexp.data.cache import CacheWriter
 from ganexp.data.source import Images
 
 
@@ -21,7 +21,7 @@ class Digits(Images):
     def origin(self) -> str:
         return f"scikit-learn {version('scikit-learn')}"
 
-    def prepare(self, draft: Draft) -> None:
+    def prepare(self, draft: CacheWriter) -> None:
         from sklearn.datasets import load_digits
 
         bunch = load_digits()

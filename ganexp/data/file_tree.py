@@ -20,7 +20,7 @@ _LINE = 1024
 _MOST_OTHERS = 50_000  # files that are no images, where these are more; a whole disk is no data set
 
 
-class Tree:
+class FileTree:
     """The images below a folder or inside a zip. Raises UserError if there is neither."""
 
     def __init__(self, root: Path) -> None:

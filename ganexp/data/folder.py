@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ganexp.data.decode import size_of
-from ganexp.data.file_tree import Tree
+from ganexp.data.file_tree import FileTree
 from ganexp.data.labels import in_order, written_labels
 from ganexp.data.source import HELD_OUT, ImageFiles, Listing, Source
 from ganexp.errors import UserError
@@ -55,7 +55,7 @@ class Folder(ImageFiles):
 class _Chosen(NamedTuple):
     """The images of a split, each with the name of its class."""
 
-    tree: Tree
+    tree: FileTree
     labels: Mapping[str, str]
 
 
@@ -90,7 +90,7 @@ def _labelled(root: Path, split: str | None) -> _Chosen:
     return _Chosen(tree, {name: written[name] for name in inner})
 
 
-def _of_split(tree: Tree, split: str | None) -> dict[str, str]:
+def _of_split(tree: FileTree, split: str | None) -> dict[str, str]:
     """The split's images: each name in the tree, and what is left of it without the split's folder."""
     tops = _tops(tree)
     if not tops <= _SPLITS:
@@ -104,11 +104,11 @@ def _of_split(tree: Tree, split: str | None) -> dict[str, str]:
     return {name: rest for name, rest in inner.items() if split is None or name.startswith(f"{split}/")}
 
 
-def _tops(tree: Tree) -> set[str]:
+def _tops(tree: FileTree) -> set[str]:
     """The names at the top of the tree."""
     return {PurePosixPath(name).parts[0] for name in tree.names}
 
 
 @lru_cache(maxsize=4)
-def _tree(root: Path) -> Tree:
-    return Tree(root)
+def _tree(root: Path) -> FileTree:
+    return FileTree(root)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ganexp.data.file_tree import Tree
+from ganexp.data.file_tree import FileTree
 from ganexp.errors import UserError, first_line
 
 _LARGEST = 2**31 - 1
@@ -20,7 +20,7 @@ class _Entry(NamedTuple):
     label: str
 
 
-def written_labels(tree: Tree) -> dict[str, str] | None:
+def written_labels(tree: FileTree) -> dict[str, str] | None:
     """Each image's label, as text; None if there is no such file.
 
     Raises UserError, with the file and the line or entry, where the file cannot be understood or contradicts

@@ -23,7 +23,7 @@ class Plane(Source):
     count: Count
     mirror: Literal[False]
 
-    overview: ClassVar[int] = 1000
+    preview_count: ClassVar[int] = 1000
 
     @property
     def centres(self) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ganexp.data.decode import Recipe, decode
-from ganexp.data.file_tree import Tree
+from ganexp.data.file_tree import FileTree
 from ganexp.errors import UserError
 from ganexp.system.cpus import cores
 
@@ -36,7 +36,7 @@ Bad = list[tuple[int, str]]
 """Rows that could not be filled, and why."""
 
 
-def decode_into(out: Path, tree: Tree, names: Sequence[str], recipe: Recipe) -> Bad:
+def decode_into(out: Path, tree: FileTree, names: Sequence[str], recipe: Recipe) -> Bad:
     """Writes the named images to a new ``.npy`` of [N, C, H, W] uint8; returns which of them are bad."""
     shape = (len(names), recipe.channels, recipe.resolution, recipe.resolution)
     np.lib.format.open_memmap(out, "w+", np.uint8, shape).flush()
@@ -65,7 +65,7 @@ def drop_rows(file: Path, rows: Sequence[int]) -> np.ndarray:
     return kept
 
 
-def _results(tree: Tree, pieces: list[Piece], count: int) -> Iterator[tuple[Bad, int]]:
+def _results(tree: FileTree, pieces: list[Piece], count: int) -> Iterator[tuple[Bad, int]]:
     """Each piece's bad images and its length, in the order in which they are done."""
     if count < _ALONE or cores() == 1:
         for piece in pieces:
@@ -81,7 +81,7 @@ def _results(tree: Tree, pieces: list[Piece], count: int) -> Iterator[tuple[Bad,
             pool.shutdown(cancel_futures=True)
 
 
-def _decode_piece(tree: Tree, piece: Piece) -> Bad:
+def _decode_piece(tree: FileTree, piece: Piece) -> Bad:
     samples = np.load(piece.out, mmap_mode="r+", allow_pickle=False)
     bad: Bad = []
     for row, name in enumerate(piece.names, piece.first):
@@ -98,9 +98,9 @@ def _decode_elsewhere(piece: Piece) -> Bad:
 
 
 @cache
-def _opened(root: Path) -> Tree:
+def _opened(root: Path) -> FileTree:
     """A pool's process opens a zip once."""
-    return Tree(root)
+    return FileTree(root)
 
 
 def _belong_to_parent() -> None:

@@ -14,7 +14,7 @@ from ganexp.config.ranges import Count, Crop, Shape
 from ganexp.data import cache
 from ganexp.data.arrays import Arrays
 from ganexp.data.decode import Recipe
-from ganexp.data.file_tree import Tree
+from ganexp.data.file_tree import FileTree
 from ganexp.data.picture import save_png, side_by_side, tile
 from ganexp.data.prepare import decode_into, drop_rows
 from ganexp.errors import UserError, readable
@@ -45,7 +45,7 @@ class Source:
     mirror: bool
     """Whether training sees each sample mirrored half of the time."""
 
-    overview: ClassVar[int] = 64
+    preview_count: ClassVar[int] = 64
     """How many samples make a picture that shows what a generator does."""
 
     is_image: ClassVar[bool] = False
@@ -67,7 +67,7 @@ class Source:
         """The data set. Raises UserError, one line, where it is missing, damaged or too small."""
         raise NotImplementedError
 
-    def entry(self) -> cache.Entry | None:
+    def entry(self) -> cache.CacheEntry | None:
         """The prepared set in the cache, made first if need be; None for data that are made when they are
         needed.
         """
@@ -174,9 +174,9 @@ class Images(Source):
     def encode(self, samples: np.ndarray) -> np.ndarray:
         return to_uint8(samples)
 
-    def entry(self) -> cache.Entry:
+    def entry(self) -> cache.CacheEntry:
         """The prepared set, made first if need be. Raises UserError."""
-        return cache.prepared(type(self).__name__.lower(), self.identity(), self.prepare)
+        return cache.get_or_prepare(type(self).__name__.lower(), self.identity(), self.prepare)
 
     def identity(self) -> dict[str, Any]:
         """Everything that a pixel or a label depends on."""
@@ -188,7 +188,7 @@ class Images(Source):
         """A fingerprint of what lies on disk, found without reading all of it."""
         raise NotImplementedError
 
-    def prepare(self, draft: cache.Draft) -> None:
+    def prepare(self, draft: cache.CacheWriter) -> None:
         """Makes the set. Raises UserError."""
         raise NotImplementedError
 
@@ -223,7 +223,7 @@ class Images(Source):
 class Listing(NamedTuple):
     """The files that a set is made of, with a label for each."""
 
-    tree: Tree
+    tree: FileTree
     names: Sequence[str]
     labels: np.ndarray
     classes: tuple[str, ...]
@@ -245,7 +245,7 @@ class ImageFiles(Images):
         labels = hashlib.sha256(listing.labels.tobytes()).hexdigest()
         return f"{listing.tree.stamp(listing.names)} {labels} {listing.classes}"
 
-    def prepare(self, draft: cache.Draft) -> None:
+    def prepare(self, draft: cache.CacheWriter) -> None:
         listing = self.listing()
         recipe = Recipe(self.shape[0], self.resolution, self.crop)
         bad = decode_into(draft.samples, listing.tree, listing.names, recipe)
@@ -281,7 +281,7 @@ class ImageArrays(Images):
             raise UserError(f"{error.filename} cannot be read: {error.strerror}") from None
         return repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
-    def prepare(self, draft: cache.Draft) -> None:
+    def prepare(self, draft: cache.CacheWriter) -> None:
         draft.fill(self.checked(self.read()))
 
 

@@ -29,7 +29,7 @@ class Store(Protocol):
     place: str
     """In words, for the log."""
 
-    ahead: int
+    prefetch: int
     """How many batches are fetched before they are needed; 0 where taking one costs nothing."""
 
     def take(self, rows: Tensor) -> Tensor:
@@ -40,16 +40,16 @@ class Store(Protocol):
 def store(samples: np.ndarray, device: torch.device, share: float = SHARE) -> Store:
     """Puts samples into the fastest place that holds them, once for each process of the run on this machine."""
     if device.type == "cuda" and samples.nbytes <= share * torch.cuda.mem_get_info(device)[0]:
-        return Resident(samples, device)
-    if collectives.place().local_world * samples.nbytes <= share * free_memory():
-        return Resident(samples, device) if device.type == "cpu" else Hosted(samples, device)
-    return OnDisk(samples, device)
+        return DeviceMemory(samples, device)
+    if collectives.process_info().local_world * samples.nbytes <= share * free_memory():
+        return DeviceMemory(samples, device) if device.type == "cpu" else HostMemory(samples, device)
+    return MemoryMap(samples, device)
 
 
-class Resident:
+class DeviceMemory:
     """On the device itself."""
 
-    ahead = 0
+    prefetch = 0
 
     def __init__(self, samples: np.ndarray, device: torch.device) -> None:
         self.place = "in memory" if device.type == "cpu" else f"on {device}"
@@ -59,10 +59,10 @@ class Resident:
         return _as_images(_rows_of(self._samples, to_device(rows, self._samples.device)))
 
 
-class Hosted:
+class HostMemory:
     """In host memory, copied to the device batch by batch."""
 
-    ahead = 2
+    prefetch = 2
 
     def __init__(self, samples: np.ndarray, device: torch.device) -> None:
         self.place = "in host memory"
@@ -73,10 +73,10 @@ class Hosted:
         return _as_images(to_device(_rows_of(self._samples, rows), self._device))
 
 
-class OnDisk:
+class MemoryMap:
     """In the file of a prepared set, as a memory map; the system may drop its pages whenever it needs room."""
 
-    ahead = 4
+    prefetch = 4
 
     def __init__(self, samples: np.ndarray, device: torch.device) -> None:
         self.place = "on disk, read ahead"

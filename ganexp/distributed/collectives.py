@@ -25,13 +25,13 @@ PATIENCE = timedelta(hours=12)
 """How long a process waits for another, which may be fetching data or scoring a generator."""
 
 
-class Lost(UserError):
+class WorkerLost(UserError):
     """Another process of the run is gone, and with it the run."""
 
     status = 1
 
 
-class Place(NamedTuple):
+class ProcessInfo(NamedTuple):
     """One process among those of a run. The first, rank 0, decides and writes; the others follow."""
 
     rank: int
@@ -43,35 +43,35 @@ class Place(NamedTuple):
     """Words for an error that the group met: which process is gone, and why."""
 
 
-_ALONE = Place(0, 1, 0, 1)
-_place = _ALONE
+_ALONE = ProcessInfo(0, 1, 0, 1)
+_process = _ALONE
 
 
-def place() -> Place:
+def process_info() -> ProcessInfo:
     """Which process this is."""
-    return _place
+    return _process
 
 
 def rank() -> int:
     """The number of this process; 0 is the one that decides and writes."""
-    return _place.rank
+    return _process.rank
 
 
 def world() -> int:
     """How many processes train the run."""
-    return _place.world
+    return _process.world
 
 
 @contextmanager
-def joined(where: Place, store: Store) -> Iterator[None]:
+def process_group(where: ProcessInfo, store: Store) -> Iterator[None]:
     """Within this context the processes that share ``store`` are one group. Left in whatever way, it breaks up.
 
     A process that leaves with an error takes nobody with it into an endless wait: the others' next message
-    fails, and they raise Lost.
+    fails, and they raise WorkerLost.
     """
-    global _place
+    global _process
     gpus = torch.cuda.is_available() and torch_distributed.is_nccl_available()
-    with _loopback(where.local_world == where.world), reworded(where):
+    with _loopback(where.local_world == where.world), as_worker_lost(where):
         torch_distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if gpus else "gloo",
             store=store,
@@ -79,7 +79,7 @@ def joined(where: Place, store: Store) -> Iterator[None]:
             world_size=where.world,
             timeout=PATIENCE,
         )
-    _place = where
+    _process = where
     try:
         yield
     except BaseException:
@@ -88,29 +88,29 @@ def joined(where: Place, store: Store) -> Iterator[None]:
     else:
         torch_distributed.destroy_process_group()
     finally:
-        _place = _ALONE
+        _process = _ALONE
 
 
-def average(tensors: Sequence[Tensor]) -> None:
+def all_reduce_mean(tensors: Sequence[Tensor]) -> None:
     """Replaces tensors of one type, on the device, by their averages over all processes, in one message."""
-    if _place.world == 1 or not tensors:
+    if _process.world == 1 or not tensors:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    with reworded(_place):
+    with as_worker_lost(_process):
         torch_distributed.all_reduce(flat)
-    flat /= _place.world
+    flat /= _process.world
     parts = flat.split([tensor.numel() for tensor in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view(tensor.shape))
 
 
-def of_each(row: Tensor) -> Tensor:
+def all_gather_rows(row: Tensor) -> Tensor:
     """The rows [k] of all processes as [world, k], differentiable as often as need be."""
-    if _place.world == 1:
+    if _process.world == 1:
         return row[None]
     before, after = (
-        row.new_zeros(_place.rank, len(row)),
-        row.new_zeros(_place.world - _place.rank - 1, len(row)),
+        row.new_zeros(_process.rank, len(row)),
+        row.new_zeros(_process.world - _process.rank - 1, len(row)),
     )
     rows: Tensor = _Sum.apply(torch.cat([before, row[None], after]))
     return rows
@@ -118,12 +118,12 @@ def of_each(row: Tensor) -> Tensor:
 
 def std(values: Tensor) -> Tensor:
     """The standard deviation of the values of all processes, as many on each; no gradient flows back."""
-    if _place.world == 1:
+    if _process.world == 1:
         return values.std()
     values = values.detach()
-    means, variances = of_each(torch.stack([values.mean(), values.var(correction=0)])).unbind(1)
+    means, variances = all_gather_rows(torch.stack([values.mean(), values.var(correction=0)])).unbind(1)
     variance = variances.mean() + (means - means.mean()).square().mean()
-    count = values.numel() * _place.world
+    count = values.numel() * _process.world
     return (variance * (count / (count - 1))).sqrt()
 
 
@@ -133,7 +133,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
         total = values.detach().clone(memory_format=torch.contiguous_format)
-        with reworded(_place):
+        with as_worker_lost(_process):
             torch_distributed.all_reduce(total)
         return total
 
@@ -145,24 +145,24 @@ class _Sum(torch.autograd.Function):
 
 def broadcast(tensors: Sequence[Tensor]) -> None:
     """Gives every process the first one's values."""
-    if _place.world == 1:
+    if _process.world == 1:
         return
     for tensor in tensors:
         values = tensor.detach().contiguous()
-        with reworded(_place):
+        with as_worker_lost(_process):
             torch_distributed.broadcast(values, 0)
         tensor.detach().copy_(values)
 
 
 @contextmanager
-def reworded(where: Place) -> Iterator[None]:
+def as_worker_lost(where: ProcessInfo) -> Iterator[None]:
     """A group that has broken, told in one line."""
     try:
         yield
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        raise Lost(where.why(first_line(error))) from None
+        raise WorkerLost(where.why(first_line(error))) from None
 
 
 @contextmanager

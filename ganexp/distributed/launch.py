@@ -22,31 +22,31 @@ from omegaconf import DictConfig, OmegaConf
 from torch.distributed import FileStore, PrefixStore, Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
-from ganexp.config.validate import processes, share_alike
+from ganexp.config.validate import check_batch_split, processes
 from ganexp.distributed import torchrun
-from ganexp.distributed.collectives import PATIENCE, Lost, Place, joined
+from ganexp.distributed.collectives import PATIENCE, ProcessInfo, WorkerLost, process_group
 from ganexp.errors import UserError, tell
 from ganexp.system.parent import VARIABLE
 
 OVER = "over"
-"""What followers find in place of a configuration when there is no more to train."""
+"""What workers find in place of a configuration when there is no more to train."""
 
 _GLANCE = 0.05  # seconds between looks at a process
 _GRACE = 20.0  # seconds in which a broken group has to notice that it is
 
 
 @contextmanager
-def crew(cfg: DictConfig) -> Iterator[None]:
+def launch_workers(cfg: DictConfig) -> Iterator[None]:
     """Within this context the processes of a run are a group; one alone is none.
 
-    Raises Lost where one of the others dies, UserError where there are two ways to start them, or where they
-    cannot share a batch alike.
+    Raises WorkerLost where one of the others dies, UserError where there are two ways to start them, or where
+    they cannot share a batch alike.
     """
     count = processes(cfg)
     if count > 1 and torchrun.world() > 1:
         raise UserError(f"device.count={count}: torchrun has started the processes already; leave it at 1")
     if torchrun.world() > 1:
-        share_alike(cfg, torchrun.world())
+        check_batch_split(cfg, torchrun.world())
         with _called_together(cfg):
             yield
     elif count > 1:
@@ -61,14 +61,14 @@ def _called_together(cfg: DictConfig) -> Iterator[None]:
     """Torchrun's processes, which wait for what is to be trained."""
     number = _Trainings.begun
     _Trainings.begun += 1
-    store = meeting_place()
+    store = rendezvous_store()
     store.set(f"training {number}", OmegaConf.to_yaml(cfg))
 
     def why(error: str) -> str:
         time.sleep(1)  # what it died of may be on its way
-        return told(store, number, torchrun.world()) or f"another process of this run is gone ({error})"
+        return worker_error(store, number, torchrun.world()) or f"another process of this run is gone ({error})"
 
-    with joined(torchruns_place()._replace(why=why), session(store, number)):
+    with process_group(torchrun_process_info()._replace(why=why), session(store, number)):
         yield
 
 
@@ -79,7 +79,7 @@ class _Trainings:
     store: Store | None = None
 
 
-def meeting_place() -> Store:
+def rendezvous_store() -> Store:
     """Torchrun's store, which every process of it can read and write."""
     if _Trainings.store is None:
         found, _, _ = next(rendezvous("env://", timeout=PATIENCE))
@@ -87,18 +87,18 @@ def meeting_place() -> Store:
     return _Trainings.store
 
 
-def over() -> None:
+def shutdown_workers() -> None:
     """Lets torchrun's other processes end: there is no more to train."""
     with suppress(RuntimeError):  # they or the store are gone already
-        meeting_place().set(f"training {_Trainings.begun}", OVER)
+        rendezvous_store().set(f"training {_Trainings.begun}", OVER)
 
 
-def torchruns_place() -> Place:
+def torchrun_process_info() -> ProcessInfo:
     """Which of torchrun's processes this is."""
     rank, world, local_rank, local_world = (
         int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     )
-    return Place(rank, world, local_rank, local_world)
+    return ProcessInfo(rank, world, local_rank, local_world)
 
 
 def session(store: Store, number: int) -> Store:
@@ -106,7 +106,7 @@ def session(store: Store, number: int) -> Store:
     return PrefixStore(f"group {number}", store)
 
 
-def told(store: Store, number: int, world: int) -> str | None:
+def worker_error(store: Store, number: int, world: int) -> str | None:
     """What a follower left behind when it ended: its number and its mistake."""
     for rank in range(1, world):
         key = f"end {number} of {rank}"
@@ -124,17 +124,17 @@ def _started(cfg: DictConfig, count: int) -> Iterator[None]:
         store = FileStore(f"{folder}/store", count)
         store.set_timeout(PATIENCE)
         store.set("training 0", OmegaConf.to_yaml(cfg))
-        followers = _Followers(Path(folder), count, store)
+        workers = _Workers(Path(folder), count, store)
         try:
-            followers.wait_for()
-            with joined(Place(0, count, 0, count, followers.why), session(store, 0)):
+            workers.wait_for()
+            with process_group(ProcessInfo(0, count, 0, count, workers.why), session(store, 0)):
                 yield
         finally:
-            followers.end()
+            workers.end()
             torch.set_num_threads(threads)
 
 
-class _Followers:
+class _Workers:
     """The processes that this one has started."""
 
     def __init__(self, folder: Path, count: int, store: Store) -> None:
@@ -143,7 +143,7 @@ class _Followers:
         self._count = count
         self._over = threading.Event()
         self._processes = {rank: self._start(rank) for rank in range(1, count)}
-        threading.Thread(target=self._watch, name="followers", daemon=True).start()
+        threading.Thread(target=self._watch, name="workers", daemon=True).start()
 
     def _start(self, rank: int) -> "subprocess.Popen[bytes]":
         with self._log(rank).open("wb") as log:
@@ -160,11 +160,11 @@ class _Followers:
         return self._folder / f"{rank}.log"
 
     def wait_for(self) -> None:
-        """Until all are there. Raises Lost if one dies before."""
+        """Until all are there. Raises WorkerLost if one dies before."""
         keys = [f"ready {rank}" for rank in self._processes]
         while not self._store.check(keys):
             if (line := self._dead()) is not None:
-                raise Lost(line)
+                raise WorkerLost(line)
             time.sleep(_GLANCE)
 
     def why(self, error: str) -> str:
@@ -207,10 +207,10 @@ class _Followers:
         while not self._over.wait(1.0):
             if self._dead() is not None and not self._over.wait(_GRACE):
                 tell(self._dead())
-                os._exit(Lost.status)
+                os._exit(WorkerLost.status)
 
 
-def wait_for_training(store: Store, number: int) -> DictConfig | None:
+def next_training(store: Store, number: int) -> DictConfig | None:
     """The configuration of the next training; None if there is none any more. Raises RuntimeError."""
     key = f"training {number}"
     store.wait([key], timedelta(days=30))

@@ -12,78 +12,78 @@ import torch
 from torch import Tensor
 from torch import distributed as torch_distributed
 
-from ganexp.distributed.collectives import Lost, place, reworded
+from ganexp.distributed.collectives import WorkerLost, as_worker_lost, process_info
 
 T = TypeVar("T")
 
 
-def share(value: Any = None) -> Any:
+def broadcast_object(value: Any = None) -> Any:
     """What the first process gives, on every process: tensors and plain values. Nobody else has to give any."""
-    if place().world == 1:
+    if process_info().world == 1:
         return value
-    packed = _packed(value) if place().rank == 0 else torch.empty(0, dtype=torch.uint8)
+    packed = _packed(value) if process_info().rank == 0 else torch.empty(0, dtype=torch.uint8)
     size = torch.tensor([len(packed)])
-    with reworded(place()):
+    with as_worker_lost(process_info()):
         torch_distributed.broadcast(size, 0)
-        packed = packed if place().rank == 0 else torch.empty(int(size), dtype=torch.uint8)
+        packed = packed if process_info().rank == 0 else torch.empty(int(size), dtype=torch.uint8)
         torch_distributed.broadcast(packed, 0)
-    return value if place().rank == 0 else _unpacked(packed)
+    return value if process_info().rank == 0 else _unpacked(packed)
 
 
-def gather(value: Any = None) -> list[Any]:
+def gather_objects(value: Any = None) -> list[Any]:
     """On the first process, which gives nothing, what each of the others does, in their order; elsewhere []."""
-    if place().world == 1:
+    if process_info().world == 1:
         return []
     packed = _packed(value)
-    sizes = torch.zeros(place().world, dtype=torch.int64)
-    sizes[place().rank] = len(packed)
+    sizes = torch.zeros(process_info().world, dtype=torch.int64)
+    sizes[process_info().rank] = len(packed)
     found = []
-    with reworded(place()):
+    with as_worker_lost(process_info()):
         torch_distributed.all_reduce(sizes)
-        if place().rank > 0:
+        if process_info().rank > 0:
             torch_distributed.send(packed, 0)
             return []
-        for other in range(1, place().world):
+        for other in range(1, process_info().world):
             arrived = torch.empty(int(sizes[other]), dtype=torch.uint8)
             torch_distributed.recv(arrived, other)
             found.append(_unpacked(arrived))
     return found
 
 
-def lead(work: Callable[[], T]) -> T:
+def run_on_rank0(work: Callable[[], T]) -> T:
     """What ``work()`` returns on the first process, on all; nobody else does it. Plain values and tensors.
 
-    Where it fails, it fails on the first process, and the others raise Lost.
+    Where it fails, it fails on the first process, and the others raise WorkerLost.
     """
-    if place().world == 1:
+    if process_info().world == 1:
         return work()
-    if place().rank > 0:
-        failed, result = share()
+    if process_info().rank > 0:
+        failed, result = broadcast_object()
         if failed:
-            raise Lost("the first process has failed")
+            raise WorkerLost("the first process has failed")
         return result  # type: ignore[no-any-return]
     try:
         result = work()
     except BaseException:
-        share([True, None])
+        broadcast_object([True, None])
         raise
-    share([False, result])
+    broadcast_object([False, result])
     return result
 
 
-def first(work: Callable[[], T]) -> T:
+def rank0_first(work: Callable[[], T]) -> T:
     """``work()`` on every process, but on the first one before any other: what it fetches, they find."""
     done: list[T] = []
-    lead(lambda: done.append(work()))
+    run_on_rank0(lambda: done.append(work()))
     return done[0] if done else work()
 
 
-def words(numbers: Sequence[int]) -> list[int]:
+def broadcast_ints(numbers: Sequence[int]) -> list[int]:
     """A few whole numbers of the first process, on every process; cheaper than ``share``."""
-    if place().world == 1:
+    if process_info().world == 1:
         return list(numbers)
     row = torch.tensor(numbers)
-    with reworded(place()):
+    with as_worker_lost(process_info()):
         torch_distributed.broadcast(row, 0)
     return [int(number) for number in row]
 

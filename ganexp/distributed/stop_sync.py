@@ -8,7 +8,7 @@ _OFTEN = 0.25  # seconds between tellings, which take less than a thousandth of 
 _MOST = 100  # steps between them
 
 
-class Pulse:
+class StopSync:
     """Called once in each step by every process, it says the same to all: what the first one wanted."""
 
     def __init__(self) -> None:
@@ -24,6 +24,6 @@ class Pulse:
             return False
         now = time.monotonic()
         each = max((now - self._last) / self._steps, 1e-6)
-        agreed, self._next = objects.words([wanted, max(1, min(_MOST, int(_OFTEN / each)))])
+        agreed, self._next = objects.broadcast_ints([wanted, max(1, min(_MOST, int(_OFTEN / each)))])
         self._steps, self._last = 0, now
         return bool(agreed)

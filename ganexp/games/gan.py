@@ -22,7 +22,7 @@ from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.game import Game, Inputs, Player, Request, Turn
 from ganexp.games.prior import LatentPrior
-from ganexp.games.turns import critic_turn, generator_turn, judge, real_logits_if_needed
+from ganexp.games.turns import critic_turn, generator_turn, logits_of_both, real_logits_if_needed
 from ganexp.nets.layers import DiscriminatorBase, GeneratorBase
 from ganexp.penalties import Critic, PlayerCall
 from ganexp.system.float32 import at_least_float32
@@ -62,7 +62,7 @@ class GAN(Game):
         """Real against fake; no gradient reaches the generator, which is frozen."""
         real, (fake, inputs) = self.real(batch), self._fake_for_critic(batch)
         critic = self.critic(batch)
-        real_logits, fake_logits = judge(
+        real_logits, fake_logits = logits_of_both(
             critic, real, fake, samplewise=getattr(self.discriminator, "samplewise", False)
         )
         call = self._call(critic, batch, real, fake, real_logits, fake_logits, inputs)

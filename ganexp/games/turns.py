@@ -38,7 +38,7 @@ def generator_turn(loss: Loss, penalties: dict[str, Penalty], call: PlayerCall) 
     return Turn(losses, {"D_G_z": loss.output(call.fake_logits.detach()).mean()})
 
 
-def judge(critic: Critic, real: Tensor, fake: Tensor, *, samplewise: bool) -> tuple[Tensor, Tensor]:
+def logits_of_both(critic: Critic, real: Tensor, fake: Tensor, *, samplewise: bool) -> tuple[Tensor, Tensor]:
     """The logits of real and of fake samples.
 
     In one pass, which is quicker, where each logit depends on its own sample alone.

@@ -14,7 +14,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.cache import alone, cache_folder
+from ganexp.data.cache import cache_folder, cache_lock
 from ganexp.data.source import Source
 from ganexp.errors import UserError, tell
 from ganexp.system.float32 import full_float32
@@ -86,7 +86,7 @@ def trained(source: Source, data: Arrays, device: torch.device) -> tuple[nn.Modu
     file = cache_folder() / f"classifier-{data.fingerprint[:16]}" / f"recipe_{_RECIPE}.pt"
     with fork_rng(device):
         net = Classifier(data.samples.shape[1], len(data.classes))
-    with alone(file.parent):
+    with cache_lock(file.parent):
         content = _known(file)
         if content is None:
             accuracy = _train(net, data, device)

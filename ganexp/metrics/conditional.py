@@ -10,7 +10,7 @@ from ganexp.errors import UserError
 from ganexp.metrics.classifier import Classifier, fit, labels_of
 from ganexp.metrics.directions import Direction
 from ganexp.metrics.frechet import enough, frechet_distance, moments
-from ganexp.metrics.metric import Basis, Metric, Need, Pair, Scores
+from ganexp.metrics.metric import Basis, EvalPair, Metric, Need, Scores
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ClassAccuracy(Metric):
     SCORES: ClassVar[Mapping[str, Direction]] = {"accuracy": "higher"}
     needs: ClassVar[tuple[Need, ...]] = ("labels",)
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         found, asked = pair.fake.probabilities, _labels(pair)[1]
         if found is None or found.shape[1] != pair.source.classes:
             raise UserError("metrics=accuracy needs the data's own classes: take features=classifier")
@@ -34,12 +34,12 @@ class IntraFID(Metric):
     SCORES: ClassVar[Mapping[str, Direction]] = {"intra_fid": "lower"}
     needs: ClassVar[tuple[Need, ...]] = ("labels",)
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         real, fake = _labels(pair)
         distances = [_within(pair, real, fake, label) for label in np.unique(real)]
         return {f"intra_fid{pair.suffix}": float(np.mean(distances))}
 
-    def caution(self, basis: Basis) -> str | None:
+    def warning(self, basis: Basis) -> str | None:
         return enough(basis.count // basis.classes, basis.dimensions)
 
 
@@ -54,7 +54,7 @@ class ClassificationAccuracy(Metric):
     SCORES: ClassVar[Mapping[str, Direction]] = {"cas": "higher"}
     needs: ClassVar[tuple[Need, ...]] = ("labels",)
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         real, fake = _labels(pair)
         if not pair.source.is_image:
             raise UserError("metrics=cas trains a classifier of images, and this data has none")
@@ -66,7 +66,7 @@ class ClassificationAccuracy(Metric):
             images, real = held_out.data.samples, held_out.labels
         return {"cas": float((labels_of(net, images, pair.device) == real).mean())}
 
-    def caution(self, basis: Basis) -> str | None:
+    def warning(self, basis: Basis) -> str | None:
         held_out = basis.reference.held_out
         if held_out is not None and held_out.labels is not None:
             return None
@@ -74,7 +74,7 @@ class ClassificationAccuracy(Metric):
         return f"cas is tested on images that the generator was trained on: {why}"
 
 
-def _labels(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+def _labels(pair: EvalPair) -> tuple[np.ndarray, np.ndarray]:
     """Of the real samples and of the generated ones. Raises UserError where nobody asked for labels."""
     if pair.real.labels is None or pair.fake.labels is None:
         raise UserError(
@@ -88,7 +88,7 @@ def _labels(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     return pair.real.labels, pair.fake.labels
 
 
-def _within(pair: Pair, real: np.ndarray, fake: np.ndarray, label: int) -> float:
+def _within(pair: EvalPair, real: np.ndarray, fake: np.ndarray, label: int) -> float:
     one, two = pair.real.features[real == label], pair.fake.features[fake == label]
     if min(len(one), len(two)) < 2:
         raise UserError(f"metrics=intra_fid: too few samples of class {label}: raise the count")

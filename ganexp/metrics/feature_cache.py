@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ganexp.data.cache import alone, cache_folder
+from ganexp.data.cache import cache_folder, cache_lock
 from ganexp.system.atomic import replacing
 
 _VERSION = 2
@@ -29,7 +29,7 @@ def folder_of(features: str, samples: object, device: torch.device) -> Path:
 def kept(folder: Path, make: Callable[[], Mapping[str, np.ndarray | None]]) -> dict[str, np.ndarray]:
     """The arrays in a folder of the cache, made first if they are not there; None is left out."""
     file = folder / "real.npz"
-    with alone(folder):
+    with cache_lock(folder):
         if not file.is_file():
             content = {name: array for name, array in make().items() if array is not None}
             with replacing(file) as beside, beside.open("wb") as stream:

@@ -28,7 +28,7 @@ from ganexp.system.float32 import full_float32
 _BATCH = 256
 
 
-class Extracted(NamedTuple):
+class SampleFeatures(NamedTuple):
     """Samples as a metric sees them.
 
     ``samples`` [N, ...]: uint8 images or float32 points; ``features`` [N, D] float32; ``probabilities``
@@ -54,7 +54,7 @@ class Features(Protocol):
     about: str
     """In words, for the log."""
 
-    def __call__(self, samples: np.ndarray) -> Extracted:
+    def __call__(self, samples: np.ndarray) -> SampleFeatures:
         """``samples`` [N, ...]: uint8 images, or float32 points."""
         ...
 
@@ -73,12 +73,12 @@ class Network:
 
     @torch.no_grad()
     @full_float32()
-    def __call__(self, samples: np.ndarray) -> Extracted:
+    def __call__(self, samples: np.ndarray) -> SampleFeatures:
         found = [self._net(batch) for batch in self._batches(samples)]
         features = torch.cat([one for one, _ in found]).float().cpu().numpy()
         logits = [two for _, two in found if two is not None]
         probabilities = torch.cat(logits).softmax(1).float().cpu().numpy() if logits else None
-        return Extracted(samples, features, probabilities)
+        return SampleFeatures(samples, features, probabilities)
 
     def _batches(self, samples: np.ndarray) -> Iterator[Tensor]:
         for start in range(0, len(samples), _BATCH):
@@ -97,9 +97,9 @@ class Pixels:
     def __init__(self, source: Source) -> None:
         self._is_image = source.is_image
 
-    def __call__(self, samples: np.ndarray) -> Extracted:
+    def __call__(self, samples: np.ndarray) -> SampleFeatures:
         flat = samples.reshape(len(samples), -1).astype(np.float32)
-        return Extracted(samples, flat / 127.5 - 1 if self._is_image else flat, None)
+        return SampleFeatures(samples, flat / 127.5 - 1 if self._is_image else flat, None)
 
 
 def auto(source: Source, data: Arrays, device: torch.device) -> Features:

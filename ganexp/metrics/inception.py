@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
-from ganexp.data.cache import alone, cache_folder
+from ganexp.data.cache import cache_folder, cache_lock
 from ganexp.errors import UserError, first_line
 from ganexp.system.atomic import replacing
 
@@ -63,7 +63,7 @@ def inception_network(weights: str | None) -> tuple[nn.Module, str]:
 def _fetched() -> Path:
     """The weights in the cache, fetched first if need be; their name holds the beginning of their SHA-256."""
     file = cache_folder() / "inception-fid" / _NAME
-    with alone(file.parent):
+    with cache_lock(file.parent):
         if file.is_file():
             return file
         try:

@@ -21,7 +21,7 @@ import numpy as np
 
 from ganexp.config.ranges import Count
 from ganexp.metrics.directions import Direction
-from ganexp.metrics.metric import Basis, Metric, Pair, Scores
+from ganexp.metrics.metric import Basis, EvalPair, Metric, Scores
 from ganexp.metrics.neighbours import nearest_distances
 
 _SEED = 0
@@ -56,13 +56,13 @@ class Memorisation(Metric):
     samples: Count
     among: Count
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         return self._scored(pair, pair.fake.features)
 
-    def floor(self, pair: Pair) -> Scores:
+    def floor(self, pair: EvalPair) -> Scores:
         return self._scored(pair, None)
 
-    def _scored(self, pair: Pair, samples: np.ndarray | None) -> Scores:
+    def _scored(self, pair: EvalPair, samples: np.ndarray | None) -> Scores:
         """Of some samples' features, or of held-out samples."""
         reference = pair.reference
         if reference.held_out is None:
@@ -74,7 +74,7 @@ class Memorisation(Metric):
         training = reference.features_of(reference.data, self.among)
         return {f"memorisation{pair.suffix}": memorisation(samples[drawn], training, rest)}
 
-    def caution(self, basis: Basis) -> str | None:
+    def warning(self, basis: Basis) -> str | None:
         reference = basis.reference
         if reference.held_out is None:
             return (

@@ -8,7 +8,7 @@ import torch
 
 from ganexp.data.source import Source
 from ganexp.metrics.directions import Direction
-from ganexp.metrics.features import Extracted
+from ganexp.metrics.features import SampleFeatures
 from ganexp.metrics.prdc import PRDC, prdc
 from ganexp.metrics.reference import Reference
 
@@ -18,12 +18,12 @@ Need = Literal["labels", "target"]
 
 
 @dataclass
-class Pair:
+class EvalPair:
     """Real and generated samples, and which features they are compared by."""
 
     source: Source
-    real: Extracted
-    fake: Extracted
+    real: SampleFeatures
+    fake: SampleFeatures
     suffix: str
     device: torch.device
     reference: Reference
@@ -56,13 +56,13 @@ class Metric:
     needs: ClassVar[tuple[Need, ...]] = ()
     """What generated samples have to come with: the labels that they were asked for, or a target each."""
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         raise NotImplementedError
 
-    def floor(self, pair: Pair) -> Scores:
+    def floor(self, pair: EvalPair) -> Scores:
         """What real samples score, given as ``pair.fake``; nothing where they lack what the metric needs."""
         return {} if "target" in self.needs else self(pair)
 
-    def caution(self, basis: Basis) -> str | None:
+    def warning(self, basis: Basis) -> str | None:
         """One line if a score that rests on this is wrong, and not only noisy, or is not what it seems."""
         return None

@@ -16,7 +16,7 @@ from ganexp.metrics.directions import Direction
 from ganexp.metrics.frechet import enough, frechet_distance, moments
 from ganexp.metrics.inception_score import inception_score
 from ganexp.metrics.kernel import kid
-from ganexp.metrics.metric import Basis, Metric, Pair, Scores
+from ganexp.metrics.metric import Basis, EvalPair, Metric, Scores
 from ganexp.metrics.modes import coverage_of_classes, coverage_of_gaussians
 from ganexp.metrics.sliced import sliced_wasserstein
 
@@ -32,11 +32,11 @@ class FID(Metric):
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"fid": "lower"}
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         distance = frechet_distance(moments(pair.real.features), moments(pair.fake.features))
         return {f"fid{pair.suffix}": distance}
 
-    def caution(self, basis: Basis) -> str | None:
+    def warning(self, basis: Basis) -> str | None:
         biased = enough(basis.count, basis.dimensions)
         if basis.suffix or basis.count >= _PAPERS:
             return biased
@@ -56,7 +56,7 @@ class KID(Metric):
     subsets: Count
     size: Count
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         found = kid(pair.real.features, pair.fake.features, self.subsets, self.size, seed=_SEED)
         return {f"kid{pair.suffix}": found.mean, f"kid{pair.suffix}_std": found.std}
 
@@ -72,7 +72,7 @@ class InceptionScore(Metric):
 
     splits: Count
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         probabilities = pair.fake.probabilities
         if probabilities is None:
             raise UserError("metrics=is needs classes: take features=classifier or features=inception")
@@ -89,7 +89,7 @@ class Precision(Metric):
 
     neighbours: Count
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         return {f"precision{pair.suffix}": pair.prdc(self.neighbours).precision}
 
 
@@ -101,7 +101,7 @@ class Recall(Metric):
 
     neighbours: Count
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         return {f"recall{pair.suffix}": pair.prdc(self.neighbours).recall}
 
 
@@ -113,7 +113,7 @@ class Density(Metric):
 
     neighbours: Count
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         return {f"density{pair.suffix}": pair.prdc(self.neighbours).density}
 
 
@@ -125,7 +125,7 @@ class Coverage(Metric):
 
     neighbours: Count
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         return {f"coverage{pair.suffix}": pair.prdc(self.neighbours).coverage}
 
 
@@ -137,7 +137,7 @@ class SlicedWasserstein(Metric):
 
     directions: Count
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         one, two = (found.samples.reshape(len(found.samples), -1) for found in (pair.real, pair.fake))
         scale = pair.source.value_range / 2 if pair.source.is_image else 1.0  # in [-1, 1]; a shift cancels out
         return {"swd": sliced_wasserstein(one, two, self.directions, seed=_SEED) / scale}
@@ -153,7 +153,7 @@ class ModeCoverage(Metric):
         "reverse_kl": "lower",
     }
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         source, samples = pair.source, pair.fake.samples
         if isinstance(source, Plane):
             found = coverage_of_gaussians(samples, source.centres, source.sigma)

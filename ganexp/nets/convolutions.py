@@ -4,8 +4,8 @@ Each layer has the weights, the initialisation and, up to rounding, the result o
 stands for. Weights are read with channels last, the order in which they lie after
 ``to(memory_format=torch.channels_last)``, so that nothing is copied.
 
-``Halving`` and ``Doubling`` belong together. With the sum S(x, w, y) = sum of y * conv(x, w) over everything,
-which is linear in a large map x, a kernel w and a small map y, each of
+``ConvDown2x`` and ``ConvTransposeUp2x`` belong together. With the sum S(x, w, y) = sum of y * conv(x, w) over
+everything, which is linear in a large map x, a kernel w and a small map y, each of
 
     halved(x, w)       dS/dy, a convolution
     doubled(y, w)      dS/dx, a transposed convolution
@@ -25,7 +25,7 @@ from torch.nn.grad import conv2d_weight
 from ganexp.nets.layers import is_traced, knows_only_torch
 
 
-class FromPoint(nn.ConvTranspose2d):
+class ProjectToMap(nn.ConvTranspose2d):
     """A map grown from a point, [N, C, 1, 1] to [N, D, k, k]: a linear layer."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool) -> None:
@@ -37,7 +37,7 @@ class FromPoint(nn.ConvTranspose2d):
         return maps if self.bias is None else maps + self.bias[:, None, None]
 
 
-class ToPoint(nn.Conv2d):
+class MapToVector(nn.Conv2d):
     """A map judged as a whole, [N, C, k, k] to [N, D, 1, 1]: a linear layer."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
@@ -48,7 +48,7 @@ class ToPoint(nn.Conv2d):
         return functional.linear(x.permute(0, 2, 3, 1).flatten(1), weight, self.bias)[:, :, None, None]
 
 
-class Halving(nn.Conv2d):
+class ConvDown2x(nn.Conv2d):
     """A map of half the size, [N, C, H, W] to [N, D, H/2, W/2]: kernel 4, stride 2, padding 1.
 
     Raises ValueError where a side is odd: ``doubled`` would not lead back to it.
@@ -59,14 +59,16 @@ class Halving(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if not is_traced() and (x.shape[-1] % 2 or x.shape[-2] % 2):
-            raise ValueError(f"Halving takes maps of even sides, and this one is {x.shape[-2]} x {x.shape[-1]}")
+            raise ValueError(
+                f"ConvDown2x takes maps of even sides, and this one is {x.shape[-2]} x {x.shape[-1]}"
+            )
         if not x.is_cpu or knows_only_torch():
             return super().forward(x)
         made: Tensor = _Halved.apply(*_in_one_precision(x, self.weight, self.bias))
         return made
 
 
-class Doubling(nn.ConvTranspose2d):
+class ConvTransposeUp2x(nn.ConvTranspose2d):
     """A map of twice the size, [N, C, H, W] to [N, D, 2H, 2W]: kernel 4, stride 2, padding 1."""
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:

@@ -9,11 +9,14 @@ from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Upsample, Whole
 from ganexp.errors import UserError
-from ganexp.nets.convolutions import Doubling, FromPoint, Halving, ResizeConv
+from ganexp.nets.convolutions import ConvDown2x, ConvTransposeUp2x, ProjectToMap, ResizeConv
 from ganexp.nets.heads import MapHead
 from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, one_hot
 
-_UPSAMPLES: dict[str, type[Doubling] | type[ResizeConv]] = {"transposed": Doubling, "nearest": ResizeConv}
+_UPSAMPLES: dict[str, type[ConvTransposeUp2x] | type[ResizeConv]] = {
+    "transposed": ConvTransposeUp2x,
+    "nearest": ResizeConv,
+}
 
 _BASES = {28: 7} | {2**power: 4 for power in range(4, 9)}
 
@@ -64,7 +67,7 @@ class Generator(GeneratorBase):
         for level, outputs in enumerate(reversed(channels)):
             first = level == 0
             layers += [
-                FromPoint(inputs, outputs, base, bias=bias) if first else larger(inputs, outputs, bias=bias),
+                ProjectToMap(inputs, outputs, base, bias=bias) if first else larger(inputs, outputs, bias=bias),
                 IMAGE_NORMS[norm](outputs),
                 nn.ReLU(inplace=True),
             ]
@@ -100,7 +103,7 @@ class Discriminator(DiscriminatorBase):
         inputs = shape[0] + classes
         for level, outputs in enumerate(channels):
             first = level == 0  # section 3.1: no norm on the critic's input layer
-            layers.append(Halving(inputs, outputs, bias=first or norm != "batch"))
+            layers.append(ConvDown2x(inputs, outputs, bias=first or norm != "batch"))
             if not first:
                 layers.append(IMAGE_NORMS[norm](outputs))
             layers.append(LeakyReLU(0.2))

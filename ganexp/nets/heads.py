@@ -5,7 +5,7 @@ A head is called as ``head(features, y=None)`` and returns logits [N].
 
 from torch import Tensor, nn
 
-from ganexp.nets.convolutions import ToPoint
+from ganexp.nets.convolutions import MapToVector
 
 
 class LinearHead(nn.Linear):
@@ -18,7 +18,7 @@ class LinearHead(nn.Linear):
         return super().forward(features).squeeze(1)
 
 
-class MapHead(ToPoint):
+class MapHead(MapToVector):
     """Feature maps [N, C, side, side] to logits [N]: one convolution over the whole map (DCGAN's last
     layer).
     """

@@ -38,9 +38,9 @@ class SynchronisedBatchNorm(_BatchNorm):
             return super().forward(input)
         x = at_least_float32(input)
         across = [0, *range(2, x.dim())]
-        means, variances = collectives.of_each(torch.cat([x.mean(across), x.var(across, correction=0)])).chunk(
-            2, 1
-        )
+        means, variances = collectives.all_gather_rows(
+            torch.cat([x.mean(across), x.var(across, correction=0)])
+        ).chunk(2, 1)
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)
         self._track(mean.detach(), variance.detach(), collectives.world() * x.numel() // self.num_features)

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 from ganexp.errors import UserError, tell
 from ganexp.system.atomic import replacing
-from ganexp.system.tensor_file import Damaged, pack, read
+from ganexp.system.tensor_file import Damaged, read, save_tensors
 
 _KEPT = re.compile(r"step_(\d{8,})(_epoch_\d{4,})?\.pt")
 
 
-class Found(NamedTuple):
+class LoadedCheckpoint(NamedTuple):
     """A checkpoint, and a line for each newer one that had to be passed over."""
 
     content: dict[str, Any]
@@ -33,7 +33,7 @@ class Found(NamedTuple):
     passed_over: list[str]
 
 
-class Vault:
+class CheckpointManager:
     """The checkpoints of a run; ``keep`` of them stay, all if it is None; ``say`` takes warnings."""
 
     def __init__(self, folder: Path, keep: int | None, say: Callable[[str], None]) -> None:
@@ -58,7 +58,7 @@ class Vault:
 
         ``best``: also as ``best.pt``. Waits for the one before: at most one is in memory beside the training.
         """
-        self.drain()
+        self.wait()
         self._writing, self.began = content["progress"]["images"], time.monotonic()
         self._writes_best = best
         self.lost_best = self.lost_best and not best
@@ -66,7 +66,7 @@ class Vault:
         self._thread = threading.Thread(target=self._write, args=({"name": name, **content}, best), daemon=True)
         self._thread.start()
 
-    def drain(self) -> None:
+    def wait(self) -> None:
         """Waits for what is being written.
 
         Warns where the disk did not take it, which leaves what was there before; raises whatever else went
@@ -86,20 +86,20 @@ class Vault:
             stays = f"the one at {self.saved:,} stays" if self.saved else "there is none yet"
             self._say(f"warning: no checkpoint at {self._writing:,} images: {error.strerror or error}; {stays}")
 
-    def newest(self) -> Found | None:
+    def latest(self) -> LoadedCheckpoint | None:
         """The newest checkpoint that can be used; None if there was never any.
 
         Raises UserError if there are some, and each is damaged.
         """
-        found = newest(self.folder)
+        found = latest(self.folder)
         if found is not None:
             self.saved = found.content["progress"]["images"]
             self._name = found.content["name"] if found.file == self.last else None
         return found
 
-    def go_back(self) -> Found | None:
+    def rollback(self) -> LoadedCheckpoint | None:
         """The newest checkpoint from an epoch's end, as the new ``last.pt``; what came after it is removed."""
-        found = newest(self.folder, whole_epoch=True)
+        found = latest(self.folder, whole_epoch=True)
         if found is None:
             return None
         step = found.content["progress"]["step"]
@@ -129,7 +129,7 @@ class Vault:
     def _write(self, content: dict[str, Any], best: bool) -> None:
         try:
             with replacing(self.last, self.folder.parent) as beside:
-                pack(content, beside)
+                save_tensors(content, beside)
                 if best:  # first, for what last.pt says of the best score has to be true
                     with replacing(self.folder / "best.pt", self.folder.parent) as copy:
                         shutil.copyfile(beside, copy)
@@ -176,8 +176,8 @@ def _step(file: Path) -> int:
     return int(match[1]) if match else -1
 
 
-def newest(folder: Path, *, whole_epoch: bool = False) -> Found | None:
-    """See ``Vault.newest``."""
+def latest(folder: Path, *, whole_epoch: bool = False) -> LoadedCheckpoint | None:
+    """See ``CheckpointManager.newest``."""
     told: list[str] = []
     for file in [folder / "last.pt", *kept(folder)]:
         if not file.is_file():
@@ -188,22 +188,22 @@ def newest(folder: Path, *, whole_epoch: bool = False) -> Found | None:
             told.append(str(error))
             continue
         if not whole_epoch or "_epoch_" in content["name"]:
-            return Found(content, file, told)
+            return LoadedCheckpoint(content, file, told)
     if told:
         raise UserError("; ".join(told) + "; no older one can be used")
     return None
 
 
-def chosen(folder: Path, checkpoint: str) -> Found:
+def resolve_checkpoint(folder: Path, checkpoint: str) -> LoadedCheckpoint:
     """The checkpoint that ``best``, ``last`` or a file names, in ``folder`` (``checkpoints/`` of a run).
 
     ``best`` of a run that was never evaluated is ``last``. Tells of newer ones that are damaged. Raises
     UserError where there is none.
     """
     if checkpoint == "best" and (folder / "best.pt").is_file():
-        return Found(_sound(folder / "best.pt"), folder / "best.pt", [])
+        return LoadedCheckpoint(_sound(folder / "best.pt"), folder / "best.pt", [])
     if checkpoint in ("best", "last"):
-        found = newest(folder)
+        found = latest(folder)
         if found is None:
             raise UserError(f"{folder.parent} has no checkpoint yet: the run was stopped before its first one")
         for line in found.passed_over:
@@ -212,4 +212,4 @@ def chosen(folder: Path, checkpoint: str) -> Found:
     named = [file for file in (Path(checkpoint).expanduser(), folder / checkpoint) if file.is_file()]
     if not named:
         raise UserError(f"checkpoint={checkpoint}: should be best, last or a file of {folder}")
-    return Found(_sound(named[0]), named[0], [])
+    return LoadedCheckpoint(_sound(named[0]), named[0], [])

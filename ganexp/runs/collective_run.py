@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ganexp.distributed import collectives, objects
-from ganexp.distributed.stop_sync import Pulse
+from ganexp.distributed.stop_sync import StopSync
 from ganexp.errors import Diverged
 
 if TYPE_CHECKING:  # what a run saves: it knows no game
@@ -27,7 +27,7 @@ class CollectiveRun:
     """The calls that all processes of a run make together; with a single process they cost nothing."""
 
     def __init__(self) -> None:
-        self._pulse = Pulse()
+        self._pulse = StopSync()
 
     def restore(self, state: "State", load_start: Callable[[], str]) -> None:
         """Goes on from the newest checkpoint that is whole; without one, every process takes rank 0's weights.
@@ -35,12 +35,12 @@ class CollectiveRun:
         ``load_start``: reads the networks of ``start_from``, for a run that begins with another's. Raises
         UserError if there are checkpoints, and none is whole.
         """
-        content = objects.share(self._newest(load_start))
+        content = objects.broadcast_object(self._newest(load_start))
         if content is None:
             collectives.broadcast(list(state.game.state_dict().values()))
         self._take(state, content)
 
-    def due(self) -> bool:
+    def should_save(self) -> bool:
         """Whether a checkpoint has to be written now, in mid-epoch."""
         return self._pulse(self._wants_to_save())
 
@@ -51,16 +51,16 @@ class CollectiveRun:
         Gone.
         """
         decision = self._decide_save(state, epoch, last=last, best=best)
-        decision = SaveDecision(*map(bool, objects.words(decision)))
+        decision = SaveDecision(*map(bool, objects.broadcast_ints(decision)))
         if decision.writes:
-            self._write(state, objects.gather(self._contribution(state)), epoch, best=best)
+            self._write(state, objects.gather_objects(self._contribution(state)), epoch, best=best)
         if decision.stops:
             self._stop()
 
-    def go_back(self, state: "State", alarm: Diverged) -> None:
+    def rollback(self, state: "State", alarm: Diverged) -> None:
         """Returns to the last good epoch with lower rates; raises ``alarm`` if that is not wanted any more."""
         done = state.progress.rollbacks
-        content = objects.share(self._rolled_back(done))
+        content = objects.broadcast_object(self._rolled_back(done))
         if content is None:
             raise self._end_of_rollbacks(alarm, done)
         self._take(state, content)

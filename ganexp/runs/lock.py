@@ -12,7 +12,7 @@ from ganexp.errors import UserError
 from ganexp.system.atomic import replacing
 
 
-class Claim:
+class RunLock:
     """Holds the lock of ``folder``, made if need be, for the run that ``cfg`` describes.
 
     Raises UserError if another process holds it, or if the folder is another run's.

@@ -16,7 +16,7 @@ from ganexp.errors import readable_lines
 from ganexp.system.atomic import check_regular, replacing, unshare
 
 
-class Journal:
+class RunLog:
     """The lines of one run."""
 
     def __init__(self, folder: Path) -> None:
@@ -24,11 +24,11 @@ class Journal:
         self._log = _logger(folder / "train.log")
         self._bar: tqdm[Any] | None = None
 
-    def say(self, line: str) -> None:
+    def info(self, line: str) -> None:
         """To the terminal and to train.log."""
         self._log.info(readable_lines(line))
 
-    def note(self, line: str) -> None:
+    def debug(self, line: str) -> None:
         """To train.log, and to the terminal unless a progress bar is there instead."""
         self._log.log(logging.DEBUG if sys.stderr.isatty() else logging.INFO, readable_lines(line))
 
@@ -58,7 +58,7 @@ class Journal:
         with self.metrics.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(finite(row), allow_nan=False) + "\n")
 
-    def keep(self, images: int) -> None:
+    def truncate(self, images: int) -> None:
         """Drops the lines of metrics that the checkpoint at ``images`` does not know: they come again."""
         if self.metrics.is_file():
             lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -67,7 +67,7 @@ class Journal:
             if damaged:
                 copy = self.metrics.with_name("metrics.damaged.jsonl")
                 shutil.copyfile(self.metrics, copy)
-                self.say(f"warning: {damaged} lines of {self.metrics} cannot be read; {copy.name} has them")
+                self.info(f"warning: {damaged} lines of {self.metrics} cannot be read; {copy.name} has them")
             kept = "".join(f"{line}\n" for line, count in zip(lines, seen, strict=True) if 0 < count <= images)
             with replacing(self.metrics, self.metrics.parent) as beside:
                 beside.write_text(kept, encoding="utf-8")
@@ -83,7 +83,9 @@ class Journal:
 
 
 def finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
-    """Numbers as JSON can hold them: what is infinite, as the reverse KL where no mode is met, is None."""
+    """PrecisionName as JSON can hold them: what is infinite, as the reverse KL where no mode is met, is
+    None.
+    """
     return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Status = Literal["running", "finished", "interrupted", "failed", "diverged"]
 
 
-class Receipt:
-    """The receipt of one run; every change is on disk when the call returns."""
+class Manifest:
+    """The manifest of one run; every change is on disk when the call returns."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -46,7 +46,7 @@ class Receipt:
             "sessions": earlier + 1,
             "process": {"host": platform.node(), "pid": os.getpid()},
             **facts,
-            **surroundings(),
+            **environment(),
             "saved": self.content.get("saved", 0) if resumed else 0,
             "weights": self.content.get("weights", {}) if resumed else {},
             "alarms": self.content.get("alarms", []),
@@ -61,7 +61,7 @@ class Receipt:
         ]
         return [f"{before} -> {now}" for before, now in pairs if before != now]
 
-    def mark(self, step: int, weights: str) -> None:
+    def record_weight_hash(self, step: int, weights: str) -> None:
         """Notes a hash of the weights after so many steps; of a run that went back, the first."""
         if str(step) not in self.content["weights"]:
             self.content["weights"][str(step)] = weights
@@ -154,7 +154,7 @@ class _Content(BaseModel):
 
 
 def _sound(found: Any) -> dict[str, Any]:
-    """What of a receipt can be relied on, however it was edited: a field that is not what it should be is left
+    """What of a manifest can be relied on, however it was edited: a field that is not what it should be is left
     out.
     """
     content = found if isinstance(found, dict) else {}
@@ -167,12 +167,12 @@ def _sound(found: Any) -> dict[str, Any]:
 
 
 def status_of(folder: Path) -> Status | None:
-    """How a run stands; None if its receipt does not say.
+    """How a run stands; None if its manifest does not say.
 
     A process that was killed could not note it: a run that is "running", and that no process holds, was
     interrupted.
     """
-    status: Status | None = Receipt(folder / "run.json").content.get("status")
+    status: Status | None = Manifest(folder / "run.json").content.get("status")
     return "interrupted" if status == "running" and not is_held(folder) else status
 
 
@@ -185,7 +185,7 @@ def status_after(error: BaseException | None) -> Status:
     return "diverged" if isinstance(error, Diverged) else "failed"
 
 
-def surroundings() -> dict[str, Any]:
+def environment() -> dict[str, Any]:
     """What a run is computed by, besides its configuration, its data and its device."""
     return {"versions": _versions(), "git": _git_state(), "platform": platform.platform()}
 

@@ -9,31 +9,31 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from ganexp.data.picture import save_png
-from ganexp.runs.log import Journal
-from ganexp.runs.tensorboard import Board
+from ganexp.runs.log import RunLog
+from ganexp.runs.tensorboard import EventWriter
 from ganexp.system.atomic import sync
 
 if TYPE_CHECKING:
     from ganexp.training.state import Progress
 
 
-class Records:
+class RunRecords:
     """The records of one run. Methods raise OSError where they cannot be written."""
 
-    def __init__(self, folder: Path, journal: Journal) -> None:
+    def __init__(self, folder: Path, log: RunLog) -> None:
         self.folder = folder
-        self._journal = journal
-        self._board: Board | None = None
+        self._log = log
+        self._board: EventWriter | None = None
 
     def open(self, images: int, cfg: DictConfig, choices: Mapping[str, str]) -> None:
         """Cuts them back to ``images``; of a run that begins, nothing older stays."""
-        self._journal.keep(images)
+        self._log.truncate(images)
         if self._board is not None:
             self._board.close()
         if images == 0:
             for old in self.folder.glob("events.out.tfevents.*"):
                 old.unlink()
-        self._board = Board(self.folder, images)
+        self._board = EventWriter(self.folder, images)
         if images == 0:
             self._board.begin(cfg, choices)
 
@@ -41,10 +41,10 @@ class Records:
         """An epoch's numbers and its grid; on the disk when this returns."""
         assert self._board is not None, "open() comes first"
         row = {"epoch": number, "step": progress.step, "images": progress.images, **scalars}
-        self._journal.record(row)
+        self._log.record(row)
         png = save_png(grid, self.folder / "samples" / f"epoch_{number:04d}.png", self.folder)
         self._board.write(scalars, grid, png, progress.images)
-        for file in (self._journal.metrics, self._board.file):
+        for file in (self._log.metrics, self._board.file):
             sync(file)
 
     def text(self, name: str, line: str, images: int) -> None:

@@ -1,7 +1,7 @@
 """The run folder: what a run leaves behind, and the only place that writes there.
 
 config.yaml             the composed configuration, resolved: the truth for resume and sample
-run.json                the receipt: status, versions, data, device, times, hashes of the first weights
+run.json                the manifest: status, versions, data, device, times, hashes of the first weights
 train.log               what the terminal said
 metrics.jsonl           one line per epoch, everything TensorBoard has as numbers
 events.out.tfevents.*   TensorBoard
@@ -24,21 +24,21 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from ganexp.errors import Diverged, Gone, Unwritable, UserError, tell
-from ganexp.runs.checkpoints import Vault
+from ganexp.runs.checkpoints import CheckpointManager
 from ganexp.runs.collective_run import CollectiveRun, SaveDecision
-from ganexp.runs.lock import Claim
-from ganexp.runs.log import Journal
-from ganexp.runs.manifest import Receipt, status_after
-from ganexp.runs.records import Records
+from ganexp.runs.lock import RunLock
+from ganexp.runs.log import RunLog
+from ganexp.runs.manifest import Manifest, status_after
+from ganexp.runs.records import RunRecords
 from ganexp.sentinel import Alarm, is_fatal
-from ganexp.system.signals import Requests, Stopped
+from ganexp.system.signals import SignalHandler, Stopped
 from ganexp.system.terminal import pasted
 
 if TYPE_CHECKING:  # what a run saves: it knows no game
     from ganexp.training.state import Progress, State
 
-MARKS = (0, 1, 10, 100)
-"""The steps after which the receipt notes a hash of the weights, for ``ganexp verify``."""
+HASH_STEPS = (0, 1, 10, 100)
+"""The steps after which the manifest notes a hash of the weights, for ``ganexp verify``."""
 
 
 class Run(CollectiveRun):
@@ -47,34 +47,34 @@ class Run(CollectiveRun):
     def __init__(self, folder: Path, cfg: DictConfig, choices: Mapping[str, str]) -> None:
         super().__init__()
         self.folder = folder
-        self._claim = Claim(folder, cfg)
-        self.receipt = Receipt(folder / "run.json")
-        known = self.receipt.content.get("choices", {})
+        self._lock = RunLock(folder, cfg)
+        self.manifest = Manifest(folder / "run.json")
+        known = self.manifest.content.get("choices", {})
         self.choices: Mapping[str, str] = known if "loss" in known else choices
         self._cfg = cfg
-        self.journal = Journal(folder)
-        self.requests = Requests()
-        self._vault = Vault(folder / "checkpoints", cfg.checkpoint.keep, self._warn)
+        self.log = RunLog(folder)
+        self.requests = SignalHandler()
+        self._checkpoints = CheckpointManager(folder / "checkpoints", cfg.checkpoint.keep, self._warn)
         minutes = cfg.checkpoint.every.minutes
         self._seconds = math.inf if minutes is None else 60 * minutes
-        self._records = Records(folder, self.journal)
+        self._records = RunRecords(folder, self.log)
         self._state: State | None = None
         self._others: list[dict[str, Any]] = []  # of the last checkpoint
         self._passed_over: list[str] = []  # damaged checkpoints, to tell of
 
     def _newest(self, load_start: Callable[[], str]) -> dict[str, Any] | None:
-        found = self._vault.newest()
+        found = self._checkpoints.latest()
         if found is not None:
             self._passed_over = [f"{line}; taking {found.file.name}" for line in found.passed_over]
             return found.content
-        saved = self.receipt.content.get("saved", 0)
+        saved = self.manifest.content.get("saved", 0)
         if saved:
             raise UserError(
                 f"{self.folder} has no checkpoint, but run.json knows of one at {saved:,} images: put it "
                 "back, or remove the folder to begin anew"
             )
         if self._cfg.start_from is not None:
-            self.journal.say(load_start())
+            self.log.info(load_start())
         return None
 
     def _take(self, state: "State", content: dict[str, Any] | None) -> None:
@@ -82,42 +82,42 @@ class Run(CollectiveRun):
             return
         state.restore(content)
         for line in self._passed_over:
-            self.journal.say(f"{line}, {state.progress.images:,} images")
+            self.log.info(f"{line}, {state.progress.images:,} images")
         self._passed_over = []
 
     def begin(self, state: "State", facts: dict[str, Any]) -> None:
-        """Opens what is written to, cut back to where ``state`` stands; ``facts`` go into the receipt.
+        """Opens what is written to, cut back to where ``state`` stands; ``facts`` go into the manifest.
 
         Raises UserError if the data are no longer those that the run began with.
         """
-        earlier, images = self.receipt.content, state.progress.images
+        earlier, images = self.manifest.content, state.progress.images
         before = earlier.get("data", facts["data"])
         if images and before.get("fingerprint") != facts["data"]["fingerprint"]:
             raise UserError(f"{self.folder}: the data have changed since this run began; begin another one")
         self._state = state
         if earlier.get("status") == "running":
-            self.journal.say(f"the process that was at work here has died; {images:,} images of it are saved")
-        changed = self.receipt.changed(facts) if images else []
+            self.log.info(f"the process that was at work here has died; {images:,} images of it are saved")
+        changed = self.manifest.changed(facts) if images else []
         if changed:
-            self.journal.say(f"warning: no longer bit for bit: {', '.join(changed)}")
-        self._claim.write()
-        self._vault.clean()
+            self.log.info(f"warning: no longer bit for bit: {', '.join(changed)}")
+        self._lock.write()
+        self._checkpoints.clean()
         self._records.open(images, self._cfg, self.choices)
-        self.receipt.begin(facts, resumed=images > 0)
+        self.manifest.begin(facts, resumed=images > 0)
         if images == 0:
-            self.mark(state)
+            self.record_weight_hash(state)
             if self._cfg.sentinel.action == "rollback" or self._cfg.start_from is not None:
-                self._vault.save(state.snapshot(), epoch=0)
+                self._checkpoints.save(state.snapshot(), epoch=0)
 
-    def was_finished(self, progress: "Progress") -> None:
+    def mark_finished(self, progress: "Progress") -> None:
         """A process that was killed after its last checkpoint could not note that the run was over."""
-        if self.receipt.content.get("status") == "running":
-            self.receipt.end("finished", progress, self._vault.saved, None)
+        if self.manifest.content.get("status") == "running":
+            self.manifest.end("finished", progress, self._checkpoints.saved, None)
 
-    def mark(self, state: "State") -> None:
-        """Notes a hash of the weights in the receipt. Raises Gone."""
+    def record_weight_hash(self, state: "State") -> None:
+        """Notes a hash of the weights in the manifest. Raises Gone."""
         self._check_there()
-        self.receipt.mark(state.progress.step, state.weights_hash())
+        self.manifest.record_weight_hash(state.progress.step, state.weights_hash())
 
     def record(self, epoch: int, scalars: dict[str, float], grid: Image.Image, progress: "Progress") -> None:
         """An epoch's numbers and its grid. Raises Unwritable."""
@@ -126,7 +126,7 @@ class Run(CollectiveRun):
             self._records.epoch(epoch, scalars, grid, progress)
         except OSError as error:
             self._check_there()
-            self._vault.drain()
+            self._checkpoints.wait()
             raise Unwritable(
                 f"{self.folder} cannot be written ({error.strerror or error}): {self._next()}"
             ) from None
@@ -134,12 +134,12 @@ class Run(CollectiveRun):
     def _wants_to_save(self) -> bool:
         """A signal came, or the minutes are over."""
         asked = self.requests.pending is not None
-        return asked or time.monotonic() - self._vault.began >= self._seconds
+        return asked or time.monotonic() - self._checkpoints.began >= self._seconds
 
     def _decide_save(self, state: "State", epoch: int | None, *, last: bool, best: bool) -> SaveDecision:
         self._check_there()
-        self._vault.drain()
-        if self._vault.lost_best and not best:
+        self._checkpoints.wait()
+        if self._checkpoints.lost_best and not best:
             state.progress.best = None
         every, asked = self._cfg.checkpoint.every.epochs, self.requests.pending is not None
         writes = epoch is None or last or best or asked or (every is not None and epoch % every == 0)
@@ -147,37 +147,37 @@ class Run(CollectiveRun):
 
     def _write(self, state: "State", others: list[dict[str, Any]], epoch: int | None, *, best: bool) -> None:
         self._others = others
-        self._vault.save(state.snapshot(others), epoch if state.sentinel.calm else None, best=best)
+        self._checkpoints.save(state.snapshot(others), epoch if state.sentinel.healthy else None, best=best)
 
     def _stop(self) -> None:
-        self._vault.drain()
+        self._checkpoints.wait()
         self.requests.obey()
 
     def finish(self, state: "State") -> None:
         """Waits for the last checkpoint. Raises Unwritable if it is not on the disk, also at a second try."""
         self._check_there()
-        self._vault.drain()
-        if self._vault.saved != state.progress.images:
-            self._vault.save(state.snapshot(self._others), None)
-            self._vault.drain()
-        if self._vault.saved != state.progress.images:
+        self._checkpoints.wait()
+        if self._checkpoints.saved != state.progress.images:
+            self._checkpoints.save(state.snapshot(self._others), None)
+            self._checkpoints.wait()
+        if self._checkpoints.saved != state.progress.images:
             raise Unwritable(f"the last checkpoint of {self.folder} could not be written: {self._next()}")
 
     def _next(self) -> str:
         """What to do where the disk is full."""
-        saved = self._vault.saved
+        saved = self._checkpoints.saved
         return f"make room, and {pasted('resume', self.folder)} " + (
             f"goes on from image {saved:,}" if saved else "begins anew"
         )
 
     def _warn(self, line: str) -> None:
         """Of a folder that is gone, only that is told."""
-        if not self._claim.lost:
-            self.journal.say(line)
+        if not self._lock.lost:
+            self.log.info(line)
 
     def _check_there(self) -> None:
         """Raises Gone where there is no folder any more to write into: it is not made again."""
-        if self._claim.lost:
+        if self._lock.lost:
             raise Gone(f"{self.folder} is gone: it was removed or moved while it was trained, which ends here")
 
     def alarm(self, alarm: Alarm | None, progress: "Progress") -> None:
@@ -185,17 +185,17 @@ class Run(CollectiveRun):
         if alarm is None:
             return
         self._check_there()
-        self.receipt.alarm(alarm.kind, progress.images, alarm.line)
+        self.manifest.alarm(alarm.kind, progress.images, alarm.line)
         self._records.text("sentinel", alarm.line, progress.images)
         if is_fatal(alarm, self._cfg.sentinel.action):
             raise Diverged(alarm.line)
-        self.journal.say(f"warning: {alarm.line}")
+        self.log.info(f"warning: {alarm.line}")
 
     def _rolled_back(self, done: int) -> dict[str, Any] | None:
-        self._vault.drain()
+        self._checkpoints.wait()
         limits = self._cfg.sentinel
         wanted = limits.action == "rollback" and done < limits.rollbacks
-        found = self._vault.go_back() if wanted else None
+        found = self._checkpoints.rollback() if wanted else None
         return None if found is None else found.content
 
     def _end_of_rollbacks(self, alarm: Diverged, done: int) -> Diverged:
@@ -203,7 +203,7 @@ class Run(CollectiveRun):
         return Diverged(f"{alarm} (after {done} rollbacks)") if wanted else alarm
 
     def _after_rollback(self, state: "State", alarm: Diverged) -> None:
-        if self._vault.lost_best:
+        if self._checkpoints.lost_best:
             state.progress.best = None
         done, images, limits = state.progress.rollbacks, state.progress.images, self._cfg.sentinel
         self._records.open(images, self._cfg, self.choices)
@@ -211,7 +211,7 @@ class Run(CollectiveRun):
             f"rollback {done} of {limits.rollbacks}: back to {images:,} images, with every learning rate "
             f"times {limits.rate**done:.3g}"
         )
-        self.journal.say(f"{alarm}; {line}")
+        self.log.info(f"{alarm}; {line}")
         self._records.text("sentinel", f"{alarm}; {line}", images + 1)
 
     def __enter__(self) -> "Run":
@@ -223,13 +223,13 @@ class Run(CollectiveRun):
     ) -> None:
         try:
             if not getattr(error, "at_once", False):  # the second signal waits for nothing
-                self._vault.drain()
+                self._checkpoints.wait()
         finally:
             try:
                 self._close(error)
             finally:
-                self.journal.close()
-                self._claim.release()
+                self.log.close()
+                self._lock.release()
                 self.requests.__exit__(kind, error, trace)
         if self.requests.pending is not None and not isinstance(error, Stopped):
             if error is not None:
@@ -238,18 +238,18 @@ class Run(CollectiveRun):
 
     def _close(self, error: BaseException | None) -> None:
         """Notes how the run ended."""
-        if self._claim.lost:  # nothing is written where the folder was
+        if self._lock.lost:  # nothing is written where the folder was
             return
-        status, saved = status_after(error), self._vault.saved
+        status, saved = status_after(error), self._checkpoints.saved
         try:
-            if self._state is not None:  # what ends before begin() leaves the receipt as it was
+            if self._state is not None:  # what ends before begin() leaves the manifest as it was
                 reason = None if error is None else str(error)
-                self.receipt.end(status, self._state.progress, saved, reason)
+                self.manifest.end(status, self._state.progress, saved, reason)
                 self._records.close(finished=status == "finished")
         except OSError as full:
             tell(f"{self.folder}: run.json does not say how this ended: {full.strerror or full}")
         if status == "interrupted":
             left = f": {pasted('resume', self.folder)} goes on from image {saved:,}"
-            self.journal.say(f"interrupted{left if saved else ' before its first checkpoint'}")
+            self.log.info(f"interrupted{left if saved else ' before its first checkpoint'}")
         elif error is not None:
-            self.journal.trace(status, error, whole=not isinstance(error, UserError))
+            self.log.trace(status, error, whole=not isinstance(error, UserError))

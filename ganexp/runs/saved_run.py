@@ -13,7 +13,7 @@ from typing import Any
 from ganexp.config.stored import read_stored
 from ganexp.errors import UserError
 from ganexp.metrics.directions import Direction, direction_of, of_metrics, shipped
-from ganexp.runs.manifest import Receipt, is_huge, status_of
+from ganexp.runs.manifest import Manifest, is_huge, status_of
 from ganexp.system.atomic import open_regular
 
 _TAIL = 1 << 20  # bytes
@@ -23,7 +23,7 @@ _METRIC = re.compile(r"metrics\.\w+\._target_")
 
 
 @dataclass(frozen=True)
-class Record:
+class SavedRun:
     """One run folder. What is missing or damaged in it reads as empty."""
 
     folder: Path
@@ -36,9 +36,9 @@ class Record:
         return {}
 
     @cached_property
-    def receipt(self) -> dict[str, Any]:
+    def manifest(self) -> dict[str, Any]:
         """``run.json``."""
-        return Receipt(self.folder / "run.json").content
+        return Manifest(self.folder / "run.json").content
 
     @cached_property
     def status(self) -> str:
@@ -58,13 +58,13 @@ class Record:
     @property
     def choices(self) -> dict[str, str]:
         """The configuration groups' choices: ``{"loss": "wgan_gp", "data": "mnist", ...}``."""
-        return {key: str(value) for key, value in self.receipt.get("choices", {}).items()}
+        return {key: str(value) for key, value in self.manifest.get("choices", {}).items()}
 
     @property
     def images(self) -> int:
         """How many real images it has seen, as far as is known."""
         return max(
-            int(self.receipt.get("images", 0)), int(self.last_rows[-1]["images"]) if self.last_rows else 0
+            int(self.manifest.get("images", 0)), int(self.last_rows[-1]["images"]) if self.last_rows else 0
         )
 
     @property
@@ -84,7 +84,7 @@ class Record:
     def directions(self) -> dict[str, Direction]:
         """Which way each of its scores is better: as ``run.json`` says, or else as its metrics do."""
         targets = [str(value) for key, value in self.config.items() if _METRIC.fullmatch(key)]
-        return {**shipped(), **of_metrics(targets), **self.receipt.get("scores", {})}
+        return {**shipped(), **of_metrics(targets), **self.manifest.get("scores", {})}
 
     def direction(self, name: str) -> Direction:
         """Which way a score, or the speed, is better; ``unknown`` where nothing says so."""
@@ -101,7 +101,7 @@ class Record:
         return [(images, float(value)) for images, value in found if isinstance(value, int | float)]
 
 
-def find(paths: Iterable[str | Path]) -> list[Record]:
+def find(paths: Iterable[str | Path]) -> list[SavedRun]:
     """Every run at or below the paths, once, sorted by folder. Raises UserError where there is none."""
     folders: set[Path] = set()
     for given in paths:
@@ -112,7 +112,7 @@ def find(paths: Iterable[str | Path]) -> list[Record]:
         if not found:
             raise UserError(f"{given}: there is no run in it (a run has a config.yaml and a run.json)")
         folders |= found
-    return [Record(folder) for folder in sorted(folders)]
+    return [SavedRun(folder) for folder in sorted(folders)]
 
 
 def _runs(path: Path) -> Iterator[Path]:

@@ -22,7 +22,7 @@ from torch.utils.tensorboard import summary
 from ganexp.metrics.directions import of_metrics
 
 
-class Board:
+class EventWriter:
     """The event file of one process of a run. Every method raises OSError.
 
     ``images`` is the position of a resumed run: what lies behind it is void, and TensorBoard drops it.
@@ -50,7 +50,7 @@ class Board:
         self.flush()
 
     def scalars(self, scalars: dict[str, float], images: int) -> None:
-        """Numbers alone."""
+        """PrecisionName alone."""
         for name, value in scalars.items():
             self._add(Event(step=images, summary=summary.scalar(name, value)))
         self.flush()

@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from ganexp.config.resolvers import RESUMABLE, overrides_name
-from ganexp.config.validate import settle
+from ganexp.config.validate import validate_config
 from ganexp.errors import UserError, fail, readable_lines
 from ganexp.sweeps.sweep import UNDER_WAY, Sweep
 from ganexp.system.terminal import print_lines
@@ -28,7 +28,7 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """A single run: its configuration is composed already."""
-        self._attempt(lambda: settle(kwargs["config_name"], config, list(config.hydra.overrides.task)))
+        self._attempt(lambda: validate_config(kwargs["config_name"], config, list(config.hydra.overrides.task)))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """A sweep: composes each member as Hydra's own sweeper will."""
@@ -63,8 +63,8 @@ def _check_all(config: DictConfig, verb: str) -> None:
     for member in members:
         if any(override.startswith("resume=") for override in member):
             raise UserError("resume and -m do not go together: the sweep's own command goes on where it was")
-        settled = settle(verb, compose(config_name=verb, overrides=member), member)
-        runs.append((folder / overrides_name(member), settled))
+        validated = validate_config(verb, compose(config_name=verb, overrides=member), member)
+        runs.append((folder / overrides_name(member), validated))
     sweep = Sweep(folder, runs)
     print_lines(sweep.introduction())
     UNDER_WAY.append(sweep)

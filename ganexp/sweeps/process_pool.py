@@ -20,11 +20,11 @@ from tqdm import tqdm
 from ganexp.distributed import torchrun
 from ganexp.errors import readable, tell
 from ganexp.runs.lock import is_held
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 from ganexp.system.atomic import check_regular
 from ganexp.system.cpus import cores
 from ganexp.system.parent import VARIABLE
-from ganexp.system.signals import Requests
+from ganexp.system.signals import SignalHandler
 
 GLANCE = 0.5  # seconds between looks at the processes
 _PATIENCE = 60.0  # seconds for a run that an earlier, dying process still holds
@@ -44,7 +44,7 @@ class Job:
 
 
 @dataclass
-class Work:
+class Process:
     """A job under way in a slot."""
 
     job: Job
@@ -67,20 +67,20 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.working: dict[int, Work] = {}
+        self.working: dict[int, Process] = {}
 
     @property
     def free(self) -> bool:
         """Whether another job can be started."""
         return len(self.working) < self.count
 
-    def start(self, job: Job) -> Work:
+    def start(self, job: Job) -> Process:
         """Runs a job in the first slot that is free."""
         slot = min(set(range(self.count)) - set(self.working))
-        self.working[slot] = work = Work(job, slot, _start(job, share(slot, self.count)))
+        self.working[slot] = work = Process(job, slot, _start(job, share(slot, self.count)))
         return work
 
-    def ended(self) -> list[Work]:
+    def ended(self) -> list[Process]:
         """Those whose processes have ended since; their slots are free again."""
         over = [work for work in self.working.values() if work.process.poll() is not None]
         for work in over:
@@ -101,7 +101,7 @@ def run_all(jobs: Sequence[Job], count: int) -> None:
     Raises Stopped, after the runs under way have saved, if a signal came.
     """
     waiting, slots = deque(jobs), Slots(count)
-    with Requests() as requests, tqdm(total=len(jobs), unit=" runs", disable=None, leave=False) as bar:
+    with SignalHandler() as requests, tqdm(total=len(jobs), unit=" runs", disable=None, leave=False) as bar:
         told = False
         try:
             while waiting or slots.working:
@@ -170,8 +170,8 @@ def _gpus() -> list[str]:
     return [str(number) for number, _ in enumerate(cards.iterdir())] if cards.is_dir() else []
 
 
-def _tell_end(work: Work) -> None:
-    record = Record(work.job.folder)
+def _tell_end(work: Process) -> None:
+    record = SavedRun(work.job.folder)
     if work.process.returncode == 0:
         tqdm.write(readable(f"{work.job.folder.name}: {record.status}, {record.images:,} images"))
         return
@@ -190,8 +190,8 @@ def show(bar: "tqdm[Any]", ended: int, slots: Slots) -> None:
 
 def _part(folder: Path) -> float:
     """How much of a run is done, as far as its epochs' records tell."""
-    record = Record(folder)
-    steps = record.receipt.get("steps")
+    record = SavedRun(folder)
+    steps = record.manifest.get("steps")
     if not record.last_rows or not isinstance(steps, int) or not steps:
         return 0.0
     return min(1.0, float(record.last_rows[-1].get("step", 0)) / steps)

@@ -15,7 +15,7 @@ from ganexp.config.validate import load_config
 from ganexp.errors import UserError
 from ganexp.runs.lock import locked
 from ganexp.runs.manifest import status_of
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 from ganexp.system.terminal import aligned
 
 _LENGTH = ("epochs", "max_steps")
@@ -48,7 +48,7 @@ class Sweep:
     def close(self) -> int:
         """Prints a table of the runs; returns how many of them are not finished."""
         self._lock.release()
-        records = [Record(run) for run in self.runs]
+        records = [SavedRun(run) for run in self.runs]
         print(table(records))
         counts = Counter(_status(record) for record in records)
         told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
@@ -78,11 +78,11 @@ def is_done(run: Path, cfg: DictConfig) -> bool:
     )
 
 
-def table(records: Sequence[Record]) -> str:
+def table(records: Sequence[SavedRun]) -> str:
     """A line for each run: how it ended, how far it came, how long it took, its last score."""
     rows = [("run", "status", "images", "seconds", "score")]
     for record in records:
-        seconds = record.receipt.get("seconds")
+        seconds = record.manifest.get("seconds")
         rows.append(
             (
                 record.folder.name,
@@ -95,5 +95,5 @@ def table(records: Sequence[Record]) -> str:
     return aligned(rows, right=(2, 3))
 
 
-def _status(record: Record) -> str:
+def _status(record: SavedRun) -> str:
     return record.status if record.folder.is_dir() else "missing"

@@ -13,7 +13,7 @@ def _stop() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def hold(gone: Callable[[], None] = _stop) -> None:
+def exit_with_parent(gone: Callable[[], None] = _stop) -> None:
     """If whoever started this process asked for it: ``gone()`` when they are.
 
     By default it then stops as on ``kill``, saving first.

@@ -28,14 +28,14 @@ class Stopped(KeyboardInterrupt):
         self.at_once = at_once
 
 
-class Requests:
+class SignalHandler:
     """Within this context signals are noted in ``pending``, and obeyed when there is time."""
 
     def __init__(self) -> None:
         self.pending: int | None = None
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> "Requests":
+    def __enter__(self) -> "SignalHandler":
         if threading.current_thread() is not threading.main_thread():
             return self  # only the main thread is ever signalled
         for number in ASKING:
@@ -64,7 +64,7 @@ class Requests:
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, line.encode())  # print may be under way
 
 
-def hand_on(stopped: BaseException) -> None:
+def reraise_signal(stopped: BaseException) -> None:
     """After a run has saved: whoever waited for a scheduler's warning, to queue the job again, gets it now."""
     if isinstance(stopped, Stopped) and stopped.number == _WARNING:
         signal.raise_signal(stopped.number)

@@ -30,10 +30,10 @@ class Damaged(UserError):
 def write(content: dict[str, Any], file: Path) -> None:
     """Replaces ``file``. Raises OSError and leaves it as it was where there is no room."""
     with replacing(file) as beside:
-        pack(content, beside)
+        save_tensors(content, beside)
 
 
-def pack(content: dict[str, Any], file: Path) -> None:
+def save_tensors(content: dict[str, Any], file: Path) -> None:
     """Writes tensors (on the CPU) and plain values. Raises OSError."""
     whole = {"format": _FORMAT, "sha256": digest(content), "content": content}
     with file.open("wb") as stream:  # given a path instead, torch does not say that the disk is full

@@ -28,11 +28,11 @@ class CudaRecorder:
         self._pool = torch.cuda.graph_pool_handle()
 
     @contextmanager
-    def aside(self) -> Iterator[list[str]]:
+    def warmup(self) -> Iterator[list[str]]:
         waits: list[str] = []
         here = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(here)
-        with torch.cuda.stream(self._stream), _listening(waits):
+        with torch.cuda.stream(self._stream), detect_syncs(waits):
             yield waits
         here.wait_stream(self._stream)
 
@@ -66,8 +66,8 @@ class CudaRecorder:
 
 
 @contextmanager
-def _listening(waits: list[str]) -> Iterator[None]:
-    """Notes where Python waited for the device; other warnings go where they would have gone."""
+def detect_syncs(waits: list[str]) -> Iterator[None]:
+    """DeferredLog where Python waited for the device; other warnings go where they would have gone."""
     before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")

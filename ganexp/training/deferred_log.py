@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 
-class Notes:
+class DeferredLog:
     """Called with a line, it is kept until somebody listens, and passed on at once from then on."""
 
     def __init__(self) -> None:

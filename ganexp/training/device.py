@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from ganexp.config.ranges import Count, Numbers, Whole
+from ganexp.config.ranges import Count, PrecisionName, Whole
 from ganexp.distributed import collectives
 from ganexp.errors import UserError
 from ganexp.system.cpus import cores
@@ -39,7 +39,12 @@ class Hardware(NamedTuple):
 
 
 def auto(
-    precision: Numbers, threads: Count | None, compile: bool, graphs: bool, count: Count, sync_batch_norm: bool
+    precision: PrecisionName,
+    threads: Count | None,
+    compile: bool,
+    graphs: bool,
+    count: Count,
+    sync_batch_norm: bool,
 ) -> Hardware:
     """The first GPUs if there are any, then Apple's Metal, then the CPU."""
     if torch.cuda.is_available():
@@ -50,24 +55,24 @@ def auto(
 
 
 def cpu(
-    precision: Numbers, threads: Count | None, compile: bool, count: Count, sync_batch_norm: bool
+    precision: PrecisionName, threads: Count | None, compile: bool, count: Count, sync_batch_norm: bool
 ) -> Hardware:
     """The processor, on as many threads as it has cores for this process."""
-    share = max(1, (threads or cores()) // collectives.place().local_world)
+    share = max(1, (threads or cores()) // collectives.process_info().local_world)
     torch.set_num_threads(share if threads else min(torch.get_num_threads(), share))
     device = torch.device("cpu")
     return Hardware(device, Precision(precision, device), compile, False, sync_batch_norm)
 
 
 def cuda(
-    index: Whole, precision: Numbers, compile: bool, graphs: bool, count: Count, sync_batch_norm: bool
+    index: Whole, precision: PrecisionName, compile: bool, graphs: bool, count: Count, sync_batch_norm: bool
 ) -> Hardware:
     """An NVIDIA (or ROCm) GPU by its number; the next ones for a run's further processes on this machine.
 
     Raises UserError if they are not there.
     """
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    here = collectives.place()
+    here = collectives.process_info()
     needed = max(count, here.local_world)
     if index + needed > found:
         what = f"this machine has {found} CUDA device(s)" if found else "this machine has no CUDA device"
@@ -81,7 +86,7 @@ def cuda(
     return Hardware(device, Precision(precision, device), compile, graphs, sync_batch_norm)
 
 
-def mps(precision: Numbers) -> Hardware:
+def mps(precision: PrecisionName) -> Hardware:
     """Apple's Metal. Raises UserError if it is not there."""
     if not torch.backends.mps.is_available():
         raise UserError("device=mps: this machine has no Metal device; device=auto takes what there is")

@@ -25,8 +25,8 @@ from ganexp.games.game import Game, Inputs, Request
 from ganexp.games.sampling import generate, with_own_statistics
 from ganexp.metrics.directions import direction_of, of_metrics
 from ganexp.metrics.feature_cache import folder_of, kept
-from ganexp.metrics.features import Extracted, Features
-from ganexp.metrics.metric import Basis, Metric, Need, Pair, Scores
+from ganexp.metrics.features import Features, SampleFeatures
+from ganexp.metrics.metric import Basis, EvalPair, Metric, Need, Scores
 from ganexp.metrics.reference import Reference
 from ganexp.metrics.table import score_table
 from ganexp.system.rng import fork_rng, seed_for
@@ -83,7 +83,7 @@ class Evaluator:
         count = self.count if count is None else min(count, self.count)
         dimensions, classes = self.real.features.shape[1], self._source.classes
         basis = Basis(count, dimensions, classes, self.features.suffix, self._reference)
-        found = (metric.caution(basis) for metric in self._metrics.values())
+        found = (metric.warning(basis) for metric in self._metrics.values())
         return [line for line in found if line is not None]
 
     def inputs(self, game: Game, data: Arrays) -> Inputs:
@@ -121,8 +121,8 @@ class Evaluator:
                 )
         return self._scores(self.features(samples)._replace(labels=labels))
 
-    def _scores(self, fake: Extracted, *, floor: bool = False) -> Scores:
-        pair = Pair(self._source, self.real, fake, self.features.suffix, self._device, self._reference)
+    def _scores(self, fake: SampleFeatures, *, floor: bool = False) -> Scores:
+        pair = EvalPair(self._source, self.real, fake, self.features.suffix, self._device, self._reference)
         found: Scores = {}
         with fork_rng(self._device):
             for metric in self._metrics.values():
@@ -138,7 +138,7 @@ class Evaluator:
                 f"evaluate.split={wanted}: {error}; {TRAINING} compares with those trained on"
             ) from None
 
-    def _real_sets(self, data: Arrays, most: int) -> tuple[Extracted, Extracted]:
+    def _real_sets(self, data: Arrays, most: int) -> tuple[SampleFeatures, SampleFeatures]:
         """Real samples to compare with, and as many others for the floor; features are kept in the cache."""
         rng = np.random.default_rng(seed_for(self._seed, "real samples to evaluate"))
         held_out = None if self.split == TRAINING else self._reference.held_out
@@ -157,7 +157,7 @@ class Evaluator:
         folder = folder_of(self.features.identity, which, self._device)
         found = kept(folder, lambda: _arrays([self.features(images) for images in samples]))
         first, second = (
-            Extracted(
+            SampleFeatures(
                 images,
                 found[f"features_{n}"],
                 found.get(f"probabilities_{n}"),
@@ -168,13 +168,13 @@ class Evaluator:
         return first, second
 
 
-def _arrays(sets: list[Extracted]) -> dict[str, np.ndarray | None]:
+def _arrays(sets: list[SampleFeatures]) -> dict[str, np.ndarray | None]:
     """What is kept of them, by name."""
     found: dict[str, np.ndarray | None] = {f"features_{n}": one.features for n, one in enumerate(sets)}
     return found | {f"probabilities_{n}": one.probabilities for n, one in enumerate(sets)}
 
 
-class Judge:
+class PeriodicEvaluation:
     """Scores a run's generator now and then."""
 
     def __init__(self, source: Source, data: Arrays, game: Game, cfg: DictConfig, device: torch.device) -> None:
@@ -188,15 +188,15 @@ class Judge:
         self._last: Scores = {}
 
     @property
-    def wanted(self) -> bool:
+    def enabled(self) -> bool:
         """Whether it is ever asked."""
         return self._every is not None
 
-    def due(self, epoch: int, *, last: bool) -> bool:
+    def is_due(self, epoch: int, *, last: bool) -> bool:
         """Whether the generator is scored at this epoch's end."""
         return self._every is not None and (last or epoch % self._every == 0)
 
-    def ready(self) -> list[str]:
+    def prepare(self) -> list[str]:
         """Lines on what scores go by, and what real samples score: the floor.
 
         Raises UserError where the metrics do not fit the data.

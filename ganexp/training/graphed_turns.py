@@ -63,7 +63,7 @@ class Recorder(Protocol):
 
     device: torch.device
 
-    def aside(self) -> AbstractContextManager[list[str]]:
+    def warmup(self) -> AbstractContextManager[list[str]]:
         """Where steps run before a capture; afterwards the list says where one waited for the device."""
         ...
 
@@ -87,7 +87,7 @@ class Graph(NamedTuple):
     logs: TurnLogs
 
 
-class Captured:
+class GraphedTurns:
     """Runs each kind of step as it is at first, then as a graph. What cannot be captured goes on as it was.
 
     The optimisers are changed: their rates become tensors, which a graph reads. What they save stays what it
@@ -133,7 +133,7 @@ class Captured:
         """A step before the capture. The last one has sync warnings on: a step that synchronises stays
         eager.
         """
-        with self._recorder.aside() as waits:
+        with self._recorder.warmup() as waits:
             logs = turns(batch)
         self._warm[kind] += 1
         if self._warm[kind] == WARM_UP and waits:

@@ -13,7 +13,7 @@ from ganexp.data.download import load
 from ganexp.data.source import Source
 from ganexp.games.game import Game
 from ganexp.games.sampling import with_own_statistics
-from ganexp.runs.checkpoints import Found, chosen
+from ganexp.runs.checkpoints import LoadedCheckpoint, resolve_checkpoint
 from ganexp.training.build import build_as, build_game
 from ganexp.training.device import Hardware
 from ganexp.training.memory import within_memory
@@ -27,7 +27,7 @@ class LoadedGenerator:
     game: Game
     net: nn.Module
     """On the device, with batch norm statistics of its own weights."""
-    checkpoint: Found
+    checkpoint: LoadedCheckpoint
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class OpenedRun:
     def generator(self, checkpoint: str) -> LoadedGenerator:
         """``checkpoint``: best, last, or a file. Raises UserError where it is of no use."""
         game = within_memory(lambda: build_game(self.config), self.config, self.device, training=False)
-        found = chosen(self.folder / "checkpoints", checkpoint)
+        found = resolve_checkpoint(self.folder / "checkpoints", checkpoint)
         load_averaged(game.generator, found.content)
         net = with_own_statistics(game, game.generator.to(self.device), self.device)
         return LoadedGenerator(game, net, found)

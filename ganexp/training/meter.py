@@ -37,7 +37,7 @@ class Meter:
         if not self._sums:
             return {}
         sums = torch.cat(list(self._sums.values()))
-        collectives.average([sums])
+        collectives.all_reduce_mean([sums])
         kinds = [(kind, name) for kind, names in self._names.items() for name in names]
         totals: dict[str, float] = {}
         counts: dict[str, int] = {}

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganexp.config.ranges import Numbers
+from ganexp.config.ranges import PrecisionName
 from ganexp.errors import UserError, tell
 from ganexp.sentinel import SCALE
 
@@ -22,7 +22,7 @@ _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class Precision:
     """What a step computes in. Raises UserError where the device cannot."""
 
-    def __init__(self, name: Numbers, device: torch.device) -> None:
+    def __init__(self, name: PrecisionName, device: torch.device) -> None:
         if name == "auto":
             name = "tf32" if device.type == "cuda" else "fp32"
         if name == "tf32" and device.type != "cuda":
@@ -70,7 +70,7 @@ class Precision:
         self._scaler.update()
         return self._scaler.scale(one) < before if self._scaler.is_enabled() else None
 
-    def readings(self) -> dict[str, float]:
+    def scalars(self) -> dict[str, float]:
         """``precision/scale``, fp16's factor on the losses; waits for the device. Empty but for fp16."""
         return {SCALE: self._scaler.get_scale()} if self._scaler.is_enabled() else {}
 

@@ -1,4 +1,4 @@
-"""Numbers that change during a run: each is what it began with, times a schedule.
+"""PrecisionName that change during a run: each is what it began with, times a schedule.
 
 ``schedule`` drives the learning rates of all players. ``schedules`` drives any other number by its path:
 

@@ -25,17 +25,17 @@ from ganexp.sentinel import Sentinel, some_of_each, spread
 from ganexp.system.rng import fork_rng, seed_everything, seed_for
 from ganexp.training.build import build, build_as, build_game
 from ganexp.training.cuda_graphs import CudaRecorder
-from ganexp.training.deferred_log import Notes
+from ganexp.training.deferred_log import DeferredLog
 from ganexp.training.device import Hardware
-from ganexp.training.evaluation import Judge
-from ganexp.training.graphed_turns import Captured, StepRunner, eager
+from ganexp.training.evaluation import PeriodicEvaluation
+from ganexp.training.graphed_turns import GraphedTurns, StepRunner, eager
 from ganexp.training.memory import within_memory
 from ganexp.training.meter import Meter
 from ganexp.training.schedules import Schedules
 from ganexp.training.state import Progress, State
 
 
-class Lab(NamedTuple):
+class Experiment(NamedTuple):
     """What a configuration names, put together."""
 
     source: Source
@@ -48,15 +48,15 @@ class Lab(NamedTuple):
     """How many of them the run has."""
     preview: Inputs
     columns: int
-    judge: Judge
+    evaluation: PeriodicEvaluation
     hardware: Hardware
     run_step: StepRunner
     """How a step's turns are run: as they are, or as a CUDA graph."""
-    notes: Notes
+    notes: DeferredLog
     """What there is to tell about the hardware."""
 
 
-def assemble(cfg: DictConfig) -> Lab:
+def build_experiment(cfg: DictConfig) -> Experiment:
     """Networks, data and optimisers of a checked configuration. Raises UserError where they do not fit."""
     hardware = build_as(Hardware, cfg.device, "device")
     device = hardware.device
@@ -67,17 +67,17 @@ def assemble(cfg: DictConfig) -> Lab:
     average = EMA if collectives.rank() == 0 else Unaveraged
     ema = average(game.generator, cfg.ema.halflife, cfg.ema.rampup)
     driven = {name: _built(node) for name, node in cfg.schedules.items()}
-    schedules, notes = Schedules(game, ema, optimisers, build(cfg.schedule), driven), Notes()
+    schedules, notes = Schedules(game, ema, optimisers, build(cfg.schedule), driven), DeferredLog()
     _compile(game, hardware, notes)
     with fork_rng(device):  # preparing a set for the first time imports what draws
-        data = objects.first(lambda: load(source, own=cfg.resume is None or cfg.trust))
+        data = objects.rank0_first(lambda: load(source, own=cfg.resume is None or cfg.trust))
     preview, columns = _preview(cfg, game, source, data)
     samples = store(data.samples, device)
     loader = make_loader(cfg, source, data, samples, device)
     steps = math.ceil(cfg.epochs * len(loader) / cfg.batch_size)
     sentinel = _sentinel(cfg, source, data, preview)
     state = State(game, ema, optimisers, hardware.precision, Progress(), Meter(), sentinel, loader, device)
-    return Lab(
+    return Experiment(
         source=source,
         data=data,
         samples=samples,
@@ -87,7 +87,7 @@ def assemble(cfg: DictConfig) -> Lab:
         steps=steps if cfg.max_steps is None else min(steps, cfg.max_steps),
         preview=preview,
         columns=columns,
-        judge=Judge(source, data, game, cfg, device),
+        evaluation=PeriodicEvaluation(source, data, game, cfg, device),
         hardware=hardware,
         run_step=_step_runner(hardware, optimisers, schedules, notes),
         notes=notes,
@@ -117,7 +117,7 @@ def _built(node: DictConfig) -> Any:
 
 def _preview(cfg: DictConfig, game: Game, source: Source, data: Arrays) -> tuple[Inputs, int]:
     """What the grid of each epoch is made from, always the same, and how many samples make a row."""
-    grid = game.grid(Request(game.preview_count(source.overview)))
+    grid = game.grid(Request(game.preview_count(source.preview_count)))
     real = None
     if game.needs_reference:
         rows = real_rows(len(data.samples), grid.request.count, seed_for(cfg.seed, "sources to preview"))
@@ -154,7 +154,7 @@ def _game(cfg: DictConfig, hardware: Hardware) -> Game:
     return game.to(hardware.device).to(memory_format=torch.channels_last)
 
 
-def _compile(game: Game, hardware: Hardware, notes: Notes) -> None:
+def _compile(game: Game, hardware: Hardware, notes: DeferredLog) -> None:
     """Has torch.compile translate the networks that are played with, but not the averaged copy.
 
     Where a penalty differentiates a network's gradient, it would fail: it cannot do a double backward.
@@ -171,7 +171,10 @@ def _compile(game: Game, hardware: Hardware, notes: Notes) -> None:
 
 
 def _step_runner(
-    hardware: Hardware, optimisers: Mapping[str, torch.optim.Optimizer], schedules: Schedules, notes: Notes
+    hardware: Hardware,
+    optimisers: Mapping[str, torch.optim.Optimizer],
+    schedules: Schedules,
+    notes: DeferredLog,
 ) -> StepRunner:
     if not hardware.graphs:
         return eager
@@ -181,7 +184,7 @@ def _step_runner(
     if not schedules.graphable:
         notes("no CUDA graphs: schedules.optim changes momenta, which are fixed in a graph")
         return eager
-    return Captured(CudaRecorder(hardware.device), optimisers, notes)
+    return GraphedTurns(CudaRecorder(hardware.device), optimisers, notes)
 
 
 def _sentinel(cfg: DictConfig, source: Source, data: Arrays, preview: Inputs) -> Sentinel:

@@ -13,7 +13,7 @@ from torch import nn
 
 from ganexp.config.validate import read_run
 from ganexp.errors import UserError, first_line
-from ganexp.runs.checkpoints import chosen
+from ganexp.runs.checkpoints import resolve_checkpoint
 from ganexp.system.rng import fork_rng
 from ganexp.training.build import build_game
 from ganexp.training.memory import within_memory
@@ -26,7 +26,7 @@ def load_start(state: State, cfg: DictConfig) -> str:
     What the other run shows takes the averaged ones, unless ``start_weights=live``; the rest have live ones
     only. Raises UserError where they do not fit.
     """
-    found = chosen(Path(cfg.start_from) / "checkpoints", "last")
+    found = resolve_checkpoint(Path(cfg.start_from) / "checkpoints", "last")
     theirs = _networks(cfg, found.content)
     names = [name for name in state.game.parts.nets if name in theirs]
     for name in names:

@@ -52,26 +52,26 @@ class State(NamedTuple):
     loader: BatchLoader
     device: torch.device
 
-    def passed(self, seconds: float) -> None:
+    def add_time(self, seconds: float) -> None:
         """Counts time spent training."""
         self.progress.seconds += seconds
         self.meter.seconds += seconds
 
-    def readings(self) -> dict[str, float]:
+    def scalars(self) -> dict[str, float]:
         """The meter's means so far, each player's weights' norm, and fp16's scale. Waits for the device."""
         norms = {
             f"{name}/weight_norm": torch.nn.utils.get_total_norm(list(player.net.parameters()))
             for name, player in self.game.players.items()
         }
         values = torch.stack(list(norms.values())).tolist()
-        return self.meter.means() | dict(zip(norms, values, strict=True)) | self.precision.readings()
+        return self.meter.means() | dict(zip(norms, values, strict=True)) | self.precision.scalars()
 
     def weights_hash(self) -> str:
         """SHA-256 of every weight and buffer, the averaged ones too, and of every optimiser's memory."""
         optimisers = {name: optimiser.state_dict()["state"] for name, optimiser in self.optimisers.items()}
         return digest([self.game.state_dict(), self.ema.module.state_dict(), optimisers])
 
-    def own(self) -> dict[str, Any]:
+    def rank_state(self) -> dict[str, Any]:
         """What differs between the processes of a run: a copy on the CPU."""
         return _copied({"meter": self.meter.state_dict(), "random": random_state(self.device)}, self.device)
 
@@ -86,7 +86,7 @@ class State(NamedTuple):
             },
             self.device,
         )
-        content |= self.own()
+        content |= self.rank_state()
         if others:
             content["others"] = list(others)
         return content | {

@@ -16,22 +16,22 @@ from ganexp.config.validate import ADDED
 from ganexp.metrics.directions import of_metrics
 from ganexp.nets.layers import count_weights
 from ganexp.system.terminal import pasted
-from ganexp.training.setup import Lab
+from ganexp.training.setup import Experiment
 from ganexp.training.state import Progress
 
 _NO_TERMS = ("gradient_norm", "weight_norm", "lr")
 """What there is of each player besides what its turn tells."""
 
 
-def facts(cfg: DictConfig, lab: Lab, choices: Mapping[str, str]) -> dict[str, Any]:
+def facts(cfg: DictConfig, experiment: Experiment, choices: Mapping[str, str]) -> dict[str, Any]:
     """The receipt's part on what the run is made from."""
-    data = lab.data
+    data = experiment.data
     return {
         "config": config_hash(cfg),
         "choices": dict(choices),
-        "steps": lab.steps,
+        "steps": experiment.steps,
         "seed": cfg.seed,
-        "device": str(lab.hardware),
+        "device": str(experiment.hardware),
         "data": {
             "fingerprint": data.fingerprint,
             "count": len(data.samples),
@@ -56,16 +56,16 @@ def config_hash(cfg: DictConfig) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def introduction(choices: Mapping[str, str], lab: Lab) -> str:
+def introduction(choices: Mapping[str, str], experiment: Experiment) -> str:
     """One line: data and where it lies, networks, loss, device."""
-    state, samples = lab.state, lab.data.samples
+    state, samples = experiment.state, experiment.data.samples
     shape = " x ".join(map(str, samples.shape[1:]))
     weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in state.game.players.items())
     images = state.progress.images
     begun = f", from image {images:,}" if images else ""
     return (
-        f"ganexp {__version__}: {len(samples):,} samples of {shape} {lab.samples.place}, weights {weights}, "
-        f"loss {choices['loss']}, on {lab.hardware}{begun}"
+        f"ganexp {__version__}: {len(samples):,} samples of {shape} {experiment.samples.place}, weights {weights}, "
+        f"loss {choices['loss']}, on {experiment.hardware}{begun}"
     )
 
 

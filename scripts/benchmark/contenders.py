@@ -55,10 +55,10 @@ class Ganexp:
         times: list[float] = []
         real_step, real_finish = training.one_step, Run.finish
 
-        def step(lab: Any, *rest: Any) -> None:
-            real_step(lab, *rest)
-            if lab.state.progress.step == self._warm:
-                synchronise(lab.state.device)
+        def step(experiment: Any, *rest: Any) -> None:
+            real_step(experiment, *rest)
+            if experiment.state.progress.step == self._warm:
+                synchronise(experiment.state.device)
                 times.append(time.perf_counter())
 
         def finish(run: Run, *rest: Any) -> None:

@@ -15,7 +15,7 @@ from common import peak_memory, resident
 from benchmark.contenders import Ganexp, contenders
 from benchmark.workloads import BATCH, WORKLOADS, Place
 from ganexp import train as training
-from ganexp.data.store import OnDisk
+from ganexp.data.store import MemoryMap
 
 
 def peaks(name: str, who: str, place: Place, count: int) -> tuple[float, float]:
@@ -55,7 +55,7 @@ def from_disk(size: float, place: Place, seconds: float) -> str:
 
     with (
         tempfile.TemporaryDirectory(dir=".") as scratch,
-        patch("ganexp.training.setup.store", OnDisk),
+        patch("ganexp.training.setup.store", MemoryMap),
         patch.object(training, "one_step", step),
     ):
         where = f"+data.file={Path(scratch, 'noise.npy').absolute()}"

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmark.workloads import BATCH
-from ganexp.nets.convolutions import Doubling, FromPoint, Halving, ToPoint
+from ganexp.nets.convolutions import ConvDown2x, ConvTransposeUp2x, MapToVector, ProjectToMap
 from ganexp.nets.layers import DiscriminatorBase, GeneratorBase, LeakyReLU
 
 Step = Callable[[Tensor], None]
@@ -33,9 +33,9 @@ class Pair(NamedTuple):
                 for name, child in module.named_children():
                     if isinstance(child, LeakyReLU):
                         setattr(module, name, nn.LeakyReLU(child.slope))
-                    elif isinstance(child, FromPoint | Doubling):
+                    elif isinstance(child, ProjectToMap | ConvTransposeUp2x):
                         child.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]  # with its weights
-                    elif isinstance(child, ToPoint | Halving):
+                    elif isinstance(child, MapToVector | ConvDown2x):
                         child.__class__ = nn.Conv2d  # type: ignore[assignment]
         return self
 

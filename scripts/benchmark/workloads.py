@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ganexp.config.ranges import Numbers
+from ganexp.config.ranges import PrecisionName
 
 BATCH = 64
 
@@ -47,7 +47,7 @@ class Place:
     """Where and how exactly it is computed, and where real images are."""
 
     device: str
-    precision: Numbers
+    precision: PrecisionName
     roots: dict[str, str]
     """Paths by the name of a data set; what is missing here is random."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fuzzing.case import ANY, ODD, REFUSED, Case, Room, changed, damaged
 from fuzzing.runs import copied
-from ganexp.system.tensor_file import digest, pack, read
+from ganexp.system.tensor_file import digest, read, save_tensors
 
 
 class _Code:
@@ -61,7 +61,7 @@ def checkpoint(rng: random.Random, room: Room) -> Case:
 def _sealed(content: Any, file: Path) -> None:
     """Written with a checksum that is right."""
     try:
-        pack(content, file)
+        save_tensors(content, file)
     except Exception:  # no checkpoint can hold that
         torch.save({"format": 2, "sha256": "", "content": repr(content)[:1000]}, file)
 

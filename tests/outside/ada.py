@@ -33,6 +33,6 @@ class Adaptive(Augment):
 
     def observe(self, real_logits: Tensor) -> None:
         sign = real_logits.sign().mean()
-        collectives.average([sign])
+        collectives.all_reduce_mean([sign])
         step = (sign - self.target).sign() * (len(real_logits) * collectives.world() / self.images)
         self.probability.add_(step).clamp_(0, 1)

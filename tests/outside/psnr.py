@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from ganexp.metrics.directions import Direction
-from ganexp.metrics.metric import Metric, Need, Pair, Scores
+from ganexp.metrics.metric import EvalPair, Metric, Need, Scores
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class PSNR(Metric):
     SCORES: ClassVar[Mapping[str, Direction]] = {"psnr": "higher"}
     needs: ClassVar[tuple[Need, ...]] = ("target",)
 
-    def __call__(self, pair: Pair) -> Scores:
+    def __call__(self, pair: EvalPair) -> Scores:
         assert pair.fake.target is not None
         apart = pair.fake.samples.astype(np.float64) - pair.fake.target
         squares = np.square(apart).reshape(len(apart), -1).mean(1)

@@ -45,7 +45,7 @@ class LeCam(Penalty):
     def term(self, call: PlayerCall) -> Tensor:
         assert call.real_logits is not None
         means = torch.stack([call.real_logits.mean(), call.fake_logits.mean()]).detach()
-        collectives.average([means])
+        collectives.all_reduce_mean([means])
         self.anchors.lerp_(means.to(self.anchors.dtype), 1 - self.decay)
         real, fake = self.anchors
         apart: Tensor = (call.real_logits - fake).square().mean() + (call.fake_logits - real).square().mean()

@@ -65,6 +65,6 @@ class Unrolled(GAN):
 
 def _over_all_processes(gradients: tuple[Tensor, ...]) -> list[Tensor]:
     """Their means, through which gradients flow on."""
-    flat = collectives.of_each(torch.cat([gradient.flatten() for gradient in gradients])).mean(0)
+    flat = collectives.all_gather_rows(torch.cat([gradient.flatten() for gradient in gradients])).mean(0)
     parts = flat.split([gradient.numel() for gradient in gradients])
     return [part.view(gradient.shape) for part, gradient in zip(parts, gradients, strict=True)]

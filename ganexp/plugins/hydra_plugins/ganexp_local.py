@@ -1,6 +1,7 @@
 """``hydra/launcher=local``: the members of a sweep side by side, each in a process of its own.
 
-Hydra looks for launchers in the namespace package ``hydra_plugins`` alone; ``ganexp.cli.hydra_app`` adds this folder.
+Hydra looks for launchers in the namespace package ``hydra_plugins`` alone; ``ganexp.cli.hydra_app`` adds this
+folder.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ class Local(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs every member that is not done; how each ended is in its folder. Raises UserError, Stopped."""
-        from ganexp.config.validate import settle
+        from ganexp.config.validate import validate_config
         from ganexp.errors import UserError
         from ganexp.sweeps.process_pool import Job, config_flags, run_all
         from ganexp.sweeps.sweep import is_done
@@ -36,7 +37,7 @@ class Local(Launcher):
         for overrides in map(list, job_overrides):
             cfg = self._loader.load_sweep_config(self._config, overrides)
             folder = Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
-            if not is_done(folder, settle("train", cfg, overrides)):
+            if not is_done(folder, validate_config("train", cfg, overrides)):
                 jobs.append(Job([*config_flags(), *overrides, f'hydra.run.dir="{folder}"'], folder))
         run_all(jobs, self._slots)
         done = JobReturn(status=JobStatus.COMPLETED)

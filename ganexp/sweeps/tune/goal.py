@@ -8,7 +8,7 @@ from typing import Any
 
 from ganexp.errors import UserError, suggest
 from ganexp.metrics.directions import of_metrics, shipped
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 
 _SUFFIX = "(_cnn|_random|_pixels)?"
 """Whose features a score came about by."""
@@ -28,7 +28,7 @@ class Goal:
         value = row[f"score/{wanted[0]}"] if wanted else None
         return (wanted[0], float(value)) if isinstance(value, int | float) and math.isfinite(value) else None
 
-    def series(self, record: Record) -> dict[int, float]:
+    def series(self, record: SavedRun) -> dict[int, float]:
         """The score at the end of each epoch that has one."""
         found = ((row.get("epoch"), self.score(row)) for row in record.rows)
         return {epoch: score[1] for epoch, score in found if isinstance(epoch, int) and score is not None}

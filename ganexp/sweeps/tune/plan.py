@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganexp.config.messages import explain
 from ganexp.config.resolvers import overrides_name
-from ganexp.config.validate import settle_train
+from ganexp.config.validate import validate_train
 from ganexp.errors import UserError
 from ganexp.sweeps.process_pool import Job, config_flags
 from ganexp.sweeps.tune.goal import Goal, read_goal
@@ -45,7 +45,7 @@ class Plan:
         """The trial's configuration, checked as every run's. Raises UserError."""
         overrides = self.overrides(settings)
         try:
-            return settle_train(compose("train", overrides=overrides), overrides)
+            return validate_train(compose("train", overrides=overrides), overrides)
         except Exception as error:
             line, _ = explain(error)
             if line is None:

@@ -4,7 +4,7 @@ import shlex
 
 from optuna.trial import FrozenTrial, TrialState
 
-from ganexp.runs.saved_run import Record
+from ganexp.runs.saved_run import SavedRun
 from ganexp.sweeps.tune.study import Study
 from ganexp.system.terminal import aligned, pasted
 
@@ -57,7 +57,7 @@ def closing(study: Study) -> str:
     if ranked:
         settings = ranked[0].user_attrs["settings"]
         folder = study.plan.job(settings).folder
-        epochs = Record(folder).config.get("epochs")
+        epochs = SavedRun(folder).config.get("epochs")
         longer = f" epochs={2 * epochs}" if isinstance(epochs, int) else ""
         lines.append(f"the best further: ganexp train {pasted('resume', folder)}{longer}")
         again = shlex.join([*study.plan.fixed, *settings])
@@ -75,7 +75,7 @@ def _ranked(study: Study) -> list[FrozenTrial]:
 
 def _score(study: Study, trial: FrozenTrial) -> str:
     """The score's full name, as the trial's run calls it."""
-    rows = Record(study.plan.job(trial.user_attrs["settings"]).folder).rows
+    rows = SavedRun(study.plan.job(trial.user_attrs["settings"]).folder).rows
     named = [score[0] for score in map(study.plan.goal.score, rows) if score is not None]
     return named[0] if named else "score"
 

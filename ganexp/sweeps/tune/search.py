@@ -8,13 +8,13 @@ from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
 from ganexp.errors import UserError, readable, tell
-from ganexp.runs.saved_run import Record
-from ganexp.sweeps.process_pool import GLANCE, Slots, Work, show
+from ganexp.runs.saved_run import SavedRun
+from ganexp.sweeps.process_pool import GLANCE, Process, Slots, show
 from ganexp.sweeps.sweep import is_done
 from ganexp.sweeps.tune.plan import read_plan
 from ganexp.sweeps.tune.report import closing, introduction, trial_line
 from ganexp.sweeps.tune.study import Study, Trial
-from ganexp.system.signals import Requests
+from ganexp.system.signals import SignalHandler
 from ganexp.system.terminal import print_lines
 
 
@@ -26,7 +26,7 @@ def search(cfg: DictConfig) -> None:
     study = Study(read_plan(cfg), cfg)
     print_lines(introduction(study, cfg.trials))
     with (
-        Requests() as requests,
+        SignalHandler() as requests,
         tqdm(total=cfg.trials, unit=" trials", disable=None, leave=False) as bar,
     ):
         _Search(study, cfg, requests, bar).run()
@@ -48,7 +48,7 @@ class NothingFound(UserError):
 class _Search:
     """What this process has in hand."""
 
-    def __init__(self, study: Study, cfg: DictConfig, requests: Requests, bar: "tqdm[Any]") -> None:
+    def __init__(self, study: Study, cfg: DictConfig, requests: SignalHandler, bar: "tqdm[Any]") -> None:
         self._study, self._requests, self._bar = study, requests, bar
         self._slots = Slots(cfg.slots)
         self._running: dict[int, Trial] = {}
@@ -109,7 +109,7 @@ class _Search:
             return False
         if not is_done(trial.job.folder, self._study.plan.composed(trial.settings)):
             return False
-        record = Record(trial.job.folder)
+        record = SavedRun(trial.job.folder)
         trial.report(self._study.plan.goal.series(record))
         self._end(trial, record, None if record.status == "finished" else record.status)
         return True
@@ -130,7 +130,7 @@ class _Search:
         """At what the runs have written since, and which of them have ended."""
         ended = {work.slot: work for work in self._slots.ended()}
         for slot, trial in list(self._running.items()):
-            record = Record(trial.job.folder)
+            record = SavedRun(trial.job.folder)
             if trial.number not in self._pruned:
                 hopeless = trial.report(self._study.plan.goal.series(record))
                 if hopeless and slot not in ended and not _at_its_end(record):
@@ -139,13 +139,13 @@ class _Search:
                 self._leave(trial, ended[slot], record)
                 del self._running[slot]
 
-    def _give_up(self, trial: Trial, work: Work) -> None:
+    def _give_up(self, trial: Trial, work: Process) -> None:
         self._pruned.add(trial.number)
         self._study.end(trial, TrialState.PRUNED, None)
         self._say(trial)
         work.stop()  # it saves, and can be trained further by hand
 
-    def _leave(self, trial: Trial, work: Work, record: Record) -> None:
+    def _leave(self, trial: Trial, work: Process, record: SavedRun) -> None:
         if trial.number in self._pruned:
             self._study.let_go(trial)
         elif work.process.returncode == 0:
@@ -155,7 +155,7 @@ class _Search:
         else:
             self._end(trial, record, work.reason())
 
-    def _end(self, trial: Trial, record: Record, failure: str | None) -> None:
+    def _end(self, trial: Trial, record: SavedRun, failure: str | None) -> None:
         goal = self._study.plan.goal
         value = goal.best(list(goal.series(record).values()))
         if failure is None and value is None:
@@ -178,6 +178,6 @@ class _Search:
             tell(line)
 
 
-def _at_its_end(record: Record) -> bool:
+def _at_its_end(record: SavedRun) -> bool:
     """Whether a run has written its last epoch and only its last checkpoint is to come."""
-    return bool(record.last_rows) and record.last_rows[-1].get("step") == record.receipt.get("steps")
+    return bool(record.last_rows) and record.last_rows[-1].get("step") == record.manifest.get("steps")

@@ -1,4 +1,4 @@
-"""``study.journal``: Optuna's journal in a file, a line of JSON for each thing that happened.
+"""``study.log``: Optuna's journal in a file, a line of JSON for each thing that happened.
 
 Of a file Optuna keeps no snapshots, which are all that it would pickle.
 """

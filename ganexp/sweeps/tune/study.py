@@ -1,6 +1,6 @@
 """The study: what all processes that search together know. It outlives each of them.
 
-``study.journal`` is Optuna's, a line of JSON for each thing that happened. Optuna cannot say whether the
+``study.log`` is Optuna's, a line of JSON for each thing that happened. Optuna cannot say whether the
 process that began a trial is still alive (its heartbeats are for databases), so each trial in hand is a lock
 of the operating system's, which ends with its process. A trial that is under way and that nobody holds is
 taken up again: its run goes on from its checkpoint, and it keeps its number.
