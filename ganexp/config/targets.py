@@ -17,6 +17,21 @@ def conf_folder() -> Path:
     return inside if inside.is_dir() else inside.parent.parent / "conf"
 
 
+_MOVED = {
+    "ganexp.device": "ganexp.training.device",
+    "ganexp.sentinel.Limits": "ganexp.sentinel.SentinelConfig",
+}
+"""What runs of earlier versions name, and where it is now: a module with all that is in it, or a class."""
+
+
+def present_target(target: str) -> str:
+    """The dotted path that a stored ``_target_`` has today."""
+    for former, now in _MOVED.items():
+        if target == former or target.startswith(f"{former}."):
+            return now + target.removeprefix(former)
+    return target
+
+
 @cache
 def own_targets() -> frozenset[str]:
     """Every class and function that the choices of ganexp's own configuration groups name."""

@@ -27,7 +27,7 @@ from ganexp.config.schema import (
 from ganexp.config.signatures import constant_of
 from ganexp.config.start import with_start
 from ganexp.config.stored import read_stored
-from ganexp.config.targets import own_targets
+from ganexp.config.targets import own_targets, present_target
 from ganexp.errors import UserError
 
 ADDED: dict[str, Any] = {
@@ -152,6 +152,7 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
         owner = cfg if "." not in key else cfg.get(key.split(".")[0])
         if isinstance(owner, DictConfig) and key.split(".")[-1] not in owner:
             owner[key.split(".")[-1]] = value
+    _rename_targets(cfg)
     if not trust:
         stays_inside(file.parent)
     for key, value in _leaves(OmegaConf.to_container(cfg)):
@@ -166,6 +167,15 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
         ) from None
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
+
+
+def _rename_targets(node: DictConfig) -> None:
+    """Puts what has been moved since under its present name."""
+    for key, value in node.items():
+        if isinstance(value, DictConfig):
+            _rename_targets(value)
+        elif key == "_target_":
+            node[key] = present_target(str(value))
 
 
 def load_config(file: Path) -> DictConfig:

@@ -4,7 +4,7 @@ Every process computes the gradient of the mean over its part; their average is 
 the whole batch, and it is taken once per move, after the last backward pass, in one message. Wrapping networks
 in DDP instead is silently wrong where a move has several backward passes.
 
-What else processes tell each other is in ``talk.py``.
+What else processes tell each other is in ``objects.py``.
 """
 
 import os

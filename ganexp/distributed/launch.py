@@ -2,7 +2,7 @@
 
 The process that the user started is the first. It starts the others itself, one for each further device, and
 meets them in a file of a private folder: nothing listens to any network but this machine's own loopback. They
-die with it (``lifeline.py``), and it does not wait for one that died. Torchrun's processes meet in its store,
+die with it (``parent.py``), and it does not wait for one that died. Torchrun's processes meet in its store,
 once for each training: a sweep has several.
 """
 

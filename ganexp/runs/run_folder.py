@@ -6,7 +6,7 @@ train.log               what the terminal said
 metrics.jsonl           one line per epoch, everything TensorBoard has as numbers
 events.out.tfevents.*   TensorBoard
 samples/epoch_0001.png  the same latents every time
-checkpoints/            last.pt and those before it (``vault.py``)
+checkpoints/            last.pt and those before it (``checkpoints.py``)
 
 The order of writing is what makes a run unlosable: an epoch's records first, then the checkpoint that
 knows of them. Whenever the process dies, a checkpoint never speaks of records that are not there, and

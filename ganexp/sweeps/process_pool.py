@@ -1,7 +1,7 @@
 """Several runs at a time on one machine: a process each, and a slot each with its share of it.
 
 A slot has GPUs of its own where there are any, and an equal share of the cores otherwise. Signals are passed
-on to every process, which saves and stops; a run whose parent was killed does the same (``lifeline.py``).
+on to every process, which saves and stops; a run whose parent was killed does the same (``parent.py``).
 """
 
 import os

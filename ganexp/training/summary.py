@@ -64,8 +64,8 @@ def introduction(choices: Mapping[str, str], experiment: Experiment) -> str:
     images = state.progress.images
     begun = f", from image {images:,}" if images else ""
     return (
-        f"ganexp {__version__}: {len(samples):,} samples of {shape} {experiment.samples.place}, weights {weights}, "
-        f"loss {choices['loss']}, on {experiment.hardware}{begun}"
+        f"ganexp {__version__}: {len(samples):,} samples of {shape} {experiment.samples.place}, "
+        f"weights {weights}, loss {choices['loss']}, on {experiment.hardware}{begun}"
     )
 
 
