@@ -80,8 +80,14 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("system", SYSTEMS)
+TOGETHER = [
+    pytest.param(system, 2, marks=[pytest.mark.slow] if system in ("bigan", "vae") else [])
+    for system in SYSTEMS
+]
+"""In two processes. In the default suite: those with pairs, and with another run's weights to hand on."""
+
+
+@pytest.mark.parametrize(("system", "processes"), [*((system, 1) for system in SYSTEMS), *TOGETHER])
 def test_two_steps(system: str, processes: int, train: Verb, first_run: Path) -> None:
     folder = train(*overrides(system, first_run), "max_steps=2", f"device.count={processes}")
     receipt = Manifest(folder / "run.json").content
