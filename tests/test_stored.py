@@ -99,3 +99,15 @@ def test_one_bad_folder_does_not_hide_the_others(tmp_path: Path) -> None:
     (tmp_path / "nan").symlink_to("outputs/bad")
     done = command(tmp_path, "film", "run=nan")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "aliases" in done.stderr
+
+
+def test_a_run_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """What it did not write is added as it was then; what has been moved since is found where it is now."""
+    file = tmp_path / "config.yaml"
+    old = "device: {_target_: ganexp.device.cpu}\nsentinel: {_target_: ganexp.sentinel.Limits}\nevaluate: {every: 5}\n"
+    file.write_text(old)
+    cfg = load_config(file)
+    assert cfg.device._target_ == "ganexp.training.device.cpu"
+    assert cfg.sentinel._target_ == "ganexp.sentinel.SentinelConfig"
+    assert cfg.start_from is None and cfg.evaluate == {"every": 5, "split": "training"}
+    assert cfg.augment._target_ == "ganexp.augment.NoAugment"

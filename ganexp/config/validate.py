@@ -148,11 +148,6 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
     if not file.is_file():
         raise UserError(f"{folder} is not a run: it has no config.yaml")
     cfg = load_config(file)
-    for key, value in ADDED.items():
-        owner = cfg if "." not in key else cfg.get(key.split(".")[0])
-        if isinstance(owner, DictConfig) and key.split(".")[-1] not in owner:
-            owner[key.split(".")[-1]] = value
-    _rename_targets(cfg)
     if not trust:
         stays_inside(file.parent)
     for key, value in _leaves(OmegaConf.to_container(cfg)):
@@ -169,6 +164,16 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
         raise UserError(f"{file}: {error}") from None
 
 
+def _bring_up_to_date(cfg: DictConfig) -> None:
+    """Adds the settings that an earlier version did not write, and renames what has been moved since."""
+    for key, value in ADDED.items():
+        *owners, name = key.split(".")
+        owner = cfg.get(owners[0]) if owners else cfg
+        if isinstance(owner, DictConfig) and name not in owner:
+            owner[name] = value
+    _rename_targets(cfg)
+
+
 def _rename_targets(node: DictConfig) -> None:
     """Puts what has been moved since under its present name."""
     for key, value in node.items():
@@ -182,7 +187,9 @@ def load_config(file: Path) -> DictConfig:
     """What a config.yaml holds. Raises UserError where it is damaged."""
     content = read_stored(file)
     try:
-        return OmegaConf.create(content)
+        cfg = OmegaConf.create(content)
+        _bring_up_to_date(cfg)
+        return cfg
     except OmegaConfBaseException:
         raise UserError(f"{file} is damaged: it holds what is no setting") from None
 
