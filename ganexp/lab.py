@@ -1,6 +1,7 @@
 """From a checked configuration to everything that a step needs."""
 
 import math
+import random
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from ganexp.data.batches import BatchLoader, Domain, seed_for
 from ganexp.data.download import FETCHING
 from ganexp.data.source import Source
 from ganexp.data.store import Store, store
-from ganexp.device import Hardware
+from ganexp.device import Hardware, random_numbers_left_alone
 from ganexp.ema import EMA, Unaveraged
 from ganexp.errors import UserError, suggest
 from ganexp.evaluation import Judge
@@ -152,11 +153,18 @@ def _game(cfg: DictConfig, hardware: Hardware) -> Game:
 
 
 def load(source: Source, *, own: bool) -> Arrays:
-    """The data; fetched if need be, but only where an ``own`` configuration says where to. Raises UserError."""
-    token = FETCHING.set(own)
+    """The data; fetched if need be, but only where an ``own`` configuration says where to. Raises UserError.
+
+    The training's random numbers are left alone: to prepare a set, or only to import what that takes, may draw
+    some, and a run that finds it in the cache would be another.
+    """
+    token, python, numbers = FETCHING.set(own), random.getstate(), np.random.get_state()
     try:
-        return source.load()
+        with random_numbers_left_alone(torch.device("cpu")):
+            return source.load()
     finally:
+        random.setstate(python)
+        np.random.set_state(numbers)
         FETCHING.reset(token)
 
 

@@ -110,6 +110,27 @@ def test_numpys_and_pythons_random_numbers_go_on_too(train: Verb, monkeypatch: p
     assert list(differences(whole, cut)) == []
 
 
+def test_preparing_data_draws_none_of_the_trainings_numbers(
+    train: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library drew one of Python's when it was imported, which only the first run on a set did."""
+    import random
+
+    import numpy as np
+
+    from ganexp.data.digits import Digits
+
+    cached = train(*TINY, "max_steps=2", name="cached")
+    real = Digits.load
+
+    def drawing(source: Digits) -> Any:
+        random.random(), np.random.rand(), torch.rand(1)
+        return real(source)
+
+    monkeypatch.setattr(Digits, "load", drawing)
+    assert list(differences(cached, train(*TINY, "max_steps=2", name="drawn"))) == []
+
+
 def test_checkpoints_by_the_minute_change_nothing(train: Verb) -> None:
     whole = train(*TINY, "epochs=2", name="whole")
     often = train(*TINY, "epochs=2", "checkpoint.every.minutes=1e-9", "checkpoint.keep=null", name="often")
