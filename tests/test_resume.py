@@ -111,22 +111,43 @@ def test_numpys_and_pythons_random_numbers_go_on_too(train: Verb, monkeypatch: p
     assert list(differences(whole, cut)) == []
 
 
+def test_preparing_data_draws_none_of_the_trainings_numbers(
+    train: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library drew one of Python's when it was imported, which only the first run on a set did."""
+    import random
+
+    import numpy as np
+
+    from ganexp.data.digits import Digits
+
+    cached = train(*TINY, "max_steps=2", name="cached")
+    real = Digits.load
+
+    def drawing(source: Digits) -> Any:
+        random.random(), np.random.rand(), torch.rand(1)
+        return real(source)
+
+    monkeypatch.setattr(Digits, "load", drawing)
+    assert list(differences(cached, train(*TINY, "max_steps=2", name="drawn"))) == []
+
+
 def test_checkpoints_by_the_minute_change_nothing(train: Verb) -> None:
     whole = train(*TINY, "epochs=2", name="whole")
-    often = train(*TINY, "epochs=2", "tensor_file.every.minutes=1e-9", "tensor_file.keep=null", name="often")
+    often = train(*TINY, "epochs=2", "checkpoint.every.minutes=1e-9", "checkpoint.keep=null", name="often")
     assert list(differences(whole, often)) == []
     assert len(list((often / "checkpoints").glob("step_*.pt"))) == 56, "one after each of the 57 steps"
 
 
 def test_checkpoints_every_second_epoch(train: Verb) -> None:
-    folder = train(*TINY, "epochs=5", "tensor_file.every.epochs=2", "tensor_file.keep=null")
+    folder = train(*TINY, "epochs=5", "checkpoint.every.epochs=2", "checkpoint.keep=null")
     names = sorted(file.name for file in (folder / "checkpoints").iterdir())
     assert [re.sub(r"step_\d+_", "", name) for name in names] == ["last.pt", "epoch_0002.pt", "epoch_0004.pt"]
 
 
 def test_records_that_came_after_the_checkpoint_come_again(train: Verb) -> None:
     """Stopped dead in the fourth epoch, with a checkpoint of the second and the records of three."""
-    overrides = [*TINY, "epochs=5", "tensor_file.every.epochs=2"]
+    overrides = [*TINY, "epochs=5", "checkpoint.every.epochs=2"]
     whole = train(*overrides, name="whole")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(
