@@ -104,8 +104,8 @@ def test_one_bad_folder_does_not_hide_the_others(tmp_path: Path) -> None:
 def test_a_run_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
     """What it did not write is added as it was then; what has been moved since is found where it is now."""
     file = tmp_path / "config.yaml"
-    old = "device: {_target_: ganexp.device.cpu}\nsentinel: {_target_: ganexp.sentinel.Limits}\nevaluate: {every: 5}\n"
-    file.write_text(old)
+    targets = "device: {_target_: ganexp.device.cpu}\nsentinel: {_target_: ganexp.sentinel.Limits}\n"
+    file.write_text(targets + "evaluate: {every: 5}\n")
     cfg = load_config(file)
     assert cfg.device._target_ == "ganexp.training.device.cpu"
     assert cfg.sentinel._target_ == "ganexp.sentinel.SentinelConfig"

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from ganexp.errors import UserError, suggest
+from ganexp.errors import UserError, first_line, suggest
 
 
 def explain(error: BaseException) -> tuple[str | None, int]:
@@ -50,7 +50,7 @@ def _choice(error: BaseException) -> str | None:
         return None
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
     if not group:
-        return _first_line(error)
+        return first_line(error)
     return f"{group}={choice}: no such choice of {group}; {suggest(choice, error.options or ())}"
 
 
@@ -66,7 +66,7 @@ def _key(error: BaseException) -> str | None:
         return None
     key, parent = str(error.full_key), error.parent_node
     if not error.msg or "is not in struct" not in error.msg:
-        return f"{key}: {_first_line(error)}"
+        return f"{key}: {first_line(error)}"
     if key.startswith("penalties."):
         name = key.split(".")[1]
         return f"{key}: this run has no penalty {name}; penalties={name} adds it"
@@ -81,7 +81,7 @@ def _override(error: BaseException) -> str | None:
         return (
             f"cannot read {error.override!r}: quote twice what has blanks or = , [ ] ( ) ~, as in \"key='a=b'\""
         )
-    text = _first_line(error)
+    text = first_line(error)
     if isinstance(error, ValueError) and text.startswith("Config group override must be"):
         return "null is no choice of a group that a run needs, such as data, arch or loss"
     if isinstance(error, TypeError) and _raised_in(error) == "hydra._internal.defaults_list":
@@ -113,7 +113,7 @@ def _file(error: BaseException) -> str | None:
 def _memory(error: BaseException) -> str | None:
     """Memory that the system or the device has not got: Python's, NumPy's and torch's ways to say so."""
     for link in _causes(error):
-        text = _first_line(link)
+        text = first_line(link)
         wanted = re.search(r"[Uu]nable to allocate [^ ]+ \w+|tried to allocate [^ ]+ \w+", text)
         if isinstance(link, MemoryError) or type(link).__name__ == "OutOfMemoryError" or _FULL.search(text):
             asked = f" ({wanted[0][0].lower()}{wanted[0][1:]})" if wanted else ""
@@ -128,8 +128,4 @@ _FULL = re.compile(
 
 def _anything(error: BaseException) -> str | None:
     """Whatever else composing a configuration stumbled over, in its own words."""
-    return _first_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0].strip()
+    return first_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None

@@ -1,6 +1,6 @@
 """From what was composed to what is run: checked, resolved, with absolute paths; or read from a folder."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
@@ -29,6 +29,7 @@ from ganexp.config.start import with_start
 from ganexp.config.stored import read_stored
 from ganexp.config.targets import own_targets, present_target
 from ganexp.errors import UserError
+from ganexp.system.nested import leaves
 
 ADDED: dict[str, Any] = {
     "start_from": None,
@@ -150,8 +151,8 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
     cfg = load_config(file)
     if not trust:
         stays_inside(file.parent)
-    for key, value in _leaves(OmegaConf.to_container(cfg)):
-        if key == "_target_" and not trust and str(value) not in own_targets():
+    for path, value in leaves(OmegaConf.to_container(cfg), lists=True):
+        if "_target_" in path and not trust and str(value) not in own_targets():
             raise UserError(f"{file} wants to run {value}: if you know that code, add trust=true")
     try:
         return check(cfg, TrainSettings)
@@ -208,18 +209,6 @@ def _absolute(validated: DictConfig) -> DictConfig:
     if root is not None:
         validated.data.root = str(Path(root).expanduser().absolute())
     return validated
-
-
-def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that is no dict or list, with the key that it or its list stands under."""
-    if isinstance(node, dict):
-        for name, value in node.items():
-            yield from _leaves(value, str(name))
-    elif isinstance(node, list):
-        for value in node:
-            yield from _leaves(value, key)
-    else:
-        yield key, node
 
 
 def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:

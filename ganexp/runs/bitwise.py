@@ -9,6 +9,7 @@ from torch import Tensor, equal
 
 from ganexp.errors import UserError
 from ganexp.system.atomic import read_regular
+from ganexp.system.nested import leaves
 from ganexp.system.tensor_file import read
 
 TIMES = ("seconds", "speed/images_per_second", "speed/seconds")
@@ -17,7 +18,7 @@ TIMES = ("seconds", "speed/images_per_second", "speed/seconds")
 
 def differences(one: Path, two: Path) -> Iterator[str]:
     """Where two run folders differ: last checkpoints, metrics, grids. Raises UserError where one is damaged."""
-    first, second = (dict(_leaves(read(run / "checkpoints" / "last.pt"))) for run in (one, two))
+    first, second = (_values(read(run / "checkpoints" / "last.pt")) for run in (one, two))
     for path in sorted({*first, *second}):
         if not (path in first and path in second and _same(first[path], second[path])):
             yield f"last.pt: {path}"
@@ -37,17 +38,10 @@ def _same(one: Any, two: Any) -> bool:
     return bool(one == two)
 
 
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of nested dicts and lists by its path."""
-    if isinstance(node, dict):
-        pairs = [(str(key), value) for key, value in node.items() if key not in TIMES]
-    elif isinstance(node, list | tuple):
-        pairs = [(str(index), value) for index, value in enumerate(node)]
-    else:
-        yield path, node
-        return
-    for key, value in pairs:
-        yield from _leaves(value, f"{path}/{key}")
+def _values(content: dict[str, Any]) -> dict[str, Any]:
+    """Every value of a checkpoint by its path, but for wall-clock times."""
+    found = leaves(content, lists=True)
+    return {"/".join(map(str, path)): value for path, value in found if not {*path} & {*TIMES}}
 
 
 def _grids(folder: Path) -> dict[str, bytes]:

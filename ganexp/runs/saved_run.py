@@ -15,6 +15,7 @@ from ganexp.errors import UserError
 from ganexp.metrics.directions import Direction, direction_of, of_metrics, shipped
 from ganexp.runs.manifest import Manifest, is_huge, status_of
 from ganexp.system.atomic import open_regular
+from ganexp.system.nested import leaves
 
 _TAIL = 1 << 20  # bytes
 
@@ -32,7 +33,8 @@ class SavedRun:
     def config(self) -> dict[str, Any]:
         """Every setting by its dotted path: ``optim.lr``, ``arch.generator.width``; lists stay whole."""
         with suppress(UserError):
-            return dict(_leaves(read_stored(self.folder / "config.yaml")))
+            found = leaves(read_stored(self.folder / "config.yaml"), lists=False)
+            return {".".join(map(str, path)): value for path, value in found}
         return {}
 
     @cached_property
@@ -124,14 +126,6 @@ def _runs(path: Path) -> Iterator[Path]:
         for inner in path.iterdir():
             if inner.is_dir() and not inner.is_symlink():
                 yield from _runs(inner)
-
-
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    elif path:
-        yield path, node
 
 
 def _rows(lines: Iterable[str]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ Otherwise the first part of a path names an object (``penalties``, ``augment``, 
 attribute of it: a buffer, which a captured step sees change, or a number.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from ganexp.ema import EMA
 from ganexp.errors import UserError, suggest
 from ganexp.games.game import Game
 from ganexp.optim import Schedule
+from ganexp.system.nested import leaves
 
 Setter = Callable[[float], None]
 """Sets a number to so many times what it began with."""
@@ -54,8 +55,8 @@ class Schedules:
         """Whether a captured step sees every number change; Adam's momenta are Python numbers, fixed in a
         graph.
         """
-        for path, schedule in _leaves(driven):
-            self._add(path, schedule)
+        for path, schedule in leaves(driven, lists=False):
+            self._add(tuple(map(str, path)), schedule)
 
     def set(self, done: float, scale: float = 1.0) -> None:
         """For the step that comes when the share ``done`` of the run lies behind; ``scale`` is on the rates."""
@@ -134,11 +135,3 @@ def _number(owner: Any, attribute: str, initial: float) -> Setter:
         setattr(owner, attribute, initial * factor)
 
     return setter
-
-
-def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Schedule]]:
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, (*path, str(name)))
-        else:
-            yield (*path, str(name)), value

@@ -34,8 +34,8 @@ class Values(Protocol):
         ...
 
 
-class PrecisionName(BaseModel):
-    """PrecisionName from ``low`` to ``high``; with ``log``, each order of magnitude as often as another."""
+class Numbers(BaseModel):
+    """Numbers from ``low`` to ``high``; with ``log``, each order of magnitude as often as another."""
 
     model_config = STRICT
     low: float
@@ -127,7 +127,7 @@ def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 def _values(key: str, node: Any) -> Values:
     if not isinstance(node, Mapping) or not {"low", "high", "choices"} & set(node):
         raise UserError(f"space.{key}={node}: should be {{low: ..., high: ...}} or {{choices: [...]}}")
-    model = Choices if "choices" in node else Integers if "integer" in node else PrecisionName
+    model = Choices if "choices" in node else Integers if "integer" in node else Numbers
     validate(model, node, f"space.{key}.")
     values = model.model_validate(node)
     if isinstance(values, Choices):
