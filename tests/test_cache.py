@@ -42,7 +42,7 @@ def load(root: Path, *overrides: str) -> Arrays:
 
 
 @pytest.fixture
-def get_or_prepare(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def prepared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that grows by the number of images with each preparation."""
     counts: list[int] = []
     real = prepare.decode_into

@@ -298,7 +298,7 @@ def test_a_strangers_text_stays_text(tmp_path: Path) -> None:
     page = html_report.page(results, [])
     assert page.count("<script>") == 1 and "&lt;script&gt;alert(1)" in page and "\x1b" not in page
     assert "<script" not in markdown_report.text(results, []).replace("\\<", "")
-    assert json.loads(json_report.text(results, []))["comparisons"][0]["groups"]
+    assert json.loads(json_report.text(results, []))["contests"][0]["groups"]
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_the_same_runs_give_the_same_report_and_numbers_are_numbers(tmp_path: Pa
     def refuse(word: str) -> None:
         raise AssertionError(word)
 
-    (contest,) = json.loads(reports[2], parse_constant=refuse)["comparisons"]
+    (contest,) = json.loads(reports[2], parse_constant=refuse)["contests"]
     gan = next(group for group in contest["groups"] if group["label"] == "loss=gan")
     assert gan["scores"]["fid"]["best"]["mean"] == pytest.approx(7 / 3)
     assert gan["runs"][0]["scores"]["fid"] == {"best": 1.0, "final": 1.0, "series": [[1000, 2.0], [2000, 1.0]]}
@@ -445,7 +445,9 @@ def test_a_mistake_is_one_line(
 def test_it_answers_without_torch(tmp_path: Path) -> None:
     Planted({"fid": [1]}).write(tmp_path / "run")
     assert command(tmp_path, "compare", "--help").returncode == 0
-    program = "import sys; from ganexp import cli; cli._look('compare', ['run']); print('torch' in sys.modules)"
+    program = (
+        "import sys; from ganexp.cli import main; main._look('compare', ['run']); print('torch' in sys.modules)"
+    )
     told = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,

@@ -267,7 +267,7 @@ def test_a_damaged_journal_is_told_in_a_line(tmp_path: Path, content: str) -> No
     (tmp_path / "outputs/s/study.journal").write_text(content)
     process = started(tmp_path, "tune", *RATES, "trials=1", "name=s", "--", *RUN)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 2 and "study.log is damaged" in errors and "Traceback" not in errors
+    assert process.returncode == 2 and "study.journal is damaged" in errors and "Traceback" not in errors
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_line_that_optuna_never_wrote_is_damage(tmp_path: Path, line: str) -> 
     open_study(tmp_path, lower=True, pruner=NopPruner())
     with (tmp_path / "study.journal").open("a") as journal:
         journal.write(f"{line}\n")
-    with pytest.raises(UserError, match=r"study\.log is damaged"):
+    with pytest.raises(UserError, match=r"study\.journal is damaged"):
         open_study(tmp_path, lower=True, pruner=NopPruner())
 
 

@@ -90,7 +90,7 @@ def test_no_input_differs(
     folder = train(*TINY, "epochs=1")
     altered(folder, "weights", "1", value="0" * 64)
     status, text = told(monkeypatch, capfd, f"run={folder}")
-    assert status == 1 and "no input differs that the receipt knows of" in text
+    assert status == 1 and "no input differs that run.json knows of" in text
 
 
 def test_a_receipt_without_hashes(

@@ -1,5 +1,6 @@
 """``ganexp sample``: samples from a run's averaged generator. The same seed gives the same bytes."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ganexp.errors import UserError
 from ganexp.games.game import Inputs, Request
 from ganexp.games.sampling import draw, generate
 from ganexp.metrics.classifier import labels_of, trained
-from ganexp.system.atomic import replacing
+from ganexp.system.atomic import making, replacing
 from ganexp.system.rng import seed_for
 from ganexp.system.terminal import print_lines
 from ganexp.training.load import OpenedRun, open_run
@@ -102,9 +103,10 @@ def _write_files(out: Path, samples: np.ndarray, inputs: Inputs, source: Source,
     if inputs.labels is not None and source.label_kind == "classes":
         names = [f"{label}/{name}" for label, name in zip(inputs.labels.tolist(), names, strict=True)]
     files = [out / name for name in names]
-    for folder in {file.parent for file in files}:
-        folder.mkdir(parents=True, exist_ok=True)
-    source.save(samples, files)
+    with ExitStack() as stack:
+        for folder in sorted({file.parent for file in files}):
+            stack.enter_context(making(folder))
+        source.save(samples, files)
     return out
 
 

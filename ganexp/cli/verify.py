@@ -57,7 +57,7 @@ def _repeat(cfg: DictConfig, folder: Path) -> bool:
     for line in changed:
         print_lines(f"input differs: {line}")
     if not same and not changed:
-        print("no input differs that the manifest knows of: this machine computes differently")
+        print("no input differs that run.json knows of: this machine computes differently")
     return same
 
 

@@ -21,22 +21,34 @@ def replacing(file: Path, within: Path | None = None) -> Iterator[Path]:
     old content. Raises OSError.
     """
     beside = file.with_name(f"{file.name}.tmp")
+    with making(file.parent, within):
+        try:
+            beside.unlink(missing_ok=True)  # whatever it is or leads to
+            yield beside
+            sync(beside)
+            beside.replace(file)
+            sync(file.parent)
+        except BaseException:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def making(folder: Path, within: Path | None = None) -> Iterator[None]:
+    """Makes a folder, but not ``within``; if the block fails, the folders that were made are removed where they
+    are empty. Raises OSError.
+    """
     made: list[Path] = []
     try:
-        for folder in _missing(file.parent, within):
-            folder.mkdir(exist_ok=True)
-            made.insert(0, folder)
-        beside.unlink(missing_ok=True)  # whatever it is or leads to
-        yield beside
-        sync(beside)
-        beside.replace(file)
-        sync(file.parent)
+        for missing in _missing(folder, within):
+            missing.mkdir(exist_ok=True)
+            made.insert(0, missing)
+        yield
     except BaseException:
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
-        with suppress(OSError):
-            for folder in made:
-                folder.rmdir()  # only an empty one can be
+            for empty in made:
+                empty.rmdir()  # only an empty one can be
         raise
 
 

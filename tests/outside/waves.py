@@ -28,7 +28,7 @@ class Waves(Source):
     count: Count
     mirror: Literal[False]
 
-    overview: ClassVar[int] = 16
+    preview_count: ClassVar[int] = 16
     label_kind: ClassVar[LabelKind] = "attributes"
     file_type: ClassVar[str | None] = "csv"
 
