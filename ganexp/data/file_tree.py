@@ -49,7 +49,7 @@ class FileTree:
         """The images below the folder. Raises UserError where over 50,000 other files outnumber them."""
         images = others = 0
         base = len(f"{self.root}".rstrip("/")) + 1
-        for folder, _, names in os.walk(self.root):  # does not follow links, so it ends
+        for folder, _, names in os.walk(self.root):  # does not follow links, so it cannot loop
             inner = Path(folder).as_posix()[base:]
             for name in names:
                 if _is_image(name):

@@ -65,7 +65,7 @@ def class_names(root: Path, split: str | None) -> set[str]:
 
 
 def fitting_resolution(root: Path) -> int:
-    """The largest power of two, at most 64, that no sampled image is smaller than. Raises UserError."""
+    """The largest power of two, at most 64, that fits into the sampled images. Raises UserError."""
     tree = _tree(root)
     smallest = _USUAL
     for name in tree.names[:: max(1, len(tree.names) // _PROBES)]:

@@ -66,7 +66,7 @@ class MNIST(ImageArrays):
 
 @dataclass(frozen=True, kw_only=True)
 class FashionMNIST(MNIST):
-    """28 x 28 grey images of ten kinds of clothes."""
+    """28 x 28 grey images of ten classes of clothes."""
 
     dataset: ClassVar[str] = "FashionMNIST"
     names: ClassVar[tuple[str, ...]] = (

@@ -23,7 +23,7 @@ _ALONE = 512  # with fewer images, starting workers takes longer than decoding
 
 
 class Piece(NamedTuple):
-    """One task: images ``names`` are decoded into the rows of ``out`` from ``first`` on."""
+    """One task: decode the images ``names`` into the rows of ``out`` from ``first`` on."""
 
     root: Path
     names: tuple[str, ...]

@@ -263,7 +263,7 @@ class ImageArrays(Images):
     """A data set whose images are all in a few files."""
 
     def read(self) -> Arrays:
-        """The whole set, in memory. Raises UserError."""
+        """Reads the whole data set into memory. Raises UserError."""
         raise NotImplementedError
 
     def files(self) -> list[Path]:

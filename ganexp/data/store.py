@@ -24,7 +24,7 @@ SHARE = 0.5
 
 
 class Store(Protocol):
-    """A set of samples that rows are taken from."""
+    """Samples in one place, read by row numbers."""
 
     place: str
     """A description, for the log."""
