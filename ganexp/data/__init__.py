@@ -1,1 +1,1 @@
-"""Data: sources yield arrays (without torch), batches put them on a device. Neither knows a game."""
+"""Data sets: sources yield NumPy arrays, without torch; loaders make batches of them on a device."""

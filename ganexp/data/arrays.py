@@ -10,11 +10,11 @@ _CHUNK = 1 << 26  # bytes hashed at once
 
 @dataclass(frozen=True)
 class Arrays:
-    """A data set as it is stored; a ``Source`` says how it becomes what networks see.
+    """A data set as it is stored; its ``Source`` converts it to what networks take.
 
-    ``samples`` [N, C, H, W] uint8 for images (in memory or a memory map), [N, D] float32 for points;
-    ``labels`` int64: classes [N], or attributes [N, K]; ``classes``: a name for each class or attribute;
-    ``known``: the fingerprint, if it is known; ``sources`` [M, ...]: what an image-to-image generator is given,
+    ``samples``: [N, C, H, W] uint8 for images (in memory or a memory map), [N, D] float32 for points;
+    ``labels``: int64, classes [N] or attributes [N, K]; ``classes``: a name for each class or attribute;
+    ``known``: the fingerprint, if it is known; ``sources``: [M, ...], inputs of an image-to-image generator,
     M = N for pairs.
     """
 
@@ -26,14 +26,14 @@ class Arrays:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of shapes, samples, labels, class names and sources: the same data, the same 64 digits."""
+        """SHA-256 (64 hex digits) of shapes, samples, labels, class names and sources."""
         return self.known or fingerprint(self.samples, self.labels, self.classes, self.sources)
 
 
 def fingerprint(
     samples: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], sources: np.ndarray | None = None
 ) -> str:
-    """See ``Arrays.fingerprint``. Reads the samples piece by piece, so that they may be larger than memory."""
+    """See ``Arrays.fingerprint``. Reads the samples in chunks, so they may be larger than memory."""
     digest = hashlib.sha256(repr((samples.shape, samples.dtype.str, tuple(classes))).encode())
     for array in (samples,) if sources is None else (samples, sources):
         rows = max(1, _CHUNK // max(1, array[:1].nbytes))

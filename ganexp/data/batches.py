@@ -1,11 +1,11 @@
-"""Batches on the device, in an order that depends on the seed and the position alone.
+"""Batches on the device, in an order that depends only on the seed and the position.
 
-The epochs' shuffled orders, one after the other, are one endless row of samples; a batch is the next piece
-of it. So every sample comes once an epoch, every batch is full (the last of an epoch takes its rest from
-the next), and the position in the row is the whole state.
+The shuffled orders of all epochs form one endless sequence of indices; a batch takes the next ones. So every
+sample is drawn once per epoch, every batch is full (an epoch's last batch is filled up from the next epoch),
+and the position in the sequence is the loader's whole state.
 
-Sources of pairs come with their samples, under one index and mirrored alike. Sources of another domain,
-unpaired, have an endless row of their own.
+Paired sources have the index of their sample and are mirrored with it. Unpaired sources, from another domain,
+have a sequence of their own.
 """
 
 from collections import deque
@@ -25,9 +25,9 @@ from ganexp.system.rng import seed_for
 class Batch(NamedTuple):
     """Real samples on the device.
 
-    ``x`` [N, ...]: what the critic calls real, as networks see it (images float32 in [-1, 1]). ``y``: int64
-    classes [N], or attributes [N, K]; the ``Source`` says which. ``source`` [N, ...]: what an image-to-image
-    generator is given, which may have a shape and a scale of its own; None for data without.
+    ``x``: [N, ...], the critic's real samples (images: float32 in [-1, 1]). ``y``: int64, classes [N] or
+    attributes [N, K], see ``Source.label_kind``. ``source``: [N, ...], inputs of an image-to-image generator,
+    whose shape and scale may differ from those of ``x``; None for data without sources.
     """
 
     x: Tensor
@@ -35,12 +35,12 @@ class Batch(NamedTuple):
     source: Tensor | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        """The batch with every tensor changed."""
+        """The batch with ``change`` applied to each of its tensors."""
         return Batch(*(None if part is None else change(part) for part in self))  # type: ignore[arg-type]
 
 
 class Domain(NamedTuple):
-    """Samples of one kind: where they are stored, how many there are, and how they become what networks see."""
+    """Samples of one domain: their store, their number, and the conversion to what networks take."""
 
     store: Store
     size: int
@@ -50,13 +50,12 @@ class Domain(NamedTuple):
 class BatchLoader:
     """A data set in batches on a device.
 
-    ``batch_size`` counts the samples of a step on all of ``world`` processes together; each takes a contiguous
-    slice of them, so that no sample is drawn twice and packs are not split. ``sources`` are paired with the
-    samples unless ``paired`` is false. ``mirror``: each sample, with its source, is mirrored with probability
-    1/2.
+    ``batch_size`` is the global batch size, over ``world`` ranks. Each rank takes a contiguous slice of the
+    global batch: no sample is drawn twice and packs are not split. ``sources`` are paired with the samples
+    unless ``paired`` is false. ``mirror``: each sample, with its source, is mirrored with probability 1/2.
     """
 
-    def __init__(  # noqa: PLR0913 - data, their order, and the process's part of them
+    def __init__(  # noqa: PLR0913 - data, their order, and the rank's slice
         self,
         samples: Domain,
         labels: np.ndarray,
@@ -71,7 +70,7 @@ class BatchLoader:
     ) -> None:
         self.batch_size = batch_size
         self.position = 0
-        """Samples dealt since the run began."""
+        """Samples drawn since the run began, on all ranks together."""
         self._labels = torch.from_numpy(labels)
         self._samples, self._sources = samples, sources
         self._paired = paired
@@ -88,11 +87,11 @@ class BatchLoader:
 
     @property
     def epoch_number(self) -> int:
-        """The epoch that the position lies in, counted from 1."""
+        """The current epoch, counted from 1."""
         return self.position // len(self) + 1
 
     def epoch(self) -> Iterator[Batch]:
-        """The batches from the position to the end of the epoch that it lies in."""
+        """The batches from the current position to the end of the current epoch."""
         drawn = _fetch_ahead(
             self._rows(self.position), self._take, max(d.store.prefetch for d in self._domains())
         )
@@ -109,14 +108,14 @@ class BatchLoader:
         return {"position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on from the position of a checkpoint."""
+        """Continues from a checkpoint's position."""
         self.position = state["position"]
 
     def _domains(self) -> list[Domain]:
         return [self._samples] if self._sources is None else [self._samples, self._sources]
 
     def _rows(self, position: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The row numbers of this process's part of each batch: of the samples, and of their sources."""
+        """For each batch, this rank's row numbers of the samples and of the sources."""
         end = (position // len(self) + 1) * len(self)
         while position < end:
             rows = self._order.rows(position, self.batch_size)[self._part]
@@ -130,7 +129,7 @@ class BatchLoader:
 
 
 class _EndlessOrder:
-    """The epochs' shuffled orders one after the other. The last two are kept, for batches come in order."""
+    """The shuffled orders of all epochs, concatenated. The latest two are kept, as batches come in order."""
 
     def __init__(self, count: int, seed: int, purpose: str) -> None:
         self._count = count
@@ -139,7 +138,7 @@ class _EndlessOrder:
         self._known: dict[int, Tensor] = {}
 
     def rows(self, position: int, number: int) -> Tensor:
-        """Row numbers [number] from a position on."""
+        """``number`` row numbers, starting at a position."""
         pieces, found = [], 0
         while found < number:
             epoch, start = divmod(position + found, self._count)
@@ -156,7 +155,7 @@ class _EndlessOrder:
 
 
 def mirrored(x: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-    """Samples [N, ..., W], and their sources alike, each flipped left to right with probability 1/2."""
+    """Samples [N, ..., W], each flipped left to right with probability 1/2, its source together with it."""
     flip = torch.rand(len(x), device=x.device) < 0.5
 
     def flipped(samples: Tensor) -> Tensor:
@@ -170,7 +169,7 @@ T = TypeVar("T")
 
 
 def _fetch_ahead(rows: Iterator[R], take: Callable[[R], T], ahead: int) -> Iterator[T]:
-    """What ``take`` gives for each of the rows, in order; ``ahead`` of them early, in a thread."""
+    """Yields ``take`` of each item of ``rows``, in order; a thread takes up to ``ahead`` items in advance."""
     if not ahead:
         yield from map(take, rows)
         return

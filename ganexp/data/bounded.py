@@ -1,7 +1,7 @@
-"""Reading files that may have been made to harm: never more than a bound, whatever they claim to hold.
+"""Reading untrusted files with an upper bound on the bytes read.
 
-What a compressed file unpacks to is up to a thousand times its size. So what it declares is compared with a
-bound first, and what comes out of it is counted piece by piece: it may declare too little.
+A compressed file can unpack to a thousand times its size. The size that it declares is compared with the bound
+first; then the unpacked bytes are counted chunk by chunk, because the declared size may be too small.
 """
 
 import io
@@ -14,22 +14,22 @@ from ganexp.system.atomic import open_regular
 
 MIB = 1 << 20
 LARGEST_IMAGE = 257 * MIB
-"""Of one encoded image: Pillow takes at most 89 million pixels, which are 256 MiB of uncompressed RGB."""
+"""Bytes of one encoded image: Pillow accepts at most 89 million pixels, 256 MiB of uncompressed RGB."""
 
 LARGEST_ARRAY = 512 * MIB
-"""Of one array of a published set; the largest, PathMNIST's, takes 202 MiB."""
+"""Bytes of one array of a published data set; the largest, PathMNIST's, has 202 MiB."""
 
 _PIECE = MIB
 
 
 def read_file(file: Path, most: int, name: str = "") -> bytes:
-    """A regular file's bytes. Raises UserError where it holds more than ``most`` bytes; OSError."""
+    """A regular file's bytes. Raises UserError where there are more than ``most``, and OSError."""
     with open_regular(file) as stream:
         return read_stream(stream, most, name or str(file), os.fstat(stream.fileno()).st_size)
 
 
 def read_stream(stream: IO[bytes], most: int, name: str, declared: int = 0) -> bytes:
-    """All that a stream gives. Raises UserError if that is more than ``most`` bytes, or ``declared`` to be."""
+    """A stream's bytes. Raises UserError where their number, found or ``declared``, exceeds ``most``."""
     found = io.BytesIO()
     while max(declared, found.tell()) <= most:
         piece = stream.read(min(_PIECE, most + 1 - found.tell()))
@@ -40,13 +40,13 @@ def read_stream(stream: IO[bytes], most: int, name: str, declared: int = 0) -> b
 
 
 class Counted(io.RawIOBase):
-    """A stream out of which no more than ``most`` bytes come: what reads on gets a UserError."""
+    """A stream that raises UserError once more than ``most`` bytes are read from it."""
 
     def __init__(self, stream: io.BufferedIOBase, most: int, name: str) -> None:
         self._stream, self._left, self._name = stream, most, name
 
     def read(self, size: int = -1) -> bytes:
-        """At most ``size`` bytes; everything where it is negative."""
+        """At most ``size`` bytes; all of them if ``size`` is negative."""
         piece = self._stream.read(self._left + 1 if size < 0 else min(size, self._left + 1))
         self._left -= len(piece)
         if self._left < 0:

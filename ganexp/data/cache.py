@@ -1,14 +1,14 @@
-"""Prepared data sets: decoded once, kept as one array on disk, opened in no time ever after.
+"""The cache of prepared data sets: decoded once, stored as arrays, then opened as memory maps.
 
     $GANEXP_CACHE/<name>-<key>/
         samples.npy   [N, C, H, W] uint8
         labels.npy    [N] int64
         sources.npy   [M, C, H, W] uint8, of sets that have them
-        meta.json     classes, fingerprint, what was left out, which settings made it
+        meta.json     classes, fingerprint, images left out, settings
 
 The key covers the files (names, sizes, times or checksums) and every setting that changes a pixel. A set is
-written beside and renamed when it is whole, so a killed preparation leaves nothing that looks finished; a
-lock makes two runs that need the same set prepare it once.
+written to a temporary folder that is renamed at the end, so a killed preparation leaves no incomplete entry. A
+file lock makes two runs that need the same set prepare it only once.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ class CacheEntry:
         return sum(file.stat().st_size for file in self.folder.iterdir())
 
     def open(self) -> Arrays:
-        """The set, its samples and their sources left on disk until they are read."""
+        """The data set; samples and sources are memory maps."""
         samples = np.load(self.folder / "samples.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(self.folder / "labels.npy", allow_pickle=False)
         classes, known = tuple(self.meta["classes"]), self.meta["fingerprint"]
@@ -63,7 +63,7 @@ class CacheEntry:
 
 @dataclass
 class CacheWriter:
-    """A set that is being prepared: whoever makes it fills ``samples`` and the rest."""
+    """A cache entry being written: a source's ``prepare`` writes the files and sets the fields."""
 
     folder: Path
     labels: np.ndarray | None = None
@@ -72,16 +72,16 @@ class CacheWriter:
 
     @property
     def samples(self) -> Path:
-        """Where the array of samples belongs."""
+        """The file for the samples."""
         return self.folder / "samples.npy"
 
     @property
     def sources(self) -> Path:
-        """Where the array of sources belongs, if the set has any."""
+        """The file for the sources, if the set has any."""
         return self.folder / _SOURCES
 
     def fill(self, arrays: Arrays) -> None:
-        """Takes a set that is in memory already."""
+        """Stores a data set that is in memory."""
         np.save(self.samples, arrays.samples, allow_pickle=False)
         if arrays.sources is not None:
             np.save(self.sources, arrays.sources, allow_pickle=False)
@@ -89,7 +89,7 @@ class CacheWriter:
 
 
 def get_or_prepare(name: str, identity: dict[str, Any], make: Callable[[CacheWriter], None]) -> CacheEntry:
-    """The cached set of that identity, made first if it is not there. Raises UserError."""
+    """The cache entry of that identity, prepared first if it is missing. Raises UserError."""
     key = hashlib.sha256(json.dumps([_FORMAT, PIL.__version__, name, identity], sort_keys=True).encode())
     folder = cache_folder() / f"{name}-{key.hexdigest()[:16]}"
     found = _entry(folder)
@@ -97,7 +97,7 @@ def get_or_prepare(name: str, identity: dict[str, Any], make: Callable[[CacheWri
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with cache_lock(folder):
-                if _entry(folder) is None:  # another run may have made it meanwhile
+                if _entry(folder) is None:  # another run may have prepared it meanwhile
                     _make(folder, name, identity, make)
         except OSError as error:
             reason = error.strerror or error
@@ -110,13 +110,13 @@ def get_or_prepare(name: str, identity: dict[str, Any], make: Callable[[CacheWri
 
 
 def entries() -> list[CacheEntry]:
-    """Every prepared set, by name."""
+    """All cache entries of data sets, sorted by name."""
     folders = sorted(cache_folder().glob("*-*")) if cache_folder().is_dir() else []
     return [found for folder in folders if (found := _entry(folder)) is not None]
 
 
 def clear() -> int:
-    """Removes every prepared set and what killed preparations left; returns the bytes freed."""
+    """Removes everything in the cache, leftovers of killed runs too; returns the bytes freed."""
     root, freed = cache_folder(), 0
     for folder in root.glob("*-*") if root.is_dir() else []:
         freed += sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
@@ -138,7 +138,7 @@ def _entry(folder: Path) -> CacheEntry | None:
 
 @contextmanager
 def cache_lock(folder: Path) -> Iterator[None]:
-    """The lock of one folder of the cache; it goes when the process goes, however that ends."""
+    """Holds the file lock of one folder of the cache; the system releases it if the process dies."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{folder}.lock")
     try:
@@ -154,7 +154,7 @@ def cache_lock(folder: Path) -> Iterator[None]:
 
 def _make(folder: Path, name: str, identity: dict[str, Any], make: Callable[[CacheWriter], None]) -> None:
     beside = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)  # the lock is ours: what lies there was left by the dead
+    shutil.rmtree(beside, ignore_errors=True)  # this process has the lock, so this is a dead run's
     beside.mkdir()
     try:
         draft = CacheWriter(beside)

@@ -1,4 +1,4 @@
-"""CelebA (Liu et al. 2015): aligned faces, from the folder of JPEGs or from the official zip, unopened."""
+"""CelebA (Liu et al. 2015): aligned faces, from the folder of JPEGs or directly from the official zip."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,13 @@ from ganexp.errors import UserError, suggest
 _IMAGES = "img_align_celeba"
 _PARTITION = "list_eval_partition.txt"
 _ATTRIBUTES = "list_attr_celeba.txt"
-_TEXT = 64 * MIB  # the longer of the two has 26
+_TEXT = 64 * MIB  # the longer of the two text files has 26 MiB
 _SPLITS = {"train": "0", "valid": "1", "test": "2"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CelebA(ImageFiles):
-    """Faces; one class, or two by an attribute: without it (0) and with it (1)."""
+    """Faces; one class, or two for an ``attribute``: without it (0) and with it (1)."""
 
     root: str
     split: Literal["train", "valid", "test", "all"]
@@ -47,14 +47,14 @@ class CelebA(ImageFiles):
         return Listing(tree, names, labels, (f"not {self.attribute}", self.attribute))
 
     def _members(self, names: list[str]) -> list[str]:
-        """The images that the partition file gives to the split."""
+        """The images that the partition file assigns to the split."""
         text = self._beside(_PARTITION, f"data.split={self.split}", "data.split=all")
         pairs = (line.split() for line in text.splitlines())
         members = {pair[0] for pair in pairs if len(pair) == 2 and pair[1] == _SPLITS[self.split]}
         return [name for name in names if Path(name).name in members]
 
     def _marks(self, attribute: str) -> dict[str, bool]:
-        """Whether each image has an attribute: the file's third line on, ``name 1 -1 ...``."""
+        """Whether each image has the attribute; from the file's third line on, lines are ``name 1 -1 ...``."""
         text = self._beside(_ATTRIBUTES, f"data.attribute={attribute}", "data.attribute=null")
         header, rows = next(iter(text.splitlines()[1:]), ""), text.splitlines()[2:]
         if attribute not in header.split():

@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009), from its binary version: the other one holds pickles, which are never loaded."""
+"""CIFAR-10 (Krizhevsky 2009), from the binary version; the Python version is pickles, which are not loaded."""
 
 import gzip
 import tarfile
@@ -20,7 +20,7 @@ from ganexp.system.atomic import open_regular
 
 _SIDE = 32
 _RECORD = 1 + 3 * _SIDE * _SIDE  # a label, then the red, the green and the blue plane
-_MOST = 10_000 * _RECORD  # in one file
+_MOST = 10_000 * _RECORD  # bytes in one file
 _UNPACKED = 256 * MIB  # the archive holds 176 MiB
 _FOLDER = "cifar-10-batches-bin"
 _ARCHIVE = "cifar-10-binary.tar.gz"
@@ -32,7 +32,7 @@ _NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse
 
 @dataclass(frozen=True, kw_only=True)
 class CIFAR10(ImageArrays):
-    """32 x 32 colour images of ten things; less than 32 is resized down."""
+    """32 x 32 colour images of ten classes; a resolution below 32 is resized down."""
 
     root: str
     split: Literal["train", "test"]
@@ -56,7 +56,7 @@ class CIFAR10(ImageArrays):
         return Arrays(images, labels, _NAMES)
 
     def _contents(self) -> dict[str, bytes]:
-        """What the split's files hold, by name."""
+        """The contents of the split's files, by name."""
         folder, archive = Path(self.root) / _FOLDER, Path(self.root) / _ARCHIVE
         where, names = archive, _FILES[self.split]
         try:
@@ -78,7 +78,7 @@ class CIFAR10(ImageArrays):
 
 
 def _members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
-    """Files of the archive, read in place: nothing is unpacked, no name in it becomes a path."""
+    """Files of the archive, read in memory: nothing is unpacked to disk, and no name in it becomes a path."""
     found: dict[str, bytes] = {}
     with (
         open_regular(archive) as packed,

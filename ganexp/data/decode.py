@@ -1,4 +1,4 @@
-"""From one encoded image to a square uint8 array: upright, without alpha, cropped, antialiased."""
+"""Decodes one image into a square uint8 array: upright, without alpha, cropped, antialiased."""
 
 import io
 import logging
@@ -16,18 +16,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ganexp.config.ranges import Crop
 from ganexp.errors import UserError, first_line
 
-_FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000"]  # EPS, for one, starts a program
+_FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000"]  # EPS would start Ghostscript
 if find_spec("PIL.AvifImagePlugin"):
     _FORMATS.append("AVIF")
-_TIFF = (b"II", b"MM")  # how a TIFF begins
-_DEEP = ("I", "I;16", "I;16B", "I;16L")  # grey of 16 bits
+_TIFF = (b"II", b"MM")  # the first bytes of a TIFF
+_DEEP = ("I", "I;16", "I;16B", "I;16L")  # 16-bit grey
 _SQUARE: dict[str, Callable[..., Image.Image]] = {"centre": ImageOps.fit, "none": Image.Image.resize}
 
 
 class Recipe(NamedTuple):
-    """What is made of every image: channels (1 or 3), the side in pixels, how it becomes square.
+    """How images are decoded: channels (1 or 3), side in pixels, crop.
 
-    ``centre`` cuts the largest square out of the middle, ``none`` keeps everything and squeezes it.
+    ``centre`` crops the largest central square, ``none`` squeezes the whole image into a square.
     """
 
     channels: int
@@ -38,7 +38,7 @@ class Recipe(NamedTuple):
 def decode(raw: bytes, name: str, recipe: Recipe) -> np.ndarray:
     """One image as [channels, resolution, resolution] uint8.
 
-    Raises UserError that names it where it is empty, damaged, absurdly large (a decompression bomb) or
+    Raises UserError with the image's name where it is empty, damaged, too large (a decompression bomb) or
     smaller than the resolution.
     """
     with _opened(raw, name) as image:
@@ -64,7 +64,7 @@ def shrink(image: np.ndarray, side: int) -> np.ndarray:
 
 @contextmanager
 def _opened(raw: bytes, name: str) -> Iterator[Image.Image]:
-    """An image, open to be decoded; whatever goes wrong before the block ends is a UserError that names it."""
+    """An image, open for decoding. Any error before the block ends becomes a UserError with its name."""
     if not raw:
         raise UserError(f"{name} is no readable image: it is empty")
     try:
@@ -77,13 +77,13 @@ def _opened(raw: bytes, name: str) -> Iterator[Image.Image]:
         raise UserError(f"{name} is no readable image: its format is unknown") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UserError(f"{name} is no readable image: it is absurdly large once unpacked") from None
-    except Exception as error:  # a decoder fed with anything raises anything
+    except Exception as error:  # decoders raise all kinds of errors for damaged files
         raise UserError(f"{name} is no readable image: {first_line(error)}") from None
 
 
 @contextmanager
 def _silent(raw: bytes) -> Iterator[None]:
-    """Keeps off the screen what Pillow logs of a damaged image, and what libtiff writes to stderr itself."""
+    """Hides Pillow's log messages about damaged images, and what libtiff writes to stderr."""
     log = logging.getLogger("PIL")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
@@ -96,10 +96,10 @@ def _silent(raw: bytes) -> Iterator[None]:
 
 @contextmanager
 def _stderr_closed() -> Iterator[None]:
-    """Sends the file descriptor 2 nowhere: a C library asks no Python where to write."""
+    """Redirects file descriptor 2 to the null device: C libraries do not use ``sys.stderr``."""
     try:
         kept = os.dup(2)
-    except OSError:  # there is none
+    except OSError:  # stderr is closed already
         yield
         return
     try:
@@ -112,7 +112,7 @@ def _stderr_closed() -> Iterator[None]:
 
 
 def _plain(picture: Image.Image, mode: str) -> Image.Image:
-    """Grey or RGB of 8 bits; what is transparent becomes white."""
+    """The image as 8-bit grey or RGB; transparent parts become white."""
     if picture.mode in _DEEP:
         return Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8)).convert(mode)
     if picture.has_transparency_data:

@@ -1,4 +1,4 @@
-"""Digits: 1,797 real handwritten digits that scikit-learn carries, so that nothing has to be fetched.
+"""Digits: 1,797 real handwritten digits that come with scikit-learn, so nothing is downloaded.
 
 Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998; its test part.
 """
@@ -16,7 +16,7 @@ from ganexp.data.source import Images
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(Images):
-    """8 x 8 pixels of 17 grey levels, enlarged with bicubic interpolation to any resolution."""
+    """8 x 8 pixels with 17 grey levels, resized to any resolution with bicubic interpolation."""
 
     def origin(self) -> str:
         return f"scikit-learn {version('scikit-learn')}"

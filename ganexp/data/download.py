@@ -1,4 +1,4 @@
-"""Fetching what torchvision knows how to fetch; it is imported only when something is missing."""
+"""Downloading data sets that are missing; torchvision is imported only then."""
 
 import shutil
 from collections.abc import Callable
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from ganexp.data.source import Source
 
 FETCHING = ContextVar("fetching", default=True)
-"""False where a run folder, which may be a stranger's, says where data lie: nothing is written there."""
+"""False forbids downloads: a data path from a run folder is untrusted, and nothing is written to it."""
 
 
 def fetch(what: str, where: str, root: str, download: Callable[[], object]) -> None:
-    """Runs a download into ``root``. Raises UserError that says what belongs ``where``, if it cannot be had."""
+    """Runs a download into ``root``. Raises UserError, with the files needed, where that fails or is off."""
     if not FETCHING.get():
         raise UserError(
             f"{what} is not in {root}, and for a run that exists already nothing is fetched: "
@@ -27,7 +27,7 @@ def fetch(what: str, where: str, root: str, download: Callable[[], object]) -> N
     new = not Path(root).exists()
     try:
         download()
-    except Exception as error:  # torchvision raises whatever its many mirrors raise
+    except Exception as error:  # torchvision passes on all kinds of errors from its mirrors
         if new:
             shutil.rmtree(root, ignore_errors=True)
         reason = str(error).strip().split("\n")[0].rstrip(":")
@@ -37,7 +37,7 @@ def fetch(what: str, where: str, root: str, download: Callable[[], object]) -> N
 
 
 def load(source: "Source", *, own: bool) -> Arrays:
-    """The data; fetched if need be, but only where an ``own`` configuration says where to. Raises UserError."""
+    """The data set. A missing one is downloaded only if the configuration is the user's ``own``. UserError."""
     token = FETCHING.set(own)
     try:
         return source.load()

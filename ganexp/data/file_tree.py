@@ -1,6 +1,6 @@
-"""A folder or a zip as a list of image files. Names from a zip are read in place, never used as paths.
+"""A folder or a zip as a list of image files. Zips are not unpacked; their names are never used as paths.
 
-What is read is bounded: a zip of 2 MB can unpack to 2 GB, and a file of a folder can be a pipe.
+Reads are bounded: a zip of 2 MB can unpack to 2 GB, and a file in a folder can be a pipe.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from ganexp.data.bounded import LARGEST_IMAGE, MIB, read_file, read_stream
 from ganexp.errors import UserError, first_line
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-_TEXT = 16 * MIB  # of a file beside the images, and more by so many bytes for each of them
+_TEXT = 16 * MIB  # bytes of a text file beside the images; with many images, _LINE bytes for each
 _LINE = 1024
-_MOST_OTHERS = 50_000  # files that are no images, where these are more; a whole disk is no data set
+_MOST_OTHERS = 50_000  # other files, if they outnumber the images: the root may be a whole disk by mistake
 
 
 class FileTree:
-    """The images below a folder or inside a zip. Raises UserError if there is neither."""
+    """The images in a folder (recursive) or in a zip. Raises UserError where ``root`` is neither."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser()
@@ -29,7 +29,7 @@ class FileTree:
         if self.root.is_file():
             try:
                 self.archive = zipfile.ZipFile(self.root)
-            except Exception as error:  # whatever a reader of broken bytes can stumble over
+            except Exception as error:  # zipfile raises all kinds of errors for damaged files
                 raise UserError(
                     f"{self.root} is neither a folder nor a readable zip: {first_line(error)}"
                 ) from None
@@ -38,7 +38,7 @@ class FileTree:
 
     @cached_property
     def names(self) -> list[str]:
-        """The images' names, with ``/`` between folders, sorted, each once; hidden files are left out."""
+        """The images' relative names with ``/``, sorted, without duplicates and hidden files."""
         if self.archive is not None:
             every = [info.filename for info in self.archive.infolist() if not info.is_dir()]
         else:
@@ -46,10 +46,10 @@ class FileTree:
         return sorted({name for name in every if _is_image(name)})
 
     def _walk(self) -> Iterator[str]:
-        """The images below the folder. Raises UserError where nearly all that it holds are other files."""
+        """The images below the folder. Raises UserError where over 50,000 other files outnumber them."""
         images = others = 0
         base = len(f"{self.root}".rstrip("/")) + 1
-        for folder, _, names in os.walk(self.root):  # does not follow links, so cannot loop
+        for folder, _, names in os.walk(self.root):  # does not follow links, so it cannot loop
             inner = Path(folder).as_posix()[base:]
             for name in names:
                 if _is_image(name):
@@ -64,7 +64,7 @@ class FileTree:
                 )
 
     def stamp(self, names: Sequence[str]) -> str:
-        """A fingerprint of some files by name, size and time (in a zip: checksum), without reading them."""
+        """SHA-256 of the files' names, sizes and times (in a zip: checksums); their contents are not read."""
         digest = hashlib.sha256()
         for name in names:
             if self.archive is not None:
@@ -72,7 +72,7 @@ class FileTree:
                 digest.update(repr((name, info.file_size, info.CRC)).encode())
             else:
                 found: tuple[object, ...] = (name,)
-                with suppress(OSError):  # a link that leads nowhere: reading will name it
+                with suppress(OSError):  # a broken link: reading it raises an error with its name
                     stat = Path(f"{self.root}/{name}").stat()
                     found = (name, stat.st_size, stat.st_mtime_ns)
                 digest.update(repr(found).encode())
@@ -91,7 +91,7 @@ class FileTree:
             raise UserError(f"{error} (in {self.root})") from None
 
     def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
-        """The bytes of one file. Raises UserError where they cannot be had, or are more than ``most``."""
+        """The bytes of one file. Raises UserError where it cannot be read or has more than ``most`` bytes."""
         try:
             if self.archive is None:
                 return read_file(self.root / name, most, name)
@@ -102,7 +102,7 @@ class FileTree:
             raise
         except OSError as error:
             raise UserError(f"{name} cannot be read: {error.strerror or first_line(error)}") from None
-        except Exception as error:  # whatever a reader of broken bytes can stumble over
+        except Exception as error:  # zipfile raises all kinds of errors for damaged files
             raise UserError(f"{name} cannot be read: {first_line(error)}") from None
 
 

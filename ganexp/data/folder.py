@@ -1,8 +1,8 @@
 """Any folder or zip of images, nested or flat.
 
-Top folders named train, valid, val and test, and nothing beside them, are splits. Labels come from a
-``dataset.json`` ({"labels": [["a/1.png", 3], ...]}) or a ``labels.csv`` (name,label) beside the images, and
-otherwise from the sub-folders: each is a class, named by its whole path if it is nested.
+Top-level folders are splits if all of them are named train, valid, val or test. Labels come from a
+``dataset.json`` ({"labels": [["a/1.png", 3], ...]}) or a ``labels.csv`` (name,label) beside the images;
+without these, each sub-folder is a class, named by its relative path.
 """
 
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ from ganexp.data.source import HELD_OUT, ImageFiles, Listing, Source
 from ganexp.errors import UserError
 
 _SPLITS = {"train", "valid", "val", "test"}
-_PROBES = 64  # images looked at to find a resolution; decoding checks every one
-_USUAL = 64  # more than this is for the user to ask for
+_PROBES = 64  # images sampled to find a resolution; decoding checks all of them
+_USUAL = 64  # a larger resolution has to be set by the user
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folder(ImageFiles):
-    """Images made square and resized down to ``resolution``, never up."""
+    """Images made square and resized down, never up, to ``resolution``."""
 
     root: str
     split: str | None
@@ -53,30 +53,30 @@ class Folder(ImageFiles):
 
 
 class _Chosen(NamedTuple):
-    """The images of a split, each with the name of its class."""
+    """A split: ``labels`` maps each image to its class's name."""
 
     tree: FileTree
     labels: Mapping[str, str]
 
 
 def class_names(root: Path, split: str | None) -> set[str]:
-    """The names of the classes. Raises UserError if there is no image."""
+    """The names of the classes. Raises UserError where there are no images."""
     return set(_labelled(root, split).labels.values())
 
 
 def fitting_resolution(root: Path) -> int:
-    """The largest power of two, 64 at most, that fits into the images looked at. Raises UserError."""
+    """The largest power of two, at most 64, that fits into the sampled images. Raises UserError."""
     tree = _tree(root)
     smallest = _USUAL
     for name in tree.names[:: max(1, len(tree.names) // _PROBES)]:
-        with suppress(UserError):  # preparing will name it
+        with suppress(UserError):  # decoding reports it later
             smallest = min(smallest, *size_of(tree.read(name), name))
     return 1 << (smallest.bit_length() - 1)
 
 
 @lru_cache(maxsize=4)
 def _labelled(root: Path, split: str | None) -> _Chosen:
-    """Worked out once: the classes are counted for the configuration and listed for the data."""
+    """The split's images and labels. Cached, as both the configuration and the data set need them."""
     tree = _tree(root)
     if not tree.names:
         raise UserError(f"{root}: there is no image in it")
@@ -91,7 +91,7 @@ def _labelled(root: Path, split: str | None) -> _Chosen:
 
 
 def _of_split(tree: FileTree, split: str | None) -> dict[str, str]:
-    """The split's images: each name in the tree, and what is left of it without the split's folder."""
+    """Maps each name of the split's images to the name without the split's folder."""
     tops = _tops(tree)
     if not tops <= _SPLITS:
         if split is not None:
@@ -105,7 +105,7 @@ def _of_split(tree: FileTree, split: str | None) -> dict[str, str]:
 
 
 def _tops(tree: FileTree) -> set[str]:
-    """The names at the top of the tree."""
+    """The names of the top-level folders and files."""
     return {PurePosixPath(name).parts[0] for name in tree.names}
 
 

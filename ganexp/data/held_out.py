@@ -1,4 +1,4 @@
-"""Images of a data set that training never saw: its test split, or else its validation split."""
+"""A data set's held-out split, which training does not use: test, or else validation."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ _FEWEST = 8
 
 
 class HeldOut(NamedTuple):
-    """A held-out split: its name, its samples, and their labels [N] int64 by the training data's numbers.
+    """A held-out split: its name, its data, and its labels [N] int64 with the training data's class numbers.
 
-    The labels are None where the split has a class that the training data lack.
+    The labels are None where the split has a class that the training data does not have.
     """
 
     split: str
@@ -24,9 +24,9 @@ class HeldOut(NamedTuple):
 
 
 def held_out(source: Source, data: Arrays, name: str | None) -> HeldOut:
-    """The split of that name, or the first that there is. Raises UserError where there is none.
+    """The split of that name, or the first held-out one. Raises UserError where there is none.
 
-    Nothing is fetched for it: a set that is fetched comes with all of its splits.
+    Nothing is downloaded: a download includes all splits.
     """
     splits = source.held_out()
     kind = type(source).__name__
@@ -46,7 +46,7 @@ def held_out(source: Source, data: Arrays, name: str | None) -> HeldOut:
 
 
 def _renumbered(found: Arrays, classes: tuple[str, ...]) -> np.ndarray | None:
-    """Its labels as numbers of ``classes``."""
+    """The labels as indices into ``classes``; None where a class is not among them."""
     if not set(found.classes) <= set(classes):
         return None
     numbers = np.array([classes.index(own) for own in found.classes], np.int64)

@@ -1,4 +1,4 @@
-"""Labels from a file beside the images: ``dataset.json``, as StyleGAN's tools write it, or ``labels.csv``."""
+"""Labels from a file beside the images: ``dataset.json`` (as StyleGAN's tools write it) or ``labels.csv``."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ _LARGEST = 2**31 - 1
 
 
 class _Entry(NamedTuple):
-    """One image's label and where it stands: ``line 3``, ``entry 7``."""
+    """One image's label and its place in the file, such as ``line 3`` or ``entry 7``."""
 
     where: str
     name: str
@@ -23,8 +23,8 @@ class _Entry(NamedTuple):
 def written_labels(tree: FileTree) -> dict[str, str] | None:
     """Each image's label, as text; None if there is no such file.
 
-    Raises UserError, with the file and the line or entry, where the file cannot be understood or contradicts
-    itself.
+    Raises UserError, with the file and the line or entry, where the file is invalid or gives an image two
+    labels.
     """
     for file, entries in (("dataset.json", _of_json), ("labels.csv", _of_csv)):
         text = tree.text(file)
@@ -38,7 +38,7 @@ def written_labels(tree: FileTree) -> dict[str, str] | None:
 
 
 def in_order(label: str) -> tuple[bool, int, str]:
-    """Sorts numbers by their value, before words by the alphabet."""
+    """A sort key: numbers by value, then words alphabetically."""
     is_number = label.isdecimal() and len(label) <= len(str(_LARGEST))
     return (False, int(label), label) if is_number else (True, 0, label)
 
@@ -57,7 +57,7 @@ def _agreed(entries: Iterator[_Entry] | None) -> dict[str, str] | None:
 
 
 def _of_csv(text: str) -> Iterator[_Entry]:
-    """Lines ``name,label``. What stands behind a second comma is left to other programs."""
+    """Lines ``name,label``; further columns are ignored."""
     reader = csv.reader(io.StringIO(text))
     try:
         for row in reader:
@@ -72,7 +72,7 @@ def _of_csv(text: str) -> Iterator[_Entry]:
 
 
 def _of_json(text: str) -> Iterator[_Entry] | None:
-    """``{"labels": [["a/1.png", 3], ...]}``; None where it says ``{"labels": null}``."""
+    """``{"labels": [["a/1.png", 3], ...]}``; None for ``{"labels": null}``."""
     try:
         content = json.loads(text)
     except RecursionError:

@@ -1,6 +1,6 @@
 """MedMNIST (Yang et al. 2023): medical images at 28 x 28, from the ``.npz`` files of the package medmnist.
 
-The subset of chest X-rays is left out: its images have several labels at once.
+The subset of chest X-rays is not supported: its images have several labels each.
 """
 
 import io
@@ -47,7 +47,7 @@ def facts(subset: str) -> tuple[int, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class MedMNIST(ImageArrays):
-    """One subset; less than 28 is resized down."""
+    """One subset; a resolution below 28 is resized down."""
 
     root: str
     subset: str
@@ -86,16 +86,16 @@ class MedMNIST(ImageArrays):
 
 
 def read_npz(file: Path, names: list[str]) -> list[np.ndarray]:
-    """Arrays of an ``.npz``. Raises UserError where one is damaged or larger than any published one.
+    """Arrays of an ``.npz``. Raises UserError where one is damaged or larger than ``LARGEST_ARRAY``.
 
-    Not ``np.load``: that makes room for whatever shape a header declares.
+    ``np.load`` is not used: it allocates whatever shape a header declares.
     """
     try:
         with open_regular(file) as packed, zipfile.ZipFile(packed) as archive:
             return [_array(archive, f"{name}.npy", file) for name in names]
     except UserError:
         raise
-    except Exception as error:  # whatever a reader of broken bytes can stumble over
+    except Exception as error:  # readers raise all kinds of errors for damaged files
         raise UserError(f"{file} is damaged: {first_line(error)}") from None
 
 

@@ -1,4 +1,4 @@
-"""MNIST (LeCun et al. 1998) and Fashion-MNIST (Xiao et al. 2017), from the idx files that torchvision keeps."""
+"""MNIST (LeCun et al. 1998) and Fashion-MNIST (Xiao et al. 2017), from the idx files that torchvision saves."""
 
 import gzip
 import math
@@ -23,7 +23,7 @@ _PADDED = 32
 
 @dataclass(frozen=True, kw_only=True)
 class MNIST(ImageArrays):
-    """28 x 28 grey images. 32 adds a border of the background's black; less is resized down."""
+    """28 x 28 grey images. Resolution 32 adds a black border; below 28, images are resized down."""
 
     root: str
     split: Literal["train", "test"]
@@ -66,7 +66,7 @@ class MNIST(ImageArrays):
 
 @dataclass(frozen=True, kw_only=True)
 class FashionMNIST(MNIST):
-    """28 x 28 grey images of ten kinds of clothes."""
+    """28 x 28 grey images of ten classes of clothes."""
 
     dataset: ClassVar[str] = "FashionMNIST"
     names: ClassVar[tuple[str, ...]] = (

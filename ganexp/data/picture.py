@@ -1,4 +1,4 @@
-"""Pictures of samples: a grid of images, a scatter of points over their true density."""
+"""Pictures of samples: a grid of images, a scatter plot of points over their true density."""
 
 from collections.abc import Callable, Sequence
 from io import BytesIO
@@ -10,12 +10,12 @@ from PIL import Image, ImageDraw
 from ganexp.system.atomic import replacing
 
 _GAP = 2  # pixels between images
-_COMPRESSION = 3  # of 9; PIL's usual 6 takes up to four times as long, for a tenth less
-_MAGNIFIED = 64  # small images are shown at least about this large
+_COMPRESSION = 3  # of 9; PIL's default of 6 takes up to four times as long for files a tenth smaller
+_MAGNIFIED = 64  # pixels; smaller images are magnified to about this side
 
 
 def tile(images: np.ndarray, columns: int) -> Image.Image:
-    """Images [N, C, H, W] uint8 (C 1 or 3) side by side, row by row; small ones magnified by whole numbers."""
+    """A grid of images [N, C, H, W] uint8 (C 1 or 3), row by row; small ones are magnified by an integer."""
     count, channels, height, width = images.shape
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -30,10 +30,10 @@ def tile(images: np.ndarray, columns: int) -> Image.Image:
 
 
 def side_by_side(sets: Sequence[np.ndarray]) -> np.ndarray:
-    """Sets of as many images [N, C, H, W] uint8 as one, the first of each set, then the second of each ...
+    """Interleaves sets of N images [N, C, H, W] uint8: the first image of each set, the second of each, ...
 
-    Smaller images are magnified by repeating pixels to the largest height and width, grey ones become coloured
-    where others are.
+    Smaller images are magnified to the largest height and width by repeating pixels; grey images are expanded
+    to 3 channels if other sets have 3.
     """
     channels, height, width = (max(images.shape[axis] for images in sets) for axis in (1, 2, 3))
     alike = []
@@ -46,9 +46,9 @@ def side_by_side(sets: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def save_png(picture: Image.Image, file: Path, within: Path | None = None) -> bytes:
-    """Writes a picture, whole or not at all, and the folder for it, but not ``within``; returns its bytes.
+    """Writes a PNG atomically and returns its bytes. Raises OSError.
 
-    Raises OSError.
+    Creates the file's folder if it is missing, but never ``within``.
     """
     stream = BytesIO()
     picture.save(stream, "PNG", compress_level=_COMPRESSION)
@@ -60,7 +60,7 @@ def save_png(picture: Image.Image, file: Path, within: Path | None = None) -> by
 def scatter(
     points: np.ndarray, density: Callable[[np.ndarray], np.ndarray], extent: float, side: int = 512
 ) -> Image.Image:
-    """Points [N, 2] as orange dots over a density: [M, 2] -> [M], in grey, on [-extent, extent] squared."""
+    """Points [N, 2] as orange dots over a density ([M, 2] -> [M]) in grey, on [-extent, extent] squared."""
     axis = (np.arange(side) + 0.5) / side * 2 * extent - extent
     lattice = np.stack(np.meshgrid(axis, -axis), -1).reshape(-1, 2)
     height = density(lattice).reshape(side, side)

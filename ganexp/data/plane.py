@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians in the plane, where every mode can be counted (PacGAN, Lin et al. 2018)."""
+"""Mixtures of Gaussians in the plane, whose modes are known (PacGAN, Lin et al. 2018)."""
 
 import math
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.picture import scatter
 from ganexp.data.source import Source
 
-_SEED = 20180  # the points are a data set: the same for every run
+_SEED = 20180  # fixed: the points are a data set, the same for every run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plane(Source):
-    """Equally likely Gaussians of deviation ``sigma``; the label is the mode."""
+    """Equally likely Gaussians with standard deviation ``sigma``; the label is the mode."""
 
     sigma: Positive
     count: Count
@@ -27,7 +27,7 @@ class Plane(Source):
 
     @property
     def centres(self) -> np.ndarray:
-        """The modes, [M, 2] float64."""
+        """The modes' means, [M, 2] float64."""
         raise NotImplementedError
 
     def load(self) -> Arrays:
@@ -35,7 +35,7 @@ class Plane(Source):
         centres = self.centres
         labels = rng.integers(len(centres), size=self.count)
         points = centres[labels] + self.sigma * rng.standard_normal((self.count, 2))
-        names = tuple(f"({x:.3g}, {y:.3g})" for x, y in np.round(centres, 9) + 0.0)  # no -0
+        names = tuple(f"({x:.3g}, {y:.3g})" for x, y in np.round(centres, 9) + 0.0)  # + 0.0 turns -0 into 0
         return self.checked(Arrays(points.astype(np.float32), labels.astype(np.int64), names))
 
     def density(self, points: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Decoding many images on all cores, straight into the file that will be the prepared set."""
+"""Decodes many images on all cores, directly into the prepared set's ``.npy`` file."""
 
 import multiprocessing
 import os
@@ -18,12 +18,12 @@ from ganexp.data.file_tree import FileTree
 from ganexp.errors import UserError
 from ganexp.system.cpus import cores
 
-_PIECE = 128  # images that a process takes at once
-_ALONE = 512  # with fewer images, starting processes takes longer than the work
+_PIECE = 128  # images per task of a worker process
+_ALONE = 512  # with fewer images, starting workers takes longer than decoding
 
 
 class Piece(NamedTuple):
-    """Some images of a tree and the rows of the array that they belong into."""
+    """One task: decode the images ``names`` into the rows of ``out`` from ``first`` on."""
 
     root: Path
     names: tuple[str, ...]
@@ -33,11 +33,11 @@ class Piece(NamedTuple):
 
 
 Bad = list[tuple[int, str]]
-"""Rows that could not be filled, and why."""
+"""Rows whose images could not be decoded, and why."""
 
 
 def decode_into(out: Path, tree: FileTree, names: Sequence[str], recipe: Recipe) -> Bad:
-    """Writes the named images to a new ``.npy`` of [N, C, H, W] uint8; returns which of them are bad."""
+    """Decodes the named images into a new ``.npy`` [N, C, H, W] uint8; returns the rows that failed."""
     shape = (len(names), recipe.channels, recipe.resolution, recipe.resolution)
     np.lib.format.open_memmap(out, "w+", np.uint8, shape).flush()
     pieces = [
@@ -53,7 +53,7 @@ def decode_into(out: Path, tree: FileTree, names: Sequence[str], recipe: Recipe)
 
 
 def drop_rows(file: Path, rows: Sequence[int]) -> np.ndarray:
-    """Removes rows from a ``.npy``; returns the indices that were kept."""
+    """Removes rows from a ``.npy``; returns the indices of the rows kept."""
     old = np.load(file, mmap_mode="r", allow_pickle=False)
     kept = np.setdiff1d(np.arange(len(old)), np.array(rows, np.int64))
     beside = file.with_suffix(".kept.npy")
@@ -66,12 +66,12 @@ def drop_rows(file: Path, rows: Sequence[int]) -> np.ndarray:
 
 
 def _results(tree: FileTree, pieces: list[Piece], count: int) -> Iterator[tuple[Bad, int]]:
-    """Each piece's bad images and its length, in the order in which they are done."""
+    """For each piece, as it is completed: the rows that failed, and the number of its images."""
     if count < _ALONE or cores() == 1:
         for piece in pieces:
             yield _decode_piece(tree, piece), len(piece.names)
         return
-    context = multiprocessing.get_context("spawn")  # torch may have threads already, which a fork would break
+    context = multiprocessing.get_context("spawn")  # a fork is unsafe: torch may have started threads
     with ProcessPoolExecutor(cores(), mp_context=context, initializer=_belong_to_parent) as pool:
         running = {pool.submit(_decode_elsewhere, piece): len(piece.names) for piece in pieces}
         try:
@@ -99,12 +99,12 @@ def _decode_elsewhere(piece: Piece) -> Bad:
 
 @cache
 def _opened(root: Path) -> FileTree:
-    """A pool's process opens a zip once."""
+    """Cached, so that a worker opens a zip once."""
     return FileTree(root)
 
 
 def _belong_to_parent() -> None:
-    """A pool's process leaves Ctrl-C to its parent, and leaves with it: it would wait for work for ever."""
+    """Initialises a worker: it ignores Ctrl-C, and exits when its parent ends instead of waiting forever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is None:

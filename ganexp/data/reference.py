@@ -1,4 +1,4 @@
-"""Real samples to look at a generator with: what a translator is given, what its outputs are compared with."""
+"""Real samples for previews and evaluation: an image-to-image generator's inputs, targets and labels."""
 
 import numpy as np
 import torch
@@ -9,18 +9,16 @@ from ganexp.data.source import Source
 
 
 def real_rows(total: int, count: int, seed: int) -> np.ndarray:
-    """``count`` row numbers of ``total``, none twice while there are enough; the same for every run of a
-    seed.
-    """
+    """``count`` random rows of ``total``, the same for equal seeds; they repeat only if ``count > total``."""
     order = np.random.default_rng(seed).permutation(total)
     return np.resize(order, count)
 
 
 def reference(source: Source, data: Arrays, rows: np.ndarray, *, labels_only: bool = False) -> Batch:
-    """Rows of a data set as networks see them, on the CPU: samples, labels and their sources.
+    """Rows of a data set as a batch on the CPU: samples and sources as networks take them, and labels.
 
-    Of unpaired domains the sources are other rows than the samples. ``labels_only``: the samples are empty, for
-    generators that are asked for labels and shown nothing.
+    Unpaired sources do not belong to the samples. ``labels_only``: ``x`` is empty, for generators that need
+    labels only.
     """
     if labels_only:
         return Batch(torch.empty(len(rows), 0), torch.from_numpy(data.labels[rows]))

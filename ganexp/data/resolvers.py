@@ -1,10 +1,10 @@
-"""OmegaConf resolvers that ask data, without torch; ``register`` makes all resolvers of ganexp known.
+"""OmegaConf resolvers for facts about data, without torch; ``register`` registers all of ganexp's resolvers.
 
 | in a YAML | gives |
 |---|---|
 | ``${medmnist:subset,channels}`` | a subset's channels, or its ``classes`` |
-| ``${folder_resolution:path}`` | the largest power of two, 64 at most, that the images of a folder fill |
-| ``${folder_classes:path,split}`` | how many classes its sub-folders make |
+| ``${folder_resolution:path}`` | the largest power of two, at most 64, that fits into a folder's images |
+| ``${folder_classes:path,split}`` | the number of classes in a folder |
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from ganexp.config.resolvers import register_own
 
 
 def register() -> None:
-    """Makes every resolver known to OmegaConf; more than once does no harm."""
+    """Registers every resolver with OmegaConf; may be called repeatedly."""
     register_own()
     for name, resolver in (
         ("medmnist", _medmnist),

@@ -1,4 +1,4 @@
-"""What every data set is: facts known beforehand, arrays to train on, and what its kind of sample can do."""
+"""The base classes of data sets: their facts, their arrays, and conversions of their kind of sample."""
 
 import hashlib
 import sys
@@ -19,76 +19,74 @@ from ganexp.data.picture import save_png, side_by_side, tile
 from ganexp.data.prepare import decode_into, drop_rows
 from ganexp.errors import UserError, readable
 
-if TYPE_CHECKING:  # facts and pictures of data need no torch, whose import takes a second
+if TYPE_CHECKING:  # importing torch takes a second, and facts and pictures do not need it
     from torch import Tensor
 
 
 LabelKind = Literal["classes", "attributes"]
 
 HELD_OUT = ("test", "valid", "val")
-"""Names of splits that training leaves alone; the first that a set has is the one to compare with."""
+"""Names of held-out splits; the first one that a data set has is the default."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The base of every data set: facts from which networks are built before anything is read, and its kind.
+    """The base of every data set: facts that networks are built from, known before any data is read.
 
-    The kind of sample is stated here and guessed nowhere else: how stored samples become what networks see
-    (``decode``) and back (``encode``), how they are drawn, and how they are written into files. What is stated
-    here fits real numbers, such as points, that are stored as networks see them.
+    It also defines the kind of sample: the conversion from stored samples to what networks take (``decode``)
+    and back (``encode``), drawing, and writing files. The defaults are for real numbers, such as points, that
+    are stored as networks take them.
     """
 
     shape: Shape
     bounded: bool
-    """Whether every value lies in [-1, 1] (images do)."""
+    """Whether all values are in [-1, 1], as for images."""
     classes: Count
     mirror: bool
-    """Whether training sees each sample mirrored half of the time."""
+    """Whether training mirrors each sample with probability 1/2."""
 
     preview_count: ClassVar[int] = 64
-    """How many samples make a picture that shows what a generator does."""
+    """How many samples a preview shows."""
 
     is_image: ClassVar[bool] = False
-    """Whether samples are [C, H, W], stored as uint8, so that networks for images can be asked for features."""
+    """Whether samples are images [C, H, W], stored as uint8; image networks can compute features of them."""
 
     label_kind: ClassVar[LabelKind] = "classes"
-    """Whether a sample has one class of several (labels [N]) or several attributes at once (labels [N, K])."""
+    """``classes``: a sample has one class (labels [N]); ``attributes``: several attributes (labels [N, K])."""
 
     paired: ClassVar[bool] = True
-    """Whether sample and source of one index belong together; otherwise they are two domains."""
+    """Whether the sample and the source of one index belong together; if not, they are unpaired domains."""
 
     file_type: ClassVar[str | None] = None
-    """What kind of file holds a sample, such as ``png``; None if there is none."""
+    """The file type of a single sample, such as ``png``; None if there is none."""
 
     value_range: ClassVar[float] = 1.0
-    """What stored values are divided by when statistics of them are told."""
+    """Stored values are divided by this for statistics."""
 
     def load(self) -> Arrays:
-        """The data set. Raises UserError, one line, where it is missing, damaged or too small."""
+        """The data set. Raises UserError (one line) where it is missing, damaged or too small."""
         raise NotImplementedError
 
     def entry(self) -> cache.CacheEntry | None:
-        """The prepared set in the cache, made first if need be; None for data that are made when they are
-        needed.
-        """
+        """The cache entry, prepared first if it is missing; None for data that are computed in ``load``."""
         return None
 
     def decode(self, samples: "Tensor") -> "Tensor":
-        """Stored samples [N, ...], on any device, as networks see them: float32."""
+        """Stored samples [N, ...], on any device, as networks take them: float32."""
         return samples
 
     def decode_sources(self, sources: "Tensor") -> "Tensor":
-        """Stored sources [N, ...] as networks see them."""
+        """Stored sources [N, ...] as networks take them."""
         return self.decode(sources)
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
-        """Samples [N, ...] float32 from a network as they would be stored."""
+        """Samples [N, ...] float32 from a network in the stored format."""
         return samples
 
     def held_out(self) -> "dict[str, Source]":
-        """By their names, the set's other splits, where this one is ``train``; empty where there are none.
+        """The held-out splits by name, if this split is ``train``; empty if there are none.
 
-        A set that writes its splits as ``split: Literal["train", "test"]`` has them by that alone.
+        The default takes them from the annotation of the field ``split``, such as ``Literal["train", "test"]``.
         """
         if getattr(self, "split", None) != "train":
             return {}
@@ -97,35 +95,35 @@ class Source:
         return {name: change(self, split=name) for name in HELD_OUT if name in known}
 
     def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
-        """Samples as the networks know them (float32, images in [-1, 1]) as one picture."""
+        """Samples as networks take them (float32, images in [-1, 1]), drawn as one picture."""
         raise NotImplementedError
 
     def draw_stored(self, samples: np.ndarray, columns: int) -> Image.Image:
-        """Stored samples as one picture."""
+        """Stored samples, drawn as one picture."""
         return self.draw(samples, columns)
 
     def draw_beside(
         self, sources: np.ndarray | None, samples: np.ndarray, targets: np.ndarray | None, columns: int
     ) -> Image.Image:
-        """Samples, each with what it was made from before it and what it should be behind it.
+        """One picture of samples, each between its source and its target.
 
-        Raises UserError where such samples cannot be drawn so.
+        Raises UserError where this kind of sample cannot be drawn so.
         """
         raise UserError(f"{type(self).__name__} cannot draw what samples were made from")
 
     def save(self, samples: np.ndarray, files: Sequence[Path]) -> None:
-        """Writes samples [N, ...] float32 from a network into a file each, of ``file_type``.
+        """Writes each of the samples [N, ...] float32 from a network to a file of ``file_type``.
 
-        The folders of the files are there. Raises OSError.
+        The folders of the files have to exist. Raises OSError.
         """
         raise UserError(f"{type(self).__name__} has no files of single samples; format=npz keeps them")
 
     def to_array(self, samples: np.ndarray) -> tuple[str, np.ndarray]:
-        """Samples [N, ...] float32 from a network as an array for other programs, and what it is called."""
+        """A name and an array for other programs, from samples [N, ...] float32 of a network."""
         return "samples", self.encode(samples)
 
     def checked(self, arrays: Arrays) -> Arrays:
-        """The arrays, if they are what the facts say. Raises UserError."""
+        """Returns the arrays. Raises UserError where they do not match the facts."""
         if len(arrays.samples) == 0:
             raise UserError(f"{type(self).__name__}: there is not a single sample in it")
         if list(arrays.samples.shape[1:]) != list(self.shape):
@@ -152,7 +150,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Images(Source):
-    """A data set of square images, prepared once and then opened from the cache."""
+    """A data set of square images, prepared once and then read from the cache."""
 
     resolution: Count
 
@@ -164,9 +162,7 @@ class Images(Source):
         return self.checked(self.entry().open())
 
     def decode(self, samples: "Tensor") -> "Tensor":
-        """uint8 [N, C, H, W] to float32 in [-1, 1], with channels last in memory, as convolutions are
-        fastest.
-        """
+        """uint8 [N, C, H, W] to float32 in [-1, 1], in channels_last, the fastest format for convolutions."""
         import torch
 
         return samples.to(torch.float32, memory_format=torch.channels_last).mul_(1 / 127.5).sub_(1)
@@ -175,21 +171,21 @@ class Images(Source):
         return to_uint8(samples)
 
     def entry(self) -> cache.CacheEntry:
-        """The prepared set, made first if need be. Raises UserError."""
+        """The cache entry, prepared first if it is missing. Raises UserError."""
         return cache.get_or_prepare(type(self).__name__.lower(), self.identity(), self.prepare)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that a pixel or a label depends on."""
+        """Everything that pixels or labels depend on; the cache key is made from it."""
         apart = {"root", "mirror"}
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
         return {"settings": settings, "origin": self.origin()}
 
     def origin(self) -> str:
-        """A fingerprint of what lies on disk, found without reading all of it."""
+        """A fingerprint of the files on disk that does not read all of them."""
         raise NotImplementedError
 
     def prepare(self, draft: cache.CacheWriter) -> None:
-        """Makes the set. Raises UserError."""
+        """Writes the data set to the cache. Raises UserError."""
         raise NotImplementedError
 
     def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
@@ -214,14 +210,14 @@ class Images(Source):
         return "images", to_uint8(samples).transpose(0, 2, 3, 1)
 
     def fits(self, most: int) -> None:
-        """Raises UserError where the images would have to be enlarged."""
+        """Raises UserError where ``resolution`` is larger than ``most``."""
         if self.resolution > most:
             name = type(self).__name__
             raise UserError(f"data.resolution={self.resolution}: {name}'s images are small; {most} is the most")
 
 
 class Listing(NamedTuple):
-    """The files that a set is made of, with a label for each."""
+    """The image files of a data set and their labels."""
 
     tree: FileTree
     names: Sequence[str]
@@ -237,7 +233,7 @@ class ImageFiles(Images):
     on_error: Literal["raise", "skip"]
 
     def listing(self) -> Listing:
-        """What to read. Raises UserError."""
+        """The files to read and their labels. Raises UserError."""
         raise NotImplementedError
 
     def origin(self) -> str:
@@ -264,14 +260,14 @@ class ImageFiles(Images):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageArrays(Images):
-    """A data set of a few files that hold all images."""
+    """A data set whose images are all in a few files."""
 
     def read(self) -> Arrays:
-        """The whole set, in memory. Raises UserError."""
+        """Reads the whole data set into memory. Raises UserError."""
         raise NotImplementedError
 
     def files(self) -> list[Path]:
-        """The files that it is read from, fetched first if they are missing. Raises UserError."""
+        """The data set's files, downloaded first if they are missing. Raises UserError."""
         raise NotImplementedError
 
     def origin(self) -> str:
@@ -286,7 +282,7 @@ class ImageArrays(Images):
 
 
 def to_uint8(samples: np.ndarray) -> np.ndarray:
-    """Images in [-1, 1] as uint8 in [0, 255], rounded; values outside are cut off."""
+    """Images in [-1, 1] as uint8 in [0, 255], rounded; values outside are clipped."""
     scaled = np.clip(samples, -1, 1) * 127.5 + 127.5
     rounded: np.ndarray = np.rint(scaled).astype(np.uint8)
     return rounded

@@ -1,7 +1,7 @@
-"""Stacked MNIST (Che et al. 2017): three digits in the colour channels, 1,000 modes that can be counted.
+"""Stacked MNIST (Che et al. 2017): three digits in the colour channels, 1,000 known modes.
 
-As in PacGAN (Lin et al. 2018, section 4.2) 128,000 triples are drawn once; here from MNIST's training images,
-while PacGAN's program draws from training and test images together.
+As in PacGAN (Lin et al. 2018, section 4.2) 128,000 triples are drawn once. They are drawn from MNIST's training
+images; PacGAN's code draws from training and test images together.
 """
 
 from dataclasses import dataclass, replace
@@ -15,13 +15,13 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.mnist import MNIST
 from ganexp.data.source import ImageArrays, Source
 
-_SEED = 20180  # the triples are a data set: the same for every run
-_HELD_OUT = 10000  # as many triples of test digits as there are test digits
+_SEED = 20180  # fixed: the triples are a data set, the same for every run
+_HELD_OUT = 10000  # triples of test digits; MNIST has 10,000 of those
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackedMNIST(ImageArrays):
-    """``count`` colour images; the label is the number that the digits in red, green and blue spell."""
+    """``count`` colour images; the label is 100 * red + 10 * green + blue digit."""
 
     root: str
     split: Literal["train", "test"]
@@ -41,7 +41,7 @@ class StackedMNIST(ImageArrays):
         return {"test": replace(self, split="test", count=count)} if self.split == "train" else {}
 
     def digits(self) -> MNIST:
-        """The set that the triples are drawn from."""
+        """The MNIST split that the triples are drawn from."""
         return MNIST(
             root=self.root,
             split=self.split,

@@ -1,7 +1,7 @@
-"""Where a data set lies while it is trained on: on the device, in host memory, or on disk and read ahead.
+"""Where a data set is kept during training: on the device, in host memory, or on disk with prefetching.
 
-The first place that is large enough is taken: a set may fill half of what is free. What does not fit is read
-from its file batch by batch, by a thread of its own.
+The first of these with enough room is used; a data set may take half of the free memory. A data set that does
+not fit is read from its file batch by batch, in a thread.
 """
 
 import mmap
@@ -20,25 +20,25 @@ if sys.platform != "win32":
     import resource
 
 SHARE = 0.5
-"""Of the free memory, what a data set may take."""
+"""The share of the free memory that a data set may take."""
 
 
 class Store(Protocol):
-    """A set of samples that rows are taken from."""
+    """Samples in one place, read by row numbers."""
 
     place: str
-    """In words, for the log."""
+    """A description, for the log."""
 
     prefetch: int
-    """How many batches are fetched before they are needed; 0 where taking one costs nothing."""
+    """How many batches are fetched in advance; 0 where ``take`` is fast enough."""
 
     def take(self, rows: Tensor) -> Tensor:
-        """Rows [N] int64 (on the CPU) as samples [N, ...] on the device."""
+        """The samples [N, ...], on the device, of row numbers [N] int64 on the CPU."""
         ...
 
 
 def store(samples: np.ndarray, device: torch.device, share: float = SHARE) -> Store:
-    """Puts samples into the fastest place that holds them, once for each process of the run on this machine."""
+    """Keeps samples in the fastest place with enough room. Host memory has to hold a copy per local rank."""
     if device.type == "cuda" and samples.nbytes <= share * torch.cuda.mem_get_info(device)[0]:
         return DeviceMemory(samples, device)
     if collectives.process_info().local_world * samples.nbytes <= share * free_memory():
@@ -47,7 +47,7 @@ def store(samples: np.ndarray, device: torch.device, share: float = SHARE) -> St
 
 
 class DeviceMemory:
-    """On the device itself."""
+    """Samples in the device's memory."""
 
     prefetch = 0
 
@@ -60,7 +60,7 @@ class DeviceMemory:
 
 
 class HostMemory:
-    """In host memory, copied to the device batch by batch."""
+    """Samples in host memory, copied to the device batch by batch."""
 
     prefetch = 2
 
@@ -74,7 +74,7 @@ class HostMemory:
 
 
 class MemoryMap:
-    """In the file of a prepared set, as a memory map; the system may drop its pages whenever it needs room."""
+    """Samples in a cache entry's file, as a memory map; the system may drop its pages when memory is short."""
 
     prefetch = 4
 
@@ -83,35 +83,35 @@ class MemoryMap:
         self._samples = samples
         self._device = device
         if isinstance(samples, np.memmap) and hasattr(mmap, "MADV_RANDOM"):
-            samples._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]  # rows lie far apart
+            samples._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]  # rows are read in random order
 
     def take(self, rows: Tensor) -> Tensor:
         return to_device(torch.from_numpy(self._samples[rows.numpy()]), self._device)
 
 
 def _channels_last(samples: np.ndarray) -> Tensor:
-    """A copy in memory; of images as [N, H, W, C], the order that convolutions want them in."""
+    """A copy in memory; images as [N, H, W, C], the memory order of channels_last."""
     ordered = samples.transpose(0, 2, 3, 1) if samples.ndim == 4 else samples
     return torch.from_numpy(np.array(ordered, order="C"))
 
 
 def _rows_of(samples: Tensor, rows: Tensor) -> Tensor:
-    """Row by row: to pick element by element, as brackets do, takes five times as long."""
+    """``index_select`` copies whole rows; indexing with ``[]`` takes five times as long."""
     return samples.index_select(0, rows)
 
 
 def _as_images(picked: Tensor) -> Tensor:
-    """[N, H, W, C] seen as [N, C, H, W]; nothing is copied."""
+    """A view of [N, H, W, C] as [N, C, H, W]."""
     return picked.permute(0, 3, 1, 2) if picked.dim() == 4 else picked
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A copy that training does not wait for."""
+    """The tensor on a device; copies to CUDA are asynchronous, from pinned memory."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def free_memory() -> float:
-    """Bytes that this process can still take: of the machine, its container and its own limit."""
+    """Bytes that this process can still allocate, within the limits of machine, cgroup and process."""
     bounds = [float("inf")]
     for line in _lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):
@@ -132,7 +132,7 @@ def free_memory() -> float:
 
 
 def _left(folder: str, limit: str, usage: str) -> float:
-    """What a control group leaves free; files that the kernel only keeps for later count as free."""
+    """Free bytes of a cgroup; the page cache counts as free."""
     most, used = _lines(f"{folder}/{limit}"), _lines(f"{folder}/{usage}")
     if not most or not used or not most[0].isdecimal():
         return float("inf")

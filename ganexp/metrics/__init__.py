@@ -1,8 +1,8 @@
 """Metrics of generated samples: pure functions from features (or points, or probabilities) to scores.
 
-Nothing here knows a network, a file or a device: whoever calls brings arrays [N, D], one row per sample,
-of any real dtype, and gets Python floats that were computed in float64. A metric that draws at random
-takes a seed and leaves every other generator alone.
+The functions take arrays [N, D] of any real dtype, one row per sample, and return Python floats computed in
+float64. They need no network, file or device. A metric that draws random numbers takes a seed and changes no
+other RNG state.
 """
 
 from typing import NamedTuple
@@ -13,16 +13,16 @@ from ganexp.errors import UserError
 
 
 class Estimate(NamedTuple):
-    """A score that was taken several times: the mean, and the standard deviation (of the population)."""
+    """The mean and the (population) standard deviation of repeated scores."""
 
     mean: float
     std: float
 
 
 def check(*sets: np.ndarray) -> None:
-    """Refuses what has no score: each set has to be [N, D] with one and the same D, and finite.
+    """Checks that all sets are [N, D] with the same D, and finite.
 
-    Most metrics would otherwise hide a NaN: it compares false, and sorts behind every number.
+    Most metrics would otherwise hide a NaN: it compares false, and sorts last.
 
     Raises:
         ValueError: the shapes are wrong.

@@ -1,7 +1,7 @@
-"""A small classifier of a data set, trained once on its labels and kept beside it; and a random network.
+"""Feature networks: a small classifier trained once on a data set's labels, and a fixed random network.
 
-Neither is known outside this program, so their scores are called by names of their own. They leave the
-training's random numbers alone.
+No other program has these networks, so their scores have names of their own (``fid_cnn``, ``fid_random``).
+Training's RNG state is not changed.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ from ganexp.system.rng import fork_rng
 from ganexp.system.tensor_file import Damaged, digest, read, write
 
 _RECIPE = 2
-"""Raised whenever what follows would train another network."""
+"""Increased with every change below that would train another network."""
 
 _HELD_OUT = 0.1
 _BATCH = 128
@@ -30,7 +30,7 @@ _EPOCHS = 4
 _FEWEST_STEPS, _MOST_STEPS = 300, 1500
 _RATE = 2e-3
 _LARGEST = 32
-"""Pixels on a side that are looked at; larger images are averaged down."""
+"""The largest side in pixels; larger images are average-pooled down to it."""
 
 
 class Classifier(nn.Module):
@@ -51,7 +51,7 @@ class Classifier(nn.Module):
 
 
 class _Random(nn.Module):
-    """Images to 1,024 features by three layers that were never trained."""
+    """Images to 1,024 features, by three untrained layers."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class _Random(nn.Module):
 
 
 def random_network(source: Source, device: torch.device) -> nn.Module:
-    """The same for every run. Raises UserError for what are no images."""
+    """The random network, equal in all runs. Raises UserError where the data are no images."""
     need_images(source)
     with fork_rng(device):
         torch.manual_seed(0)
@@ -75,10 +75,10 @@ def random_network(source: Source, device: torch.device) -> nn.Module:
 
 
 def trained(source: Source, data: Arrays, device: torch.device) -> tuple[nn.Module, str, float]:
-    """The data set's classifier, a hash of its weights, and its accuracy on images it was not trained on.
+    """The data set's classifier, a hash of its weights, and its accuracy on images not used to train it.
 
-    Trained at the first time, which a bar shows, and then read from the cache. Raises UserError where there
-    is nothing to classify.
+    It is trained at the first call, with a progress bar, and then read from the cache. Raises UserError where
+    the data have no images or no classes.
     """
     need_images(source)
     if source.label_kind != "classes" or len(data.classes) < 2:
@@ -100,11 +100,11 @@ def _known(file: Path) -> dict[str, Any] | None:
     try:
         return read(file) if file.is_file() else None
     except Damaged:
-        return None  # it is trained anew
+        return None  # it is trained again
 
 
 def _train(net: nn.Module, data: Arrays, device: torch.device) -> float:
-    """Returns the accuracy on what was held out."""
+    """Trains on 90% of the images and returns the accuracy on the others."""
     order = np.random.default_rng(0).permutation(len(data.samples))
     held_out, rows = np.split(order, [max(1, round(_HELD_OUT * len(order)))])
     tell("training a classifier of this data set, once, to score samples by")
@@ -115,7 +115,7 @@ def _train(net: nn.Module, data: Arrays, device: torch.device) -> float:
 
 @full_float32()
 def fit(net: nn.Module, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, device: torch.device) -> None:
-    """Trains on some rows of images [N, C, H, W] uint8: Adam with one cycle of the learning rate."""
+    """Trains on the given rows of images [N, C, H, W] uint8, with Adam and a one-cycle learning rate."""
     rng = np.random.default_rng(0)
     steps = min(max(_EPOCHS * len(rows) // _BATCH, _FEWEST_STEPS), _MOST_STEPS)
     with fork_rng(device), torch.enable_grad():
@@ -139,7 +139,7 @@ def fit(net: nn.Module, images: np.ndarray, labels: np.ndarray, rows: np.ndarray
 @torch.no_grad()
 @full_float32()
 def labels_of(net: nn.Module, images: np.ndarray, device: torch.device) -> np.ndarray:
-    """The likeliest label [N] int64 of each image [N, C, H, W] uint8."""
+    """The predicted labels [N] int64 of images [N, C, H, W] uint8."""
     net = net.to(device).eval()
     pieces = (images[start : start + 512] for start in range(0, len(images), 512))
     return np.concatenate([net(_on(piece, device))[1].argmax(1).cpu().numpy() for piece in pieces])

@@ -1,4 +1,4 @@
-"""Scores of samples that were asked for by a label: does a generator make what it is told to?"""
+"""Scores of conditional generators, whose samples should match the requested labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from ganexp.metrics.metric import Basis, EvalPair, Metric, Need, Scores
 
 @dataclass(frozen=True)
 class ClassAccuracy(Metric):
-    """The share of samples that the data set's classifier takes for what they were asked to be, in [0, 1]."""
+    """The share of samples whose label by the data set's classifier is the requested one, in [0, 1]."""
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"accuracy": "higher"}
     needs: ClassVar[tuple[Need, ...]] = ("labels",)
@@ -29,7 +29,7 @@ class ClassAccuracy(Metric):
 
 @dataclass(frozen=True)
 class IntraFID(Metric):
-    """The mean of the FIDs within each class: Miyato & Koyama 2018, section 6. Lower is better, from 0."""
+    """The mean of the FIDs of the classes: Miyato & Koyama 2018, section 6. Lower is better, from 0."""
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"intra_fid": "lower"}
     needs: ClassVar[tuple[Need, ...]] = ("labels",)
@@ -45,10 +45,10 @@ class IntraFID(Metric):
 
 @dataclass(frozen=True)
 class ClassificationAccuracy(Metric):
-    """How many real images a classifier gets right that was trained on generated ones alone, in [0, 1].
+    """The accuracy on real images, in [0, 1], of a classifier trained only on generated images.
 
-    What samples are worth as training data: Ravuri & Vinyals 2019, with a small network. The real images are
-    those of the held-out split; where there is none, those that scores compare with, and a line says so.
+    Source: Ravuri & Vinyals 2019; here with a small network. The real images are those of the held-out split.
+    Without a split with the same classes they are the other scores' real images, and a warning says so.
     """
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"cas": "higher"}
@@ -75,7 +75,7 @@ class ClassificationAccuracy(Metric):
 
 
 def _labels(pair: EvalPair) -> tuple[np.ndarray, np.ndarray]:
-    """Of the real samples and of the generated ones. Raises UserError where nobody asked for labels."""
+    """The labels of the real and of the generated samples. Raises UserError where they have no classes."""
     if pair.real.labels is None or pair.fake.labels is None:
         raise UserError(
             "metrics=accuracy, intra_fid and cas need labels: those that a generator was asked for (game=cgan) "

@@ -1,7 +1,7 @@
-"""Which way a score is better. Each metric's class says so once, in ``SCORES``; nothing else has to be told.
+"""Whether lower or higher scores are better, from the ``SCORES`` of each metric's class.
 
-It is read from the class's source, so that neither torch nor the metric is imported, and is written into
-``run.json``, so that runs with metrics of somebody else's can be compared without them.
+``SCORES`` is read from the class's source code, so neither torch nor the metric is imported. The directions are
+written to ``run.json``, so runs can be compared where their custom metrics are not installed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,12 +15,12 @@ Direction = Literal["lower", "higher", "unknown"]
 
 
 def of_metrics(targets: Iterable[str]) -> dict[str, Direction]:
-    """The scores of metrics, named by their classes' dotted paths, and which way each is better."""
+    """The directions of all scores of the metrics, which are given by their classes' dotted paths."""
     found: dict[str, Direction] = {}
     for target in targets:
         try:
             scores = constant_of(target, "SCORES")
-        except LookupError:  # of a package that is not here
+        except LookupError:  # the package is not installed
             continue
         if isinstance(scores, dict):
             found |= {str(name): way for name, way in scores.items() if way in ("lower", "higher")}
@@ -29,15 +29,13 @@ def of_metrics(targets: Iterable[str]) -> dict[str, Direction]:
 
 @cache
 def shipped() -> Mapping[str, Direction]:
-    """Those of ganexp's own metrics."""
+    """The directions of ganexp's own metrics."""
     return of_metrics(target for target in own_targets() if target.startswith("ganexp.metrics."))
 
 
 def direction_of(name: str, known: Mapping[str, Direction]) -> Direction:
-    """Of a score's full name: ``fid`` stands for ``fid_cnn`` too, which says whose features it came about
-    by.
-    """
+    """The direction of a score by its full name: ``fid_cnn``, with its features' suffix, matches ``fid``."""
     if name.endswith("_std"):
-        return "lower"  # how unsure the estimate beside it is
+        return "lower"  # the standard deviation of an estimate
     stems = [stem for stem in known if name == stem or name.startswith(f"{stem}_")]
     return known[max(stems, key=len)] if stems else "unknown"

@@ -1,10 +1,10 @@
-"""Features of real samples, worked out once and kept in the cache.
+"""Features of real samples, computed once and stored in the cache.
 
     $GANEXP_CACHE/features-<key>/real.npz
 
-The key holds everything that a feature depends on: which samples, which network to the last weight, on what
-kind of device and by which torch it was computed. Whether training rounds products to TF32 is no part of it,
-because features are always computed in full (``ganexp.training.precision.full_float32``).
+The key holds everything that features depend on: the samples, the network with its weights, the type of device
+and torch's version. Training's TF32 setting is not in the key, because features are always computed in float32
+(``ganexp.system.float32.full_float32``).
 """
 
 import hashlib
@@ -21,13 +21,13 @@ _VERSION = 2
 
 
 def folder_of(features: str, samples: object, device: torch.device) -> Path:
-    """Where the features of that identity lie; ``samples``: whatever says which samples they are of."""
+    """The cache folder of the features with that identity; ``samples`` identifies the samples, by its repr."""
     key = repr((_VERSION, features, samples, device.type, torch.__version__))
     return cache_folder() / f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def kept(folder: Path, make: Callable[[], Mapping[str, np.ndarray | None]]) -> dict[str, np.ndarray]:
-    """The arrays in a folder of the cache, made first if they are not there; None is left out."""
+    """The arrays in a folder of the cache, made first if they are missing; None is not stored."""
     file = folder / "real.npz"
     with cache_lock(folder):
         if not file.is_file():

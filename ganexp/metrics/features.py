@@ -1,15 +1,15 @@
-"""What samples are compared by: functions from samples to feature vectors, none of them ever confused.
+"""Functions from samples to feature vectors, which metrics compare.
 
-A score carries the name of its features: ``fid`` alone is Inception's, ``fid_cnn`` that of a small network
-trained on the data set itself, ``fid_random`` that of a network that was never trained.
+The features' suffix is part of a score's name: ``fid`` is computed with Inception, ``fid_cnn`` with a small
+network trained on the data set itself, ``fid_random`` with an untrained network.
 
 | ``features=`` | what | for |
 |---|---|---|
-| ``inception`` | the standard FID weights, through torch-fidelity | figures that papers can be compared by |
-| ``classifier`` | a small CNN trained once on the data set's labels | sets with labels, without a download |
-| ``random`` | a fixed random network (Naeem et al. 2020, section 3.2) | any set of images |
+| ``inception`` | the standard FID weights, through torch-fidelity | comparison with papers |
+| ``classifier`` | a small CNN trained once on the data set's labels | data with labels, without a download |
+| ``random`` | a fixed random network (Naeem et al. 2020, section 3.2) | any images |
 | ``pixels`` | the values themselves | points, small images |
-| ``auto`` | ``classifier``, ``random`` or ``pixels``, by what the data have | |
+| ``auto`` | ``classifier``, ``random`` or ``pixels``, depending on the data | |
 """
 
 from collections.abc import Iterator
@@ -29,12 +29,12 @@ _BATCH = 256
 
 
 class SampleFeatures(NamedTuple):
-    """Samples as a metric sees them.
+    """What a metric gets: samples and their features.
 
-    ``samples`` [N, ...]: uint8 images or float32 points; ``features`` [N, D] float32; ``probabilities``
-    [N, K] float32 of classes, or None where the features know no classes; ``labels`` [N] int64: what each
-    sample is, or was asked to be, or None where nobody asked; ``target`` [N, ...], stored like the samples:
-    what each should be, or None.
+    ``samples``: [N, ...], uint8 images or float32 points; ``features``: [N, D] float32; ``probabilities``:
+    [N, K] float32 of classes, or None where the features have no classes; ``labels``: [N] int64, the real or
+    requested classes, or None without; ``target``: [N, ...], the image that each sample should match, stored
+    like the samples, or None.
     """
 
     samples: np.ndarray
@@ -45,14 +45,14 @@ class SampleFeatures(NamedTuple):
 
 
 class Features(Protocol):
-    """A way to compare samples."""
+    """A function from samples to features."""
 
     suffix: str
-    """What its scores are called by: ``fid`` + ``suffix``."""
+    """Appended to the names of scores: ``fid`` + ``suffix``."""
     identity: str
-    """Which features these are, to the last weight: what was worked out with others is of no use."""
+    """Identifies the features, including the weights; part of the cache key."""
     about: str
-    """In words, for the log."""
+    """A description, for the log."""
 
     def __call__(self, samples: np.ndarray) -> SampleFeatures:
         """``samples`` [N, ...]: uint8 images, or float32 points."""
@@ -60,9 +60,9 @@ class Features(Protocol):
 
 
 class Network:
-    """Features of uint8 images by a network from [-1, 1] to ([N, D] features, [N, K] logits or None).
+    """Features of uint8 images, by a network that maps [-1, 1] to ([N, D] features, [N, K] logits or None).
 
-    They are computed in float32, also where a GPU trains in TF32: scores of one checkpoint do not depend on
+    They are computed in float32 even if training uses TF32, so a checkpoint's scores do not depend on
     ``device.precision``.
     """
 
@@ -103,7 +103,7 @@ class Pixels:
 
 
 def auto(source: Source, data: Arrays, device: torch.device) -> Features:
-    """The best features that need nothing from outside."""
+    """The best features for the data that need no download."""
     if not source.is_image:
         return Pixels(source)
     classes = source.label_kind == "classes" and len(data.classes) > 1
@@ -116,22 +116,22 @@ def pixels(source: Source, data: Arrays, device: torch.device) -> Features:
 
 
 def random(source: Source, data: Arrays, device: torch.device) -> Features:
-    """A network with fixed random weights. Raises UserError for what are no images."""
+    """A network with fixed random weights. Raises UserError where the data are no images."""
     net = random_network(source, device)
     return Network(net, "_random", f"random 1 {data.samples.shape[1:]}", "a fixed random network", device)
 
 
 def classifier(source: Source, data: Arrays, device: torch.device) -> Features:
-    """The data set's own classifier, trained first if need be. Raises UserError where there are no classes."""
+    """The data set's own classifier, trained first if it is missing. Raises UserError without classes."""
     net, weights, accuracy = trained(source, data, device)
     about = f"a classifier of this data set, right on {accuracy:.2%} of held-out images, weights {weights[:12]}"
     return Network(net, "_cnn", f"classifier {weights}", about, device)
 
 
 def inception(source: Source, data: Arrays, device: torch.device, weights: str | None) -> Features:
-    """Inception v3 as the first FID used it; ``weights``: their file, or None to fetch them once.
+    """Inception v3 as in the original FID; ``weights``: their file, or None to download them once.
 
-    Raises UserError where they cannot be had, or for what are no images.
+    Raises UserError where the weights are not available or the data are no images.
     """
     need_images(source)
     net, checksum = inception_network(weights)

@@ -2,10 +2,10 @@ r"""The Fréchet distance between two Gaussians fitted to features (FID: Heusel 
 
 .. math:: d^2 = \|m_a - m_b\|^2 + \mathrm{Tr}\,(A + B - 2\,(A B)^{1/2})
 
-With factors :math:`A = F F^T` and :math:`B = G G^T`, the trace of the root is the sum of the singular
-values of :math:`F^T G`: those are the roots of the eigenvalues of :math:`A B`. So nothing becomes complex,
-a singular covariance is no special case, and rounding is relative to the singular values. (In ``sqrtm`` or
-``eigvals(A @ B)`` it is relative to their squares, and the root makes 1e-8 of 1e-16.)
+With factors :math:`A = F F^T` and :math:`B = G G^T`, the trace of the square root is the sum of the singular
+values of :math:`F^T G`, which are the square roots of the eigenvalues of :math:`A B`. So nothing becomes
+complex, a singular covariance is no special case, and rounding errors are relative to the singular values.
+(With ``sqrtm`` or ``eigvals(A @ B)`` they are relative to the squares: an error of 1e-16 becomes 1e-8.)
 """
 
 from typing import NamedTuple
@@ -16,19 +16,19 @@ from ganexp.errors import UserError
 from ganexp.metrics import check
 
 _ROWS = 4096
-"""Samples that are turned into float64 at a time."""
+"""Samples converted to float64 at a time."""
 
 
 class Moments(NamedTuple):
-    """What the distance asks of features: float64, mean [D], unbiased covariance [D, D], number of samples."""
+    """Moments of features in float64: mean [D], unbiased covariance [D, D]; and the number of samples."""
 
     mean: np.ndarray
     covariance: np.ndarray
-    count: int  # type: ignore[assignment]  # a tuple's own count() is no loss
+    count: int  # type: ignore[assignment]  # hides tuple.count(), which is not used
 
 
 def moments(features: np.ndarray) -> Moments:
-    """The moments of features [N, D], in two passes: the mean first, so that an offset cancels nothing.
+    """The moments of features [N, D], in two passes: the mean is subtracted first, for precision.
 
     Raises:
         UserError: fewer than two samples, or some that are not finite.
@@ -46,10 +46,10 @@ def moments(features: np.ndarray) -> Moments:
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
-    """The squared distance, at least 0; in the features' units squared. FID where they are Inception's.
+    """The squared distance, at least 0, in squared units of the features. With Inception's features, the FID.
 
-    It is symmetric, 0 between equal moments up to rounding (1e-14 of the traces), and biased upwards
-    by few samples (Binkowski et al. 2018, section 4): compare only values from equal counts.
+    It is symmetric, and 0 for equal moments up to rounding (1e-14 of the traces). Small samples bias it upwards
+    (Binkowski et al. 2018, section 4): compare only values from equal counts.
 
     Raises:
         ValueError: the moments differ in their number of dimensions.
@@ -63,7 +63,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 def enough(count: int, dimensions: int) -> str | None:
-    """A line to warn with where ``count`` samples cannot fill a covariance of so many dimensions."""
+    """A warning where ``count`` samples are too few for a covariance of full rank; None if they are enough."""
     if count > dimensions:
         return None
     return (
@@ -73,10 +73,10 @@ def enough(count: int, dimensions: int) -> str | None:
 
 
 def _factor(given: Moments) -> np.ndarray:
-    """F [D, rank] with F F^T the covariance.
+    """F [D, rank], where F F^T is the covariance.
 
-    What lies below the rounding of the largest eigenvalue counts as 0, as in numpy's ``matrix_rank``: its
-    root would be 1e-8 of the largest one's, in every direction that the samples do not span.
+    Eigenvalues below the rounding error of the largest one count as 0, as in numpy's ``matrix_rank``. Otherwise
+    every direction that the samples do not span would have a root of 1e-8 of the largest one's.
     """
     values, vectors = np.linalg.eigh(given.covariance)
     spanned = values > values[-1] * len(values) * np.finfo(np.float64).eps

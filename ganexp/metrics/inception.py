@@ -1,8 +1,7 @@
-"""Inception v3 as Heusel et al. 2017 used it, through torch-fidelity, which ports the first FID's weights.
+"""Inception v3 as in Heusel et al. 2017, through torch-fidelity, which ports the original FID's weights.
 
-torch-fidelity is an extra: ``pip install 'ganexp[inception]'``. Its weights (91 MB) are fetched once into the
-cache, or read from a file. They are read with ``weights_only=True``, whoever wrote
-them.
+torch-fidelity is an extra: ``pip install 'ganexp[inception]'``. The weights (91 MB) are downloaded once into
+the cache, or read from a file, always with ``weights_only=True``.
 """
 
 import hashlib
@@ -49,7 +48,7 @@ def inception_network(weights: str | None) -> tuple[nn.Module, str]:
     checksum = hashlib.sha256(file.read_bytes()).hexdigest()
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-        with TemporaryDirectory() as scratch:  # torch-fidelity would load any pickle: it gets a copy of tensors
+        with TemporaryDirectory() as scratch:  # torch-fidelity loads any pickle: give it a safe copy
             copy = Path(scratch, _NAME)
             torch.save({key: value.clone() for key, value in state.items()}, copy)
             network = FeatureExtractorInceptionV3(
@@ -61,7 +60,7 @@ def inception_network(weights: str | None) -> tuple[nn.Module, str]:
 
 
 def _fetched() -> Path:
-    """The weights in the cache, fetched first if need be; their name holds the beginning of their SHA-256."""
+    """The weights in the cache, downloaded first if missing; the name has the first digits of their SHA-256."""
     file = cache_folder() / "inception-fid" / _NAME
     with cache_lock(file.parent):
         if file.is_file():

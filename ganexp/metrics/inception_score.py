@@ -1,7 +1,8 @@
 r"""The Inception Score (Salimans et al. 2016, section 4): :math:`\exp E_x KL(p(y|x) \,\|\, p(y))`.
 
-With the entropy H, the exponent is :math:`H(E_x\, p(y|x)) - E_x\, H(p(y|x))`: certain of each sample,
-undecided about all. It sees no real image and is known to reward one perfect sample per class.
+With the entropy H, the exponent is :math:`H(E_x\, p(y|x)) - E_x\, H(p(y|x))`: it is large if predictions are
+certain for each sample and uniform on average. The score uses no real images, and one perfect sample per class
+maximises it.
 """
 
 from itertools import pairwise
@@ -13,19 +14,19 @@ from ganexp.metrics import Estimate, check
 
 
 def inception_score(probabilities: np.ndarray, splits: int = 10, *, seed: int | None) -> Estimate:
-    """The mean and the deviation of the score over ``splits`` equally large parts.
+    """The mean and the standard deviation of the score over ``splits`` equally large parts.
 
     Args:
         probabilities: [N, K], of K classes for each sample, after the softmax.
-        seed: what the order of the samples is drawn by. None takes them as they come, which has to be a
-            random order: sorted by class, each part would look as if the generator knew few classes.
+        seed: for shuffling the samples. None keeps their order, which then has to be random: if they were
+            sorted by class, each part would have only few classes.
 
     Returns:
-        Scores from 1 (all samples look alike to the classifier) to K.
+        Scores from 1 (the same prediction for all samples) to K.
 
     Raises:
         UserError: fewer samples than splits, or some that are not finite.
-        ValueError: the rows are no distributions (were those logits?).
+        ValueError: the rows are not distributions (for example logits).
     """
     check(probabilities)
     count = len(probabilities)

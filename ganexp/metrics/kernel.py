@@ -7,7 +7,7 @@ With the polynomial kernel :math:`k(x, y) = (x^T y / D + 1)^3`, the squared maxi
     \frac{1}{N (N-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{M (M-1)} \sum_{i \ne j} k(y_i, y_j)
     - \frac{2}{N M} \sum_{i, j} k(x_i, y_j)
 
-so that it may be slightly negative, and is 0 on average where the distributions are equal.
+The estimate may be slightly negative; its mean is 0 for equal distributions.
 """
 
 import numpy as np
@@ -16,14 +16,14 @@ from ganexp.errors import UserError
 from ganexp.metrics import Estimate, check
 
 _ROWS = 1024
-"""Rows of a kernel matrix that are in memory at a time."""
+"""Rows of a kernel matrix in memory at a time."""
 
 
 def kid(real: np.ndarray, fake: np.ndarray, subsets: int = 100, size: int = 1000, *, seed: int) -> Estimate:
-    """The mean of ``mmd2`` over random subsets of ``size`` samples each, and its deviation over them.
+    """The mean and the standard deviation of ``mmd2`` over random subsets of ``size`` samples each.
 
-    A subset holds no sample twice. With fewer than ``size`` samples on either side, it is as large as the
-    smaller side; where it takes all of both, the subsets are one and the deviation is 0.
+    Subsets are drawn without replacement. If a side has fewer than ``size`` samples, they have the size of the
+    smaller side; if they hold all samples of both sides, all subsets are equal and the deviation is 0.
 
     Args:
         real: features [N, D].
@@ -66,7 +66,7 @@ def _mmd2(real: np.ndarray, fake: np.ndarray) -> float:
 
 
 def _pairs(x: np.ndarray) -> float:
-    """The mean kernel of two different rows."""
+    """The mean of the kernel over all pairs of different rows."""
     itself = float(_cubed(np.einsum("nd,nd->n", x, x) / x.shape[1] + 1).sum())
     return (_total(x, x) - itself) / (len(x) * (len(x) - 1))
 
@@ -80,4 +80,4 @@ def _total(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _cubed(a: np.ndarray) -> np.ndarray:
-    return np.asarray(a * a * a)  # ``a**3`` goes through pow(), which takes longer than the matrix product
+    return np.asarray(a * a * a)  # ``a**3`` calls pow(), which is slower than the matrix product

@@ -1,16 +1,15 @@
-r"""Does a generator copy what it was trained on? Distances to training samples and to held-out ones.
+r"""Does a generator copy training samples? A score from distances to training and to held-out samples.
 
-For a sample with the distance a to the nearest training sample and b to the nearest held-out one,
+For a sample at distance a from the nearest training sample and b from the nearest held-out sample,
 
 .. math:: \mathrm{memorisation} = E\, \frac{2a}{a + b}
 
-A new sample is as likely to be near the one as the other: 1 on average where both sets are equally large, and
-somewhat less where, as is usual, training samples are more. Copies have a = 0. So a generator that copies in a
-share of its samples loses that share. How good its samples are has little part in it: both distances grow
-alike. (Meehan et al. 2020, A Non-Parametric Test to Detect Data-Copying in Generative Models, compare the
-distances of samples to training samples with those of held-out samples, so that poor samples hide copies.)
-Copies that were changed by more than the features overlook, as by noise, are no longer near: other features may
-notice those.
+New samples are as near to the one set as to the other: their mean is 1 if both sets are equally large, and
+somewhat less if, as usual, there are more training samples. Copies have a = 0, so a share of copies lowers the
+score by that share. The samples' quality has little influence, because it changes both distances alike.
+(Meehan et al. 2020, A Non-Parametric Test to Detect Data-Copying in Generative Models, compare the distances
+of samples to training samples with those of held-out samples, so poor samples hide copies.) Copies with changes
+that the features react to, such as noise, are not detected; other features may detect them.
 """
 
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ _SEED = 0
 
 
 def memorisation(samples: np.ndarray, training: np.ndarray, held_out: np.ndarray) -> float:
-    """The mean of 2a / (a + b), from 0 (copies of training samples) over 1 to 2 (copies of held-out ones).
+    """The mean of 2a / (a + b): 0 for copies of training samples, about 1 for new ones, 2 for held-out ones.
 
     Args:
         samples: features [N, D].
@@ -45,10 +44,10 @@ def memorisation(samples: np.ndarray, training: np.ndarray, held_out: np.ndarray
 
 @dataclass(frozen=True, kw_only=True)
 class Memorisation(Metric):
-    """About 1 for a generator of new samples, near 0 for one that copies training samples; see the module.
+    """About 1 for new samples, near 0 for copies of training samples; see the module's docstring.
 
-    What stands beside it as real is the score of a quarter of the held-out samples, among which nothing is
-    searched. Without a held-out split there is no score, and a line says so.
+    The score of real samples is that of a quarter of the held-out samples, which the search leaves out. Without
+    a held-out split there is no score, and a warning says so.
     """
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"memorisation": "higher"}
@@ -63,7 +62,7 @@ class Memorisation(Metric):
         return self._scored(pair, None)
 
     def _scored(self, pair: EvalPair, samples: np.ndarray | None) -> Scores:
-        """Of some samples' features, or of held-out samples."""
+        """The score of samples' features [N, D], or of held-out samples for None."""
         reference = pair.reference
         if reference.held_out is None:
             return {}

@@ -1,4 +1,4 @@
-"""What a metric is given and what it says: the base of everything in ``conf/metrics``."""
+"""The base class of metrics (``conf/metrics``), and their inputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ Need = Literal["labels", "target"]
 
 @dataclass
 class EvalPair:
-    """Real and generated samples, and which features they are compared by."""
+    """Real and generated samples with their features; ``suffix`` is that of the features."""
 
     source: Source
     real: SampleFeatures
@@ -30,16 +30,16 @@ class EvalPair:
     _found: dict[int, PRDC] = field(default_factory=dict)
 
     def prdc(self, neighbours: int) -> PRDC:
-        """Precision, recall, density and coverage at once; worked out once."""
+        """Precision, recall, density and coverage; computed once for all metrics."""
         if neighbours not in self._found:
             self._found[neighbours] = prdc(self.real.features, self.fake.features, neighbours)
         return self._found[neighbours]
 
 
 class Basis(NamedTuple):
-    """What scores rest on: samples, dimensions of the features, the data's classes, whose features."""
+    """What warnings depend on: the numbers of samples, feature dimensions and classes, and the features."""
 
-    count: int  # type: ignore[assignment]  # a tuple's own count() is no loss
+    count: int  # type: ignore[assignment]  # hides tuple.count(), which is not used
     dimensions: int
     classes: int
     suffix: str
@@ -47,22 +47,24 @@ class Basis(NamedTuple):
 
 
 class Metric:
-    """Scores by name. Called, it raises UserError where it cannot be taken of such samples."""
+    """Computes scores, by name. A call raises UserError where the samples do not allow it."""
 
     SCORES: ClassVar[Mapping[str, Direction]]
-    """Its scores, without what says whose features they are of, and which way each is better. A literal: it is
-    read before anything is imported."""
+    """The scores' names, without the features' suffix, and their directions.
+
+    It has to be a literal: it is read from the source code, without an import.
+    """
 
     needs: ClassVar[tuple[Need, ...]] = ()
-    """What generated samples have to come with: the labels that they were asked for, or a target each."""
+    """What the metric needs beside generated samples: their requested labels, or their targets."""
 
     def __call__(self, pair: EvalPair) -> Scores:
         raise NotImplementedError
 
     def floor(self, pair: EvalPair) -> Scores:
-        """What real samples score, given as ``pair.fake``; nothing where they lack what the metric needs."""
+        """The scores of real samples, given as ``pair.fake``; empty where the metric needs targets."""
         return {} if "target" in self.needs else self(pair)
 
     def warning(self, basis: Basis) -> str | None:
-        """One line if a score that rests on this is wrong, and not only noisy, or is not what it seems."""
+        """One line if scores from this are wrong, not only noisy, or mean something else; otherwise None."""
         return None

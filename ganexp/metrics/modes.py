@@ -2,9 +2,9 @@ r"""How many modes a generator found, and how evenly (VEEGAN, Srivastava et al. 
 
 A sample in the plane is of high quality if it lies within three standard deviations of its nearest mode; a
 mode counts as found with one such sample. The reverse KL divergence
-:math:`KL(p \| u) = \sum_m p_m \log (M p_m)` compares with the uniform u the shares p_m of the modes in the
-samples: of high quality only, each with its nearest mode, as PacGAN's published code counts
-(``pacgan/extensions.py``: ``MetricLogger``). For stacked MNIST, a classifier's label is the mode and all
+:math:`KL(p \| u) = \sum_m p_m \log (M p_m)` compares the modes' shares p_m of the samples with the uniform u.
+Only samples of high quality count, each for its nearest mode, as in PacGAN's published code
+(``pacgan/extensions.py``: ``MetricLogger``). For Stacked MNIST, the mode is a classifier's label, and all
 samples count.
 """
 
@@ -22,7 +22,7 @@ _REACH = 3.0
 class Modes(NamedTuple):
     """Found modes, the share in [0, 1] of samples of high quality, and KL(generated || uniform) in nats.
 
-    The divergence goes from 0 to log M, where one mode has everything; it is inf without any sample to count.
+    The divergence is from 0 to log M (all samples in one mode); inf if no sample is of high quality.
     """
 
     modes: int
@@ -38,7 +38,7 @@ class Classes(NamedTuple):
 
 
 def coverage_of_gaussians(points: np.ndarray, centres: np.ndarray, sigma: float) -> Modes:
-    """The coverage of equally likely round Gaussians.
+    """The coverage of equally likely isotropic Gaussians.
 
     Args:
         points: samples [N, 2].
@@ -56,7 +56,7 @@ def coverage_of_gaussians(points: np.ndarray, centres: np.ndarray, sigma: float)
 
 
 def coverage_of_classes(labels: np.ndarray, classes: int) -> Classes:
-    """The coverage of equally likely classes by predicted labels [N], whole numbers from 0 to classes - 1.
+    """The coverage of equally likely classes by predicted labels [N], integers from 0 to classes - 1.
 
     Raises:
         ValueError: a label is not below ``classes``.

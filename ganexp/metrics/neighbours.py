@@ -9,7 +9,7 @@ from ganexp.metrics.prdc import distance_blocks, squared_distances
 
 
 def nearest(queries: np.ndarray, pieces: Iterable[np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest rows to each query, by Euclidean distance.
+    """The k rows nearest to each query, by Euclidean distance.
 
     Args:
         queries: features [N, D].
@@ -17,7 +17,7 @@ def nearest(queries: np.ndarray, pieces: Iterable[np.ndarray], k: int) -> tuple[
         k: how many neighbours.
 
     Returns:
-        Distances [N, k] float64, ascending, and the rows' numbers [N, k] int64 over all pieces.
+        Distances [N, k] float64, ascending, and row numbers [N, k] int64, counted over all pieces.
 
     Raises:
         UserError: some features are not finite.

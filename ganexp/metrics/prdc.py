@@ -1,14 +1,14 @@
-r"""Fidelity and diversity apart from each other, from balls around the samples.
+r"""Fidelity and diversity as separate scores, from balls around the samples.
 
-A ball :math:`B_k` around a sample reaches to its k-th nearest neighbour of the same set, itself not counted.
+A ball :math:`B_k` around a sample extends to its k-th nearest neighbour in the same set, excluding itself.
 
     precision  share of fakes within some real sample's ball     Kynkäänniemi et al. 2019, equations 1 and 2
     recall     share of real samples within some fake's ball     the same
-    density    1/k of the real balls that a fake lies in         Naeem et al. 2020, section 3.2
-    coverage   share of real balls that hold a fake              the same
+    density    mean number of real balls around a fake, over k   Naeem et al. 2020, section 3.2
+    coverage   share of real balls that contain a fake           the same
 
-On a ball's very surface the authors' implementations differ, and so do we: it belongs to the ball for
-precision and recall (``<=``), and does not for density and coverage (``<``).
+As in the authors' implementations, a ball includes its surface for precision and recall (``<=``), but not for
+density and coverage (``<``).
 """
 
 from collections.abc import Iterator
@@ -20,17 +20,17 @@ from ganexp.errors import UserError
 from ganexp.metrics import check
 
 _BYTES = 2**26
-"""What a block of distances may occupy; all in all, about twice that is in use at a time."""
+"""Bytes of a block of distances; the peak in memory is about twice that."""
 
 _COLUMNS = 2048
-"""Samples that are turned into float64 at a time."""
+"""Samples converted to float64 at a time."""
 
 _NOISE = 1e-13
-"""Below this share of the summed squares, a squared distance is rounding: the two samples are the same."""
+"""A squared distance below this share of the summed squared norms is a rounding error, and set to 0."""
 
 
 class PRDC(NamedTuple):
-    """All shares are in [0, 1]; density may exceed 1 where fakes crowd where the real samples are dense."""
+    """All are in [0, 1], but density may exceed 1 if fakes concentrate where real samples are dense."""
 
     precision: float
     recall: float
@@ -39,10 +39,10 @@ class PRDC(NamedTuple):
 
 
 def prdc(real: np.ndarray, fake: np.ndarray, k: int = 5, k_density: int | None = None) -> PRDC:
-    """All four, from three passes over the distances, in bounded memory.
+    """All four scores, from three passes over the distances, in bounded memory.
 
     Args:
-        real: features [N, D]. Values depend on the counts: compare only those from equal N and M.
+        real: features [N, D]. Scores depend on N and M: compare only those from equal counts.
         fake: features [M, D].
         k: the neighbour for precision and recall; their paper takes 3.
         k_density: the neighbour for density and coverage, whose paper takes 5; ``k`` if not given.
@@ -76,7 +76,7 @@ def _radii(features: np.ndarray, neighbours: tuple[int, ...]) -> np.ndarray:
     radii = np.empty((len(places), count), np.float32)
     for rows, squares in distance_blocks(features, features):
         here = np.arange(rows.start, rows.stop)
-        squares[here - rows.start, here] = np.inf  # nobody is one's own neighbour
+        squares[here - rows.start, here] = np.inf  # a sample is not its own neighbour
         radii[:, rows] = np.partition(squares, places, 1)[:, places].T
     return radii
 
@@ -84,10 +84,10 @@ def _radii(features: np.ndarray, neighbours: tuple[int, ...]) -> np.ndarray:
 def distance_blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Rows of the matrix [N, M] of squared distances, block by block, as float32.
 
-    Computed in float64 and rounded to float32, a distance comes out the same in whichever block it was
-    computed, so that ``<`` and ``<=`` mean what they say for samples that occur twice.
+    They are computed in float64 and rounded to float32, so a distance does not depend on the block, and ``<``
+    and ``<=`` are exact for duplicate samples.
     """
-    centre = x.mean(0, dtype=np.float64)  # an offset that all share would cost digits
+    centre = x.mean(0, dtype=np.float64)  # a common offset would cost precision
     height = max(1, _BYTES // (4 * len(y)))
     for start in range(0, len(x), height):
         rows = slice(start, min(start + height, len(x)))
@@ -100,7 +100,7 @@ def distance_blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.nd
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Between rows of x [N, D] and of y [M, D], float64 [N, M]; exactly 0 where that is less than rounding.
+    """Squared distances [N, M] float64 between rows of x [N, D] and y [M, D]; rounding errors are set to 0.
 
     By |x - y|^2 = |x|^2 + |y|^2 - 2 x y.
     """

@@ -1,7 +1,7 @@
-"""All that a run's data can say about a generator beyond the samples that it is compared with.
+"""A run's training and held-out samples and their features, beyond the real samples that scores compare.
 
-Whether a generator remembers can only be told from images that training did not see: the held-out split.
-Everything here is worked out when a metric first asks for it.
+Memorisation can only be detected with samples that training did not use: the held-out split. Everything is
+computed when a metric first needs it.
 """
 
 from functools import cached_property
@@ -22,7 +22,7 @@ _PIECE = 2048
 
 
 class Reference:
-    """Training samples and held-out ones, and their features. ``split``: which of those; None: the first."""
+    """Training and held-out samples, and their features. ``split``: the held-out split; None: the first one."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Reference:
         return self._found if isinstance(self._found, str) else ""
 
     def features_of(self, arrays: Arrays, most: int) -> np.ndarray:
-        """Features [N, D] of all samples in a random order, ``most`` of them at most; kept in the cache."""
+        """Features [N, D] of at most ``most`` samples in a random order, stored in the cache."""
         rows = np.random.default_rng(seed_for(self._seed, "samples to search")).permutation(len(arrays.samples))
         rows = rows[:most]
         which = ("searched", arrays.fingerprint, len(rows), self._seed)
@@ -67,7 +67,7 @@ class Reference:
         return kept(folder, lambda: {"features": self._extracted(arrays.samples, rows)})["features"]
 
     def _extracted(self, samples: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Piece by piece: a set may be larger than memory."""
+        """The features of rows; read in pieces, as the samples may be larger than memory."""
         starts = tqdm(range(0, len(rows), _PIECE), desc="features of real samples", disable=None, leave=False)
         pieces = (np.sort(rows[start : start + _PIECE]) for start in starts)
         return np.concatenate(

@@ -1,6 +1,6 @@
-"""The choices of ``conf/metrics``: each compares generated samples with real ones and names its scores.
+"""The metrics of ``conf/metrics``: each compares generated samples with real ones.
 
-The suffix says whose features were compared (``features.py``): ``fid`` is Inception's, ``fid_cnn`` is not.
+A score's name ends in the suffix of its features (``features.py``), which is empty for Inception's.
 """
 
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ from ganexp.metrics.sliced import sliced_wasserstein
 _SEED = 0
 
 _PAPERS = 50_000
-"""Samples that published FIDs are from: Heusel et al. 2017, section 4, and nearly everybody since."""
+"""The number of samples of published FIDs: Heusel et al. 2017, section 4, and nearly all papers since."""
 
 
 @dataclass(frozen=True)
 class FID(Metric):
-    """Distance of Gaussians fitted to the features: Heusel et al. 2017. Lower is better, from 0."""
+    """The Fréchet distance of Gaussians fitted to the features: Heusel et al. 2017. Lower is better, from 0."""
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"fid": "lower"}
 
@@ -63,9 +63,9 @@ class KID(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class InceptionScore(Metric):
-    """Salimans et al. 2016: sure of each sample, unsure of all. From 1 to the number of classes.
+    """Certainty and diversity of predicted classes: Salimans et al. 2016. From 1 to the number of classes.
 
-    Higher is better. Of another network than Inception it is called after that: ``cnn_score``.
+    Higher is better. With the features of another network, its name is that network's: ``cnn_score``.
     """
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"inception_score": "higher", "cnn_score": "higher"}
@@ -83,7 +83,7 @@ class InceptionScore(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Precision(Metric):
-    """How many generated samples lie among the real ones, in [0, 1]: Kynkaanniemi et al. 2019."""
+    """The share of generated samples near real ones, in [0, 1]: Kynkaanniemi et al. 2019."""
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"precision": "higher"}
 
@@ -95,7 +95,7 @@ class Precision(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Recall(Metric):
-    """How many real samples lie among the generated ones, in [0, 1]: Kynkaanniemi et al. 2019."""
+    """The share of real samples near generated ones, in [0, 1]: Kynkaanniemi et al. 2019."""
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"recall": "higher"}
 
@@ -107,7 +107,7 @@ class Recall(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Density(Metric):
-    """Precision that outliers do not sway, from 0, and 1 for real samples: Naeem et al. 2020."""
+    """Precision that is robust to outliers, from 0, about 1 for real samples: Naeem et al. 2020."""
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"density": "higher"}
 
@@ -119,7 +119,7 @@ class Density(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage(Metric):
-    """Recall that outliers do not sway, in [0, 1]: Naeem et al. 2020."""
+    """Recall that is robust to outliers, in [0, 1]: Naeem et al. 2020."""
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"coverage": "higher"}
 
@@ -131,7 +131,7 @@ class Coverage(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class SlicedWasserstein(Metric):
-    """Of the values themselves, whatever the features: Rabin et al. 2011. Lower is better, from 0."""
+    """Computed on the sample values, not on features: Rabin et al. 2011. Lower is better, from 0."""
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"swd": "lower"}
 
@@ -145,7 +145,7 @@ class SlicedWasserstein(Metric):
 
 @dataclass(frozen=True)
 class ModeCoverage(Metric):
-    """How many modes are met, of Gaussians in the plane or of Stacked MNIST: Lin et al. 2018, section 4."""
+    """The number of modes found, of Gaussians in the plane or of Stacked MNIST: Lin et al. 2018, section 4."""
 
     SCORES: ClassVar[Mapping[str, Direction]] = {
         "modes": "higher",

@@ -4,9 +4,9 @@ r"""The sliced Wasserstein distance (Rabin et al. 2011; Bonneel et al. 2015), of
           W_1(p, q) = \int_0^1 |F_p^{-1}(t) - F_q^{-1}(t)|\, dt
 
 over directions :math:`\theta` drawn uniformly from the unit sphere. In one dimension, optimal transport
-matches quantiles: sorted sample with sorted sample. (The papers write order 2; order 1 is the WGAN's
-distance, in the samples' own unit, and an outlier weighs once.) Karras et al. 2018 take it of patches from
-a Laplacian pyramid, which is not done here.
+matches quantiles: it pairs sorted samples. (The papers use order 2. Order 1 is the WGAN's distance, has the
+samples' unit, and weighs outliers linearly.) Karras et al. 2018 compute it on patches of a Laplacian pyramid;
+this module does not.
 """
 
 import numpy as np
@@ -15,10 +15,10 @@ from ganexp.errors import UserError
 from ganexp.metrics import check
 
 _BYTES = 2**25
-"""What the projections may occupy."""
+"""The maximum size of the projections in bytes."""
 
 _ROWS = 1024
-"""Samples that are turned into float64 at a time."""
+"""Samples converted to float64 at a time."""
 
 
 def sliced_wasserstein(real: np.ndarray, fake: np.ndarray, directions: int = 512, *, seed: int) -> float:
@@ -45,7 +45,7 @@ def sliced_wasserstein(real: np.ndarray, fake: np.ndarray, directions: int = 512
 
 
 def _project(samples: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Samples [N, D] along each ray [R, D], as float64 [N, R]."""
+    """Projections [N, R] float64 of samples [N, D] on rays [R, D]."""
     along = np.empty((len(samples), len(rays)))
     for start in range(0, len(samples), _ROWS):
         along[start : start + _ROWS] = samples[start : start + _ROWS] @ rays.T
@@ -55,8 +55,8 @@ def _project(samples: np.ndarray, rays: np.ndarray) -> np.ndarray:
 def _wasserstein(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """The distances between columns of p [N, R] and of q [M, R], as [R].
 
-    Both quantile functions are steps, of width 1/N and 1/M. In units of 1/(N M) each step begins at a
-    whole number, so that where one begins is exact.
+    Both quantile functions are step functions, with widths 1/N and 1/M. In units of 1/(N M) all steps begin at
+    integers, so their positions are exact.
     """
     n, m = len(p), len(q)
     begins = np.union1d(np.arange(n) * m, np.arange(m) * n)

@@ -1,4 +1,4 @@
-"""Scores as a table to read: ours, those of real samples, and what was published."""
+"""A text table of scores: of generated samples, of real samples, and from papers."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -12,10 +12,10 @@ def score_table(
     published: DictConfig | None,
     images: int | None,
 ) -> str:
-    """A line per score. ``published``: ``evaluate.published``; ``images``: how many the generator has seen.
+    """One line per score. ``published``: ``evaluate.published``; ``images``: the number trained on so far.
 
-    A score of None or infinity is one that could not be taken, as a divergence without any sample. ``floor``
-    lacks scores that real samples cannot have.
+    None and infinity are scores without a value, such as a divergence without samples. ``floor``, the scores of
+    real samples, may lack some scores.
     """
     papers = {} if published is None else published.scores
     methods = ["generated", "real", *papers]
