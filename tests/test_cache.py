@@ -13,7 +13,7 @@ import pytest
 from conftest import ENVIRONMENT, TINY, Verb, command, composed
 from PIL import Image
 
-from ganexp.data import cache, prepare, source
+from ganexp.data import cache, images, prepare
 from ganexp.data.arrays import Arrays
 from ganexp.data.prepare import _ALONE
 from ganexp.errors import UserError
@@ -51,7 +51,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(len(arguments[2]))
         return real(*arguments)
 
-    monkeypatch.setattr(source, "decode_into", counting)
+    monkeypatch.setattr(images, "decode_into", counting)
     return counts
 
 
@@ -216,7 +216,7 @@ def test_the_cache_folder_is_the_users_own(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pairs(source.ImageArrays):
+class Pairs(images.ImageArrays):
     """Images with sources of another size."""
 
     count: int

@@ -16,7 +16,8 @@ from ganexp.data import cifar10, download
 from ganexp.data.arrays import Arrays
 from ganexp.data.decode import Recipe
 from ganexp.data.decode import decode as decode_one
-from ganexp.data.source import Source, to_uint8
+from ganexp.data.images import to_uint8
+from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.training.build import build
 

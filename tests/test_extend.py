@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, Shape, Whole
 from ganexp.data.arrays import Arrays
-from ganexp.data.source import Images
+from ganexp.data.images import Images
 from ganexp.losses import Score
 from ganexp.nets.layers import GeneratorBase
 

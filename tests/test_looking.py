@@ -7,7 +7,7 @@ import pytest
 from conftest import TINY, Verb, composed, verb
 from PIL import Image, ImageSequence
 
-from ganexp.data.source import to_uint8
+from ganexp.data.images import to_uint8
 from ganexp.metrics.neighbours import nearest
 from ganexp.nets.mlp import Generator
 from ganexp.training.setup import build_experiment

@@ -21,7 +21,7 @@ from ganexp import train as training
 from ganexp.cli import main
 from ganexp.config.validate import read_run
 from ganexp.data.batches import Batch
-from ganexp.data.source import to_uint8
+from ganexp.data.images import to_uint8
 from ganexp.data.store import MemoryMap, store
 from ganexp.games.sampling import generate
 from ganexp.runs.bitwise import differences

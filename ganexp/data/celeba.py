@@ -9,7 +9,7 @@ import numpy as np
 from ganexp.data.bounded import MIB, read_file
 from ganexp.data.download import fetch
 from ganexp.data.file_tree import FileTree
-from ganexp.data.source import ImageFiles, Listing
+from ganexp.data.images import ImageFiles, Listing
 from ganexp.errors import UserError, suggest
 
 _IMAGES = "img_align_celeba"

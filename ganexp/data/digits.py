@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganexp.data.arrays import Arrays
 from ganexp.data.cache import CacheWriter
-from ganexp.data.source import Images
+from ganexp.data.images import Images
 
 
 @dataclass(frozen=True, kw_only=True)

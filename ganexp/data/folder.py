@@ -16,8 +16,9 @@ import numpy as np
 
 from ganexp.data.decode import size_of
 from ganexp.data.file_tree import FileTree
+from ganexp.data.images import ImageFiles, Listing
 from ganexp.data.labels import in_order, written_labels
-from ganexp.data.source import HELD_OUT, ImageFiles, Listing, Source
+from ganexp.data.source import HELD_OUT, Source
 from ganexp.errors import UserError
 
 _SPLITS = {"train", "valid", "val", "test"}

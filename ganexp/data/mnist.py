@@ -13,7 +13,7 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.bounded import LARGEST_ARRAY, read_stream
 from ganexp.data.decode import shrink
 from ganexp.data.download import fetch
-from ganexp.data.source import ImageArrays
+from ganexp.data.images import ImageArrays
 from ganexp.errors import UserError
 from ganexp.system.atomic import open_regular
 

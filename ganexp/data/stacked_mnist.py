@@ -12,8 +12,9 @@ import numpy as np
 
 from ganexp.config.ranges import Count
 from ganexp.data.arrays import Arrays
+from ganexp.data.images import ImageArrays
 from ganexp.data.mnist import MNIST
-from ganexp.data.source import ImageArrays, Source
+from ganexp.data.source import Source
 
 _SEED = 20180  # fixed: the triples are a data set, the same for every run
 _HELD_OUT = 10000  # triples of test digits; MNIST has 10,000 of those

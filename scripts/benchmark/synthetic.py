@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.source import Images
+from ganexp.data.images import Images
 
 _PIECE = 1 << 26  # bytes that are written at once
 

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from ganexp.config.ranges import Count, NonNegative, Shape
 from ganexp.data.arrays import Arrays
 from ganexp.data.batches import Batch
-from ganexp.data.source import ImageArrays
+from ganexp.data.images import ImageArrays
 from ganexp.errors import UserError
 from ganexp.games.game import Game, Inputs, Player, Request, Turn
 from ganexp.games.turns import critic_turn, generator_turn, logits_of_both, real_logits_if_needed
