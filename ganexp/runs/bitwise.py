@@ -1,4 +1,4 @@
-"""Whether two runs are the same, bit for bit, in everything but how long they took."""
+"""Compares two runs bit for bit, except for their times."""
 
 import json
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from ganexp.system.atomic import read_regular
 from ganexp.system.tensor_file import read
 
 TIMES = ("seconds", "speed/images_per_second", "speed/seconds")
-"""What the clock decides, by its name in checkpoints, metrics.jsonl, TensorBoard: equal runs differ in it."""
+"""Times and speeds by their names in checkpoints, metrics.jsonl and TensorBoard; they are not compared."""
 
 
 def differences(one: Path, two: Path) -> Iterator[str]:
-    """Where two run folders differ: last checkpoints, metrics, grids. Raises UserError where one is damaged."""
+    """Differences of two run folders in last.pt, metrics and grids. Raises UserError where one is damaged."""
     first, second = (dict(_leaves(read(run / "checkpoints" / "last.pt"))) for run in (one, two))
     for path in sorted({*first, *second}):
         if not (path in first and path in second and _same(first[path], second[path])):
@@ -38,7 +38,7 @@ def _same(one: Any, two: Any) -> bool:
 
 
 def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of nested dicts and lists by its path."""
+    """Every value of nested dicts and lists with its path, except ``TIMES``."""
     if isinstance(node, dict):
         pairs = [(str(key), value) for key, value in node.items() if key not in TIMES]
     elif isinstance(node, list | tuple):
