@@ -9,17 +9,17 @@ _PER_HALFLIFE = 8
 
 
 class EMA:
-    """A copy of the generator, in evaluation mode, that follows it slowly.
+    """A copy of the generator, in evaluation mode, with averaged weights.
 
-    ``halflife`` counts images, so that runs with other batch sizes average alike: after so many images an
-    old weight counts half. At most the share ``rampup`` of the images seen so far, so that the random
-    start is forgotten early. A half-life of 0 copies.
+    ``halflife`` is in images, so that it does not depend on the batch size: after that many images an old
+    weight counts half. It is limited to the share ``rampup`` of the images seen so far, so that the random
+    initial weights are forgotten early. A half-life of 0 copies the weights.
 
-    Batch norm's statistics are averaged like the weights they belong to. Every other buffer (a growing
-    network's level, noise) is copied at every step.
+    Batch norm's statistics are averaged as well. Every other buffer (a growing network's level, noise) is
+    copied at every step.
 
-    It takes in the weights 8 times in a half-life at the most, which cannot be seen in the average: to read
-    and write all of them after every small step would cost a small network a tenth of its time.
+    Weights are averaged at most 8 times per half-life, which makes no visible difference. Reading and writing
+    them all in every step would cost a small network a tenth of its time.
     """
 
     def __init__(self, generator: nn.Module, halflife: float, rampup: float) -> None:
@@ -27,13 +27,13 @@ class EMA:
         self.halflife = halflife
         self.rampup = rampup
         self._pairs = list(zip(_other_buffers(self.module), _other_buffers(generator), strict=True))
-        """Buffers that are no statistics, found once: modules are slow to walk."""
+        """Buffers other than batch norm's statistics, found once: walking a module tree is slow."""
 
     @torch.no_grad()
     def update(self, generator: nn.Module, images: int, before: int) -> int:
-        """Takes in the weights after ``images`` in all, if that is due; the last time was at ``before``.
+        """Averages in the weights if an update is due at ``images``; the last one was at ``before`` images.
 
-        Returns when the last time is now.
+        Returns the images at the last update, including this one.
         """
         for ours, theirs in self._pairs:
             ours.copy_(theirs)
@@ -52,12 +52,12 @@ class EMA:
         return images
 
     def restart(self, generator: nn.Module) -> None:
-        """Takes over the generator's weights and buffers as they are."""
+        """Copies the generator's weights and buffers."""
         self.module.load_state_dict(generator.state_dict())
 
 
 class Unaveraged(EMA):
-    """What stands for it in a process whose generator nobody looks at."""
+    """The EMA of a worker, which averages nothing: only rank 0 evaluates and saves."""
 
     def update(self, generator: nn.Module, images: int, before: int) -> int:
         """Nothing."""
@@ -65,7 +65,7 @@ class Unaveraged(EMA):
 
 
 def _averaged(module: nn.Module) -> list[torch.Tensor]:
-    """Weights, and the statistics of batch norms."""
+    """The weights, and batch norm's statistics."""
     norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._NormBase)]
     statistics = [buffer for layer in norms for buffer in layer.buffers(recurse=False)]
     return [*module.parameters(), *statistics]

@@ -1,4 +1,4 @@
-"""The exceptions for what a user can mend; everything else is a defect and keeps its traceback."""
+"""Exceptions for what a user can fix; every other exception is a bug and keeps its traceback."""
 
 import sys
 from collections.abc import Iterable
@@ -7,29 +7,29 @@ from typing import NoReturn
 
 
 class UserError(Exception):
-    """A mistake in the input. Its text is one line that names what was wrong and says what to do."""
+    """A mistake in the input. Its text is one line that says what is wrong and what to do."""
 
     status = 2
 
 
 class Diverged(UserError):
-    """A scalar of the training is no longer a finite number."""
+    """The sentinel ends the run, for example because a scalar is no longer finite."""
 
     status = 1
 
 
 class Unwritable(UserError):
-    """The disk is full or gone; what was saved before is still good."""
+    """The disk is full or gone; checkpoints saved before are still valid."""
 
     status = 1
 
 
 class Gone(Unwritable):
-    """The run's folder was removed, moved or replaced while it was worked on."""
+    """The run folder was removed, moved or replaced during the run."""
 
 
 def first_line(error: BaseException) -> str:
-    """An error's text without what follows its first line; its type where it has none."""
+    """The first line of an error's text; the name of its type where the text is empty."""
     return str(error).strip().split("\n")[0] or type(error).__name__
 
 
@@ -43,23 +43,23 @@ def suggest(word: str, choices: Iterable[str]) -> str:
 
 
 def readable(text: str) -> str:
-    """One line, with a mark in place of every control character, line breaks among them."""
+    """``text`` with U+FFFD in place of every control character, including line breaks."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def readable_lines(text: str) -> str:
-    """The same for text of several lines, each of our own making."""
+    """``readable`` for each line of a text whose line breaks are the program's own and are kept."""
     return "\n".join(map(readable, text.split("\n")))
 
 
 def tell(line: object) -> None:
-    """One line to whoever sits at the terminal."""
+    """Prints one line to stderr."""
     print(readable(f"ganexp: {line}"), file=sys.stderr)
 
 
 def fail(line: object, status: int = UserError.status) -> NoReturn:
-    """Ends the process with one line."""
+    """Prints one line to stderr and exits with ``status``."""
     tell(line)
     sys.exit(status)

@@ -1,11 +1,11 @@
-r"""Adversarial losses: functions of logits that know nothing of networks.
+r"""Adversarial losses, as functions of logits.
 
 ``d(real=, fake=)`` is what the discriminator minimises, ``g(real=, fake=)`` what the generator minimises.
 Both take the discriminator's raw outputs, shape [batch], and return a scalar. With :math:`\zeta` for
 softplus, :math:`-\log\sigma(x) = \zeta(-x)` and :math:`-\log(1-\sigma(x)) = \zeta(x)`, which stays
 finite where ``log(sigmoid(x))`` does not.
 
-``output`` turns logits into what the paper calls D(x); it is for looking at, never for a gradient.
+``output`` turns logits into what the paper calls D(x); it is only logged, never differentiated.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from torch.nn.functional import relu, softplus
 
 @runtime_checkable
 class Loss(Protocol):
-    """What a game asks of a loss."""
+    """The interface of a loss."""
 
     needs_real: ClassVar[bool]
-    """Whether ``g`` wants the real images' logits (a relativistic loss); otherwise ``real`` may be None."""
+    """Whether ``g`` needs the real images' logits (a relativistic loss); otherwise ``real`` may be None."""
 
     def d(self, *, real: Tensor, fake: Tensor) -> Tensor: ...
 
@@ -31,7 +31,7 @@ class Loss(Protocol):
 
 
 class Logistic:
-    """The discriminator of the first GAN: the logits are of the probability that an image is real."""
+    """The original GAN's discriminator loss: a logit is that of the probability that an image is real."""
 
     needs_real: ClassVar[bool] = False
 
@@ -88,7 +88,7 @@ class LeastSquares(Score):
 
 
 class Wasserstein(Score):
-    """Arjovsky et al. 2017, Algorithm 1. The critic has to be Lipschitz: by ``game.clip`` or a penalty."""
+    """Arjovsky et al. 2017, Algorithm 1. The critic must be Lipschitz: use ``game.clip`` or a penalty."""
 
     def d(self, *, real: Tensor, fake: Tensor) -> Tensor:
         """E D(G(z)) - E D(x): minus the estimated distance."""
@@ -112,9 +112,9 @@ class Hinge(Score):
 
 
 class RelativisticPairing(Score):
-    """Jolicoeur-Martineau 2019, RpGAN: how much more real is this real image than that fake one?
+    """Jolicoeur-Martineau 2019, RpGAN: how much more realistic a real image is than a fake one.
 
-    Real and fake logits are paired by their place in the batch, both drawn independently.
+    Real and fake logits are paired by their index in the batch; both are drawn independently.
     """
 
     needs_real: ClassVar[bool] = True

@@ -1,7 +1,8 @@
 """Optimisers and schedules: what ``conf/optim`` and ``conf/schedule`` choose from.
 
-An optimiser here is its settings; called with a player's parameters it makes torch's. A schedule is a
-function of the share of the run that is done, so it has no state to lose; ``schedules.py`` says what it drives.
+An optimiser class holds settings; calling it with a player's parameters returns a torch optimiser. A schedule
+is a function of the share of the run that is done, so it has no state to save; ``training/schedules.py``
+applies it.
 """
 
 import inspect
@@ -24,18 +25,16 @@ class Optim(Protocol):
 
 
 class Schedule(Protocol):
-    """The factor on a number, such as the learning rate, when the share ``done`` in [0, 1] of the run lies
-    behind.
-    """
+    """A factor, such as on the learning rate, as a function of the share ``done`` in [0, 1] of the run."""
 
     def __call__(self, done: float) -> float: ...
 
 
 class _Plain(torch.optim.Optimizer):
-    """Torch's optimisers without what torch.compile would need: its import takes as long as torch's own.
+    """Torch's optimisers without their torch.compile wrappers: the compiler's import takes as long as torch's.
 
-    Torch wraps each of these methods to tell the compiler to keep out, and the first call of a wrapper imports
-    it. Only networks are ever compiled here.
+    Torch wraps each of these methods to exclude it from compilation, and a wrapper's first call imports the
+    compiler. Only networks are compiled here.
     """
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
@@ -119,11 +118,10 @@ class SGD:
 
 
 def load_state(optimiser: torch.optim.Optimizer, content: dict[str, Any]) -> None:
-    """Goes on with an optimiser's state. Raises ValueError where a parameter's has another shape than the
-    parameter.
+    """Loads an optimiser's state. Raises ValueError where a state tensor's shape is not its parameter's.
 
-    torch does not look at that, and its fused steps would write beyond a tensor that is too small. Optimisers
-    of somebody else's may keep what they like.
+    torch does not check this, and its fused steps would write beyond a tensor that is too small. Optimisers
+    from outside this module are not checked, as their state may have any shape.
     """
     optimiser.load_state_dict(content)
     if not isinstance(optimiser, _Plain):
@@ -140,15 +138,15 @@ def load_state(optimiser: torch.optim.Optimizer, content: dict[str, Any]) -> Non
 
 
 def start_anew(optimiser: torch.optim.Optimizer) -> None:
-    """Forgets an optimiser's moments and counters, as a new level of a growing network asks for.
+    """Clears an optimiser's moments and step counters, as a new level of a growing network requires.
 
-    By loading an empty state: whoever has to know of other memory, such as captured graphs, listens to that.
+    It loads an empty state, because that runs the load hooks by which CUDA graphs notice replaced tensors.
     """
     optimiser.load_state_dict(optimiser.state_dict() | {"state": {}})
 
 
 def player_weights(optimiser: torch.optim.Optimizer) -> list[Parameter]:
-    """What an optimiser of this module changes: a player's weights."""
+    """The weights of the player that an optimiser of this module updates."""
     found: list[Parameter] = optimiser.param_groups[0]["params"]
     return found
 
@@ -167,7 +165,7 @@ class Constant:
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
-    """1 up to the share ``start`` of the run, then straight down to ``final``."""
+    """1 up to the share ``start`` of the run, then linear to ``final``."""
 
     start: Fraction
     final: Share

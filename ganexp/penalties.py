@@ -1,14 +1,14 @@
 r"""Regularisers of one player.
 
-A penalty is called as ``penalty(call)`` with a ``PlayerCall``, what it may see of a player's turn, and returns
-a scalar that already carries its weight. ``player`` says whose turn it belongs to; most are the critic's.
+``penalty(call)`` takes a ``PlayerCall``, which describes a player's turn, and returns a scalar that includes
+the penalty's weight. ``player`` names the player whose loss it is added to; for most it is the critic.
 
-Those of a critic's gradient with respect to single samples (``GradientTerm``) take one norm per sample, over
-everything but the batch, and in float32 also under autocast. Since each sample's gradient has to be its own,
-the critic must not mix samples: no batch norm.
+Penalties on a critic's gradient with respect to single samples (``GradientTerm``) take one norm per sample,
+over all dimensions but the batch, in float32 even under autocast. A sample's logit must depend on that sample
+alone, so the critic must not have batch norm.
 
-``every`` makes a penalty lazy (Karras et al. 2020, appendix B): it is computed in one of so many turns and
-weighted up by as much; in the others it is zero. The game calls ``begin_turn`` before each.
+``every`` makes a penalty lazy (Karras et al. 2020, appendix B): it is computed in one of ``every`` turns, with
+``every`` times the weight, and is zero in the others. The game calls ``begin_turn`` before each turn.
 """
 
 from collections.abc import Callable
@@ -22,16 +22,16 @@ from ganexp.distributed import collectives
 from ganexp.system.float32 import at_least_float32
 
 Critic = Callable[[Tensor], Tensor]
-"""A discriminator as a function of samples alone, to logits [N] or [N, ...] of float32 at least."""
+"""A discriminator as a function of samples alone; returns logits [N] or [N, ...], at least float32."""
 
 
 class PlayerCall(NamedTuple):
-    """What a penalty sees of a turn.
+    """A turn's networks and tensors, as a penalty receives them.
 
-    ``critic`` is bound to labels, pair and pack, and augments anew at each call; ``plain_critic`` does not
-    augment. ``real``, ``fake``: [N, ...] as the critic is shown them; logits [N] or [N, ...]. ``real_logits``
-    is None in a generator's turn whose loss does not need them. ``inputs``: what the generator made the fakes
-    from.
+    ``critic`` is bound to labels, pair and pack, and draws a new augmentation at each call; ``plain_critic``
+    does not augment. ``real``, ``fake``: [N, ...] as passed to the critic; logits [N] or [N, ...].
+    ``real_logits`` is None in a generator's turn whose loss does not need them. ``inputs``: the generator's
+    arguments for the fakes.
     """
 
     critic: Critic
@@ -45,16 +45,16 @@ class PlayerCall(NamedTuple):
 
 
 class Penalty(nn.Module):
-    """Weight and laziness, which every penalty shares; ``term`` is the equation.
+    """Base class: the weight and the lazy interval. A subclass implements the equation in ``term``.
 
-    The weight is a buffer, so that a schedule can drive it in a captured step too.
+    The weight is a buffer, so that a schedule can change it in a captured CUDA graph too.
     """
 
     player: ClassVar[str] = "d"
-    """Whose turn it belongs to."""
+    """The player whose loss it is added to."""
 
     double_backward: ClassVar[bool] = False
-    """Whether it differentiates a gradient of that player's network, sample by sample."""
+    """Whether it differentiates per-sample gradients of that player's network."""
 
     factor: Tensor
 
@@ -76,12 +76,12 @@ class Penalty(nn.Module):
         return self.factor * term
 
     def begin_turn(self, number: int) -> None:
-        """Says whether it acts in the turn with this number, counted from 0."""
+        """Sets whether the penalty is computed in turn ``number``, counted from 0."""
         self.active = number % self.every == 0
 
 
 class GradientTerm(Penalty):
-    """The base of penalties of the critic's gradient with respect to each sample."""
+    """Base class of penalties on the critic's gradient with respect to each sample."""
 
     double_backward: ClassVar[bool] = True
 
@@ -105,10 +105,11 @@ class GradientPenalty(GradientTerm):
 class Dragan(GradientTerm):
     r"""Kodali et al. 2017, section 2.3: :math:`\lambda\, E (\|\nabla D(x + \delta)\|_2 - k)^2`.
 
-    :math:`\delta = \alpha\, c\, \mathrm{std}(x)\, u` as in the authors' program (kodalinaveen3/DRAGAN, where
-    c is 0.5): one :math:`\alpha \sim U[0, 1]` per sample, one :math:`u \sim U[0, 1]` per value, and the
-    deviation of all values of the batch. Its root mean square is c / 3 deviations, 0.167 with theirs. In the
-    paper :math:`\delta` is Gaussian, of a variance that is left to the user. ``noise`` is c.
+    :math:`\delta = \alpha\, c\, \mathrm{std}(x)\, u` as in the authors' code (kodalinaveen3/DRAGAN, where
+    c = 0.5): one :math:`\alpha \sim U[0, 1]` per sample, one :math:`u \sim U[0, 1]` per value, and the standard
+    deviation of all values of the batch. The root mean square of :math:`\delta` is c / 3 standard deviations,
+    0.167 in their code. In the paper :math:`\delta` is Gaussian, with a variance that the user chooses.
+    ``noise`` is c.
     """
 
     def __init__(self, weight: NonNegative, target: NonNegative, noise: NonNegative, every: Count) -> None:
@@ -153,8 +154,8 @@ def _squared_norms(critic: Critic, samples: Tensor) -> Tensor:
 def _distance_from(target: float, critic: Critic, samples: Tensor) -> Tensor:
     """The mean squared distance of the gradient norms from ``target``.
 
-    The root's derivative is infinite at 0, which a dead critic reaches: the smallest normal float32 keeps
-    it finite there and changes no other norm.
+    The square root's derivative is infinite at 0, which a critic without gradient reaches. Adding the smallest
+    normal float32 keeps it finite there and changes no other norm.
     """
     norms = (_squared_norms(critic, samples) + torch.finfo(torch.float32).tiny).sqrt()
     return (norms - target).square().mean()

@@ -1,16 +1,16 @@
-"""The sentinel: notices when a run goes wrong, from numbers that an epoch's end reads anyway.
+"""The sentinel: detects failing runs from scalars that are read at an epoch's end anyway.
 
-    nonfinite   a loss, a gradient's norm or that of the weights is no longer a number; or fp16's scale has
-                fallen so low that gradients overflow at any. A single overflow is no fault: it is how the scale
-                is found (Micikevicius et al. 2018, section 3.2), and that step is left out
-    vanished    the critic has won: every player's gradient is a small share of the largest it ever was, or
-                one player's is next to nothing (Arjovsky & Bottou 2017, theorem 2.4, is why). Only players with
-                an adversarial loss are watched: that of a regression is to vanish
-    collapsed   samples of the same latents differ from one another far less than real ones do, or than
-                they themselves once did
+    nonfinite   a loss, a gradient norm or a weight norm is not finite; or fp16's loss scale is so low that
+                gradients overflow at any scale. A single overflow is no failure: it is how the scale is found
+                (Micikevicius et al. 2018, section 3.2), and that step is skipped
+    vanished    the critic has won: every player's gradient norm is a small share of its maximum so far, or
+                one player's is almost zero (Arjovsky & Bottou 2017, theorem 2.4, gives the reason). Only
+                players with an adversarial loss are checked: the gradient of a regression should vanish
+    collapsed   samples of the same latents differ from one another far less than real samples do, or than
+                they did earlier in the run
 
-Nothing here waits for the device within a step: sums are kept there (``meter.py``), and a number that is not
-finite makes its sum so.
+No step waits for the device: sums are kept there (``meter.py``), and one non-finite term makes its sum
+non-finite.
 """
 
 import math
@@ -23,14 +23,14 @@ import numpy as np
 from ganexp.config.ranges import Count, Positive, Share, Whole
 
 SCALE = "precision/scale"
-"""The name of fp16's scale among a run's scalars."""
+"""The name of fp16's loss scale among a run's scalars."""
 
 _PATIENCE = 2
-"""Epochs in a row that have to look wrong: one alone may be chance."""
+"""Consecutive epochs that must fail a check before it raises an alarm: a single one may be chance."""
 
 
 _LEAST_SCALE = 1e-4
-"""Where fp16's scale, 65,536 at first, is below it, gradients are larger than 10^8; fairseq stops there too."""
+"""The lowest fp16 loss scale (it starts at 65,536). Below it, gradients exceed 10^8; fairseq's limit too."""
 
 _DIVERSITY = "sentinel/diversity"
 
@@ -39,7 +39,7 @@ Kind = Literal["nonfinite", "vanished", "collapsed"]
 
 
 class Alarm(NamedTuple):
-    """What went wrong, and one line that says so and what to try."""
+    """The kind of failure, and one line that describes it and suggests what to try."""
 
     kind: Kind
     line: str
@@ -47,7 +47,7 @@ class Alarm(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SentinelConfig:
-    """The settings under ``sentinel`` in ``conf/train.yaml``, which says what each means."""
+    """The settings under ``sentinel``; ``conf/train.yaml`` explains each."""
 
     action: Literal["warn", "stop", "rollback"]
     every: Count
@@ -60,18 +60,18 @@ class SentinelConfig:
 
 @dataclass
 class _Memory:
-    gradients: dict[str, float] = field(default_factory=dict)  # the largest of each player
-    diversity: float = 0.0  # the largest
-    strikes: dict[str, int] = field(default_factory=dict)  # epochs in a row that looked wrong, by kind
+    gradients: dict[str, float] = field(default_factory=dict)  # each player's largest norm
+    diversity: float = 0.0  # the largest so far
+    strikes: dict[str, int] = field(default_factory=dict)  # consecutive epochs that failed, by kind
 
 
 def is_fatal(alarm: Alarm, action: str) -> bool:
-    """Whether an alarm ends the run, or sends it back, and is not only told."""
+    """Whether an alarm ends the run or rolls it back, instead of only being logged."""
     return alarm.kind == "nonfinite" or action != "warn"
 
 
 class Sentinel:
-    """``real`` is the spread of real samples (``spread``), ``labels`` those of the samples it will see."""
+    """Checks a run's scalars. ``real``: ``spread`` of real samples; ``labels``: of the preview samples."""
 
     def __init__(self, limits: SentinelConfig, real: float, labels: np.ndarray) -> None:
         self.limits = limits
@@ -80,7 +80,7 @@ class Sentinel:
         self._memory = _Memory()
 
     def check_finite(self, means: Mapping[str, float], images: int) -> Alarm | None:
-        """Whether every mean is a number, and fp16 still has a scale."""
+        """An alarm if a mean is not finite or fp16's loss scale is too low; otherwise None."""
         for name, value in means.items():
             if not math.isfinite(value):
                 line = (
@@ -98,7 +98,7 @@ class Sentinel:
         return None
 
     def check_epoch(self, scalars: Mapping[str, float], images: int) -> list[Alarm]:
-        """At an epoch's end: the alarms that were not already on. Goes by the epoch's and its own scalars."""
+        """The alarms that an epoch's scalars, including those of ``scalars()``, newly raise."""
         collapsed = self._collapsed(scalars[_DIVERSITY], images)
         checks = {"vanished": self._vanished(scalars, images), "collapsed": collapsed}
         raised = []
@@ -111,15 +111,15 @@ class Sentinel:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing looked wrong when it judged last."""
+        """Whether the last ``check_epoch`` found nothing wrong."""
         return not any(self._memory.strikes.values())
 
     def scalars(self, samples: np.ndarray) -> dict[str, float]:
-        """What else it goes by: the diversity of the preview's samples [N, ...], 1 being that of real ones."""
+        """The diversity of the preview samples [N, ...], as a multiple of the real samples' diversity."""
         return {_DIVERSITY: spread(samples, self._labels) / self._real if self._real else 1.0}
 
     def state_dict(self) -> dict[str, Any]:
-        """Its memory, for a checkpoint."""
+        """The largest gradient norms and diversity so far, and the strikes, for a checkpoint."""
         memory = self._memory
         return {
             "gradients": dict(memory.gradients),
@@ -128,7 +128,7 @@ class Sentinel:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on with a memory from a checkpoint."""
+        """Restores the state of ``state_dict``."""
         self._memory = _Memory(dict(state["gradients"]), state["diversity"], dict(state["strikes"]))
 
     def _vanished(self, means: Mapping[str, float], images: int) -> Alarm | None:
@@ -174,7 +174,7 @@ def spread(samples: np.ndarray, labels: np.ndarray) -> float:
 
 
 def some_of_each(labels: np.ndarray, wanted: Sequence[int], seed: int, most: int = 256) -> np.ndarray:
-    """Row numbers, in order: at random ``most`` rows in all, as many of each wanted label."""
+    """Sorted indices of random rows: about ``most`` in all, equally many of each wanted label."""
     rng = np.random.default_rng(seed)
     each = max(2, most // len(wanted))
     rows = [rng.permutation(np.flatnonzero(labels == label))[:each] for label in wanted]

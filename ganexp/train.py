@@ -1,4 +1,4 @@
-"""Training: the algorithm box, top to bottom. What differs between GANs lies in games, losses and penalties."""
+"""The training loop, as in a paper's algorithm box. GANs differ in their games, losses and penalties."""
 
 import time
 from collections.abc import Mapping
@@ -30,22 +30,20 @@ if TYPE_CHECKING:
     from ganexp.worker import WorkerRun
 
 GRAD_NORM_EVERY = 8
-"""A player's gradient norm is taken in one of so many steps: to read a whole gradient once more takes time."""
+"""A player's gradient norm is measured in one step out of so many: reading all gradients takes time."""
 
 FEW = 16
-"""With fewer than ``FEW * GRAD_NORM_EVERY`` moves in an epoch, more of them are measured: each epoch has a
-norm.
-"""
+"""Epochs of fewer than ``FEW * GRAD_NORM_EVERY`` turns measure a larger share: every epoch has a norm."""
 
 _GOLDEN = 2654435769
 """The golden ratio's fraction of 2^32, rounded to an odd number (Knuth, TAOCP 3, section 6.4)."""
 
 
 def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
-    """Runs a checked configuration in a run folder, from its beginning or from its last checkpoint.
+    """Trains a validated configuration in a run folder, from the start or from its last checkpoint.
 
-    ``choices``: the configuration groups' choices, for people to read. Raises UserError for what the user
-    can mend, Diverged where the sentinel ends the run, Stopped where a signal does.
+    ``choices``: the configuration groups' choices, for display. Raises UserError for mistakes that the user
+    can fix, Diverged where the sentinel ends the run, Stopped where a signal does.
     """
     with launch_workers(cfg):
         experiment = build_experiment(cfg)
@@ -54,7 +52,7 @@ def train(cfg: DictConfig, folder: Path, choices: Mapping[str, str]) -> None:
 
 
 def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> None:
-    """The training itself, on each process of a run. Raises Diverged, Stopped."""
+    """Trains to the end of the run; called on every rank. Raises Diverged, Stopped."""
     state, progress = experiment.state, experiment.state.progress
     run.restore(state, lambda: load_start(state, cfg))
     if progress.step >= experiment.steps:
@@ -70,7 +68,7 @@ def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
         try:
             _epoch(experiment, cfg, run)
         except Diverged as alarm:
-            run.rollback(state, alarm)  # sentinel.action=rollback; otherwise it ends here
+            run.rollback(state, alarm)  # raises alarm unless sentinel.action=rollback
     run.finish(state)
     if experiment.evaluation.enabled:
         run.log.info(experiment.evaluation.closing(progress.images))
@@ -78,7 +76,7 @@ def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
 
 
 def _epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> None:
-    """From where the run stands to the end of that epoch, or of the run. Raises Diverged, Stopped."""
+    """Trains from the current position to the end of the epoch, or of the run. Raises Diverged, Stopped."""
     state, loader = experiment.state, experiment.loader
     progress, meter, sentinel = state.progress, state.meter, state.sentinel
     number = loader.epoch_number
@@ -91,7 +89,7 @@ def _epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> N
         if progress.step in HASH_STEPS:
             run.record_weight_hash(state)
         if progress.step == experiment.steps or loader.epoch_number > number:
-            break  # an end has its own checkpoint, which comes after its records
+            break  # the end of an epoch is saved below, after its records are written
         due = run.should_save()
         if due or progress.step % every == 0:
             run.alarm(sentinel.check_finite(state.scalars(), progress.images), progress)
@@ -113,7 +111,7 @@ def _epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> N
 def _end_of_epoch(
     experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun", number: int, means: dict[str, float]
 ) -> tuple[list[tuple[Kind, str]], bool]:
-    """An epoch's grid, scores and records. Returns what is alarming, and whether it is the best so far."""
+    """Makes an epoch's grid, scores and records. Returns alarms, and whether the score is the best so far."""
     state, progress, meter, sentinel = (
         experiment.state,
         experiment.state.progress,
@@ -135,9 +133,9 @@ def _end_of_epoch(
 
 
 def one_step(experiment: Experiment, batch: Batch, rate: float) -> None:
-    """The players whose turn it is move; the averaged generator follows. ``rate`` scales every learning rate.
+    """One training step: the turns of the game's plan, then the EMA. ``rate`` scales every learning rate.
 
-    What a GPU captures of it is ``turns``; all else is Python's, and runs in each step.
+    Only ``turns`` is captured as a CUDA graph; the rest is Python code that runs in every step.
     """
     game, ema, optimisers, precision, progress, meter, *_ = experiment.state
     done = progress.step / experiment.steps
@@ -157,7 +155,7 @@ def one_step(experiment: Experiment, batch: Batch, rate: float) -> None:
     key = StepKey(plan.players, plan.key, measured)
     for name, logs in zip(plan.players, experiment.run_step(turns, key, batch), strict=True):
         meter.add(name, logs)
-    count = experiment.loader.batch_size  # of all processes together
+    count = experiment.loader.batch_size  # the global batch, over all ranks
     progress.step += 1
     progress.images += count
     meter.images += count
@@ -165,11 +163,11 @@ def one_step(experiment: Experiment, batch: Batch, rate: float) -> None:
 
 
 def is_measured(step: int, moves: int) -> bool:
-    """Whether a player that moves so many times in an epoch has its gradient's norm taken in this step.
+    """Whether the gradient norm of a player with ``moves`` turns per epoch is measured in this step.
 
-    Multiples of the golden ratio leave no remainder class out (Weyl 1916): of the steps in which a lazy penalty
-    acts, as large a share is measured as of those in which it does not, whatever its interval. The choice
-    depends on the step alone, so a run that goes on measures where it would have.
+    Multiples of the golden ratio are equidistributed in every residue class (Weyl 1916): the measured share is
+    the same for steps with and without a lazy penalty, whatever its interval. The choice depends on the step
+    alone, so a resumed run measures the same steps.
     """
     often = max(1, min(GRAD_NORM_EVERY, moves // FEW))
     return step * _GOLDEN % 2**32 * often < 2**32
@@ -184,10 +182,11 @@ def player_step(
     *,
     measured: bool = True,
 ) -> dict[str, Tensor]:
-    """One player's turn: the others stand still, its losses add up, it takes one step.
+    """One player's turn: freezes the other players, sums its losses and takes one optimiser step.
 
-    Returns scalars to look at, on the device: the losses, the turn's logs, and, where ``measured``, the
-    gradient's norm. A step that fp16 leaves out has none: its gradient is infinite, to find the largest scale.
+    Returns scalars for logging, on the device: the losses, the turn's logs and, where ``measured``, the
+    gradient norm. A step that fp16's scaler skips has no norm: its gradient overflowed, which is how the scaler
+    finds the largest scale.
     """
     player = game.players[name]
     for other, theirs in optimisers.items():
@@ -201,7 +200,7 @@ def player_step(
         losses, logs = player.turn(batch)
     precision.backward(reduce(torch.add, losses.values()))
     gradients = [weight.grad for weight in player_weights(optimiser) if weight.grad is not None]
-    collectives.all_reduce_mean(gradients)  # over the processes of a run, each with its part of the batch
+    collectives.all_reduce_mean(gradients)  # over the ranks, each of which has a part of the batch
     precision.unscale(optimiser)
     norm = {"gradient_norm": torch.nn.utils.get_total_norm(gradients)} if measured else {}
     left_out = precision.step(optimiser)

@@ -1,10 +1,10 @@
-"""A process that trains along with another, which decides everything and writes everything.
+"""A worker: a process of a run with a rank above 0. Only rank 0 makes decisions and writes the run folder.
 
     python -m ganexp.worker <folder> <rank> <world>      as ``device.count`` starts it
     torchrun -m ganexp train ...                           every process but the first
 
-It composes nothing, prints nothing and writes nothing but its last words: the first process sends it a checked
-configuration, and in the training loop a ``WorkerRun`` stands where the first process has its ``Run``.
+A worker receives a validated configuration from rank 0, and passes a ``WorkerRun`` to the training loop where
+rank 0 passes its ``Run``. It prints nothing but the error that ends it.
 """
 
 import os
@@ -34,11 +34,11 @@ from ganexp.train import run_training
 from ganexp.training.setup import build_experiment
 from ganexp.training.state import Progress, State
 
-_LAST = 10.0  # seconds in which the lifeline should have ended a process without a group
+_LAST = 10.0  # seconds; by then exit_with_parent() has ended a worker whose group is broken
 
 
 class NullLog:
-    """The journal of a process that says nothing."""
+    """The log of a worker: it discards every line."""
 
     def info(self, line: str) -> None: ...
 
@@ -50,7 +50,7 @@ class NullLog:
 
 
 class WorkerRun(CollectiveRun):
-    """What the loop asks of a ``Run``, done as the first process does it."""
+    """A worker's ``Run``: takes part in the collective calls and writes nothing."""
 
     folder = Path()
     choices: Mapping[str, str] = {"loss": ""}
@@ -77,12 +77,12 @@ class WorkerRun(CollectiveRun):
         raise WorkerLost("the run was asked to stop")
 
     def alarm(self, alarm: Alarm | None, progress: Progress) -> None:
-        """Raises Diverged where the first process does."""
+        """Raises Diverged where rank 0 does."""
         if alarm is not None and is_fatal(alarm, self._cfg.sentinel.action):
             raise Diverged(alarm.line)
 
     def _take(self, state: State, content: dict[str, Any] | None) -> None:
-        """Goes on from a checkpoint; with noise of its own where that knows none of this process."""
+        """Restores a checkpoint. Where there is no RNG state for this rank, seeds one of its own."""
         known = 0 if content is None else state.restore(content)
         if collectives.rank() >= known:
             images = state.progress.images
@@ -91,25 +91,28 @@ class WorkerRun(CollectiveRun):
 
 
 def follow(where: ProcessInfo, store: Store, number: int) -> bool:
-    """Trains along once; False if there was nothing to train any more. Raises what nobody expected."""
+    """Takes part in training ``number``; returns False if rank 0 has none left. Raises what ends the training.
+
+    An error other than WorkerLost and Diverged is also stored for rank 0's message.
+    """
     cfg = next_training(store, number)
     if cfg is None:
         return False
-    cfg.evaluate.every = None  # the first process judges
+    cfg.evaluate.every = None  # only rank 0 evaluates
     store.set(f"ready {where.rank}", "")
     with _ignore_signals(), process_group(where, session(store, number)):
         try:
             run_training(build_experiment(cfg), cfg, WorkerRun(cfg))
         except (WorkerLost, Diverged):
             raise
-        except Exception as error:  # left where the first process finds it when it notices
+        except Exception as error:  # rank 0 reads it when its next collective fails
             store.set(f"end {number} of {where.rank}", first_line(error))
             raise
     return True
 
 
 class _ignore_signals:
-    """Signals are for the first process, which saves and then lets the others go."""
+    """Workers ignore signals: rank 0 handles them, saves, and then ends the workers."""
 
     def __enter__(self) -> None:
         self._before = {number: signal.signal(number, signal.SIG_IGN) for number in ASKING}
@@ -120,7 +123,7 @@ class _ignore_signals:
 
 
 def follow_torchrun() -> None:
-    """As many trainings as the first process of a torchrun has, whatever becomes of each."""
+    """Takes part in every training of torchrun's rank 0; one that fails with a UserError does not end it."""
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end of the process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     number, more = 0, True
@@ -131,11 +134,11 @@ def follow_torchrun() -> None:
 
 
 def main() -> None:
-    """One training, beside the process that started this one. Ends when that one does."""
+    """Takes part in one training of the parent process, and exits when the parent does."""
     folder, rank, world = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
     def alone() -> None:
-        shutil.rmtree(folder, ignore_errors=True)  # the first process was killed and could not
+        shutil.rmtree(folder, ignore_errors=True)  # rank 0 was killed and could not remove it
         os._exit(0)
 
     parent.exit_with_parent(alone)
@@ -143,9 +146,9 @@ def main() -> None:
     try:
         follow(ProcessInfo(rank, world, rank, world), store, 0)
     except WorkerLost:
-        time.sleep(_LAST)  # the first process is ending this one, or is dead, and its folder is to be removed
+        time.sleep(_LAST)  # rank 0 is ending this worker, or is dead: then alone() removes its folder
     except Diverged:
-        pass  # the first process knows
+        pass  # rank 0 raises it too, and reports it
     except UserError as error:
         fail(error)
 

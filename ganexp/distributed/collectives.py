@@ -1,10 +1,10 @@
-"""Several processes that train one run, each on its part of every batch. A single one notices nothing of this.
+"""Tensor collectives for runs on several processes. With a single process they communicate nothing.
 
-Every process computes the gradient of the mean over its part; their average is the gradient of the mean over
-the whole batch, and it is taken once per move, after the last backward pass, in one message. Wrapping networks
-in DDP instead is silently wrong where a move has several backward passes.
+Each rank computes the gradient of the mean over its part of the batch. Averaged over the ranks it is the
+gradient of the mean over the global batch; one all-reduce per turn, after the last backward pass, averages it.
+Wrapping networks in DDP instead is silently wrong where a turn has several backward passes.
 
-What else processes tell each other is in ``objects.py``.
+Collectives for Python objects are in ``objects.py``.
 """
 
 import os
@@ -22,25 +22,25 @@ from torch.distributed import Store  # type: ignore[attr-defined]
 from ganexp.errors import UserError, first_line
 
 PATIENCE = timedelta(hours=12)
-"""How long a process waits for another, which may be fetching data or scoring a generator."""
+"""The timeout of a collective; another rank may be downloading data or scoring a generator."""
 
 
 class WorkerLost(UserError):
-    """Another process of the run is gone, and with it the run."""
+    """Another process of the run has died, so this one has to end too."""
 
     status = 1
 
 
 class ProcessInfo(NamedTuple):
-    """One process among those of a run. The first, rank 0, decides and writes; the others follow."""
+    """A process's place in its run. Only rank 0 makes decisions and writes files."""
 
     rank: int
     world: int
     local_rank: int
-    """Its number among those on its machine, which is that of its GPU."""
+    """The rank among the processes of its machine, and the index of its GPU."""
     local_world: int
     why: Callable[[str], str] = str
-    """Words for an error that the group met: which process is gone, and why."""
+    """Turns the text of a group's error into a message that says which process died, and why."""
 
 
 _ALONE = ProcessInfo(0, 1, 0, 1)
@@ -48,26 +48,26 @@ _process = _ALONE
 
 
 def process_info() -> ProcessInfo:
-    """Which process this is."""
+    """This process's place in its run."""
     return _process
 
 
 def rank() -> int:
-    """The number of this process; 0 is the one that decides and writes."""
+    """This process's rank; rank 0 makes decisions and writes files."""
     return _process.rank
 
 
 def world() -> int:
-    """How many processes train the run."""
+    """The number of processes of the run."""
     return _process.world
 
 
 @contextmanager
 def process_group(where: ProcessInfo, store: Store) -> Iterator[None]:
-    """Within this context the processes that share ``store`` are one group. Left in whatever way, it breaks up.
+    """Within this context the processes that share ``store`` are one process group.
 
-    A process that leaves with an error takes nobody with it into an endless wait: the others' next message
-    fails, and they raise WorkerLost.
+    A process that leaves with an error aborts the group, so that the others do not wait for it without end:
+    their next collective fails, and they raise WorkerLost.
     """
     global _process
     gpus = torch.cuda.is_available() and torch_distributed.is_nccl_available()
@@ -92,7 +92,7 @@ def process_group(where: ProcessInfo, store: Store) -> Iterator[None]:
 
 
 def all_reduce_mean(tensors: Sequence[Tensor]) -> None:
-    """Replaces tensors of one type, on the device, by their averages over all processes, in one message."""
+    """Replaces tensors of one dtype, on the device, by their means over all ranks, in one all-reduce."""
     if _process.world == 1 or not tensors:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
@@ -105,7 +105,7 @@ def all_reduce_mean(tensors: Sequence[Tensor]) -> None:
 
 
 def all_gather_rows(row: Tensor) -> Tensor:
-    """The rows [k] of all processes as [world, k], differentiable as often as need be."""
+    """The rows [k] of all ranks as [world, k]; can be differentiated any number of times."""
     if _process.world == 1:
         return row[None]
     before, after = (
@@ -117,7 +117,7 @@ def all_gather_rows(row: Tensor) -> Tensor:
 
 
 def std(values: Tensor) -> Tensor:
-    """The standard deviation of the values of all processes, as many on each; no gradient flows back."""
+    """The standard deviation of the values of all ranks, equally many on each; no gradient flows back."""
     if _process.world == 1:
         return values.std()
     values = values.detach()
@@ -128,7 +128,7 @@ def std(values: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes. Each one's share counts in the losses of all, whose gradients add up."""
+    """The sum over all ranks. A rank's input is part of every rank's loss, so its gradients are summed too."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class _Sum(torch.autograd.Function):
 
 
 def broadcast(tensors: Sequence[Tensor]) -> None:
-    """Gives every process the first one's values."""
+    """Copies rank 0's values into the tensors of every rank."""
     if _process.world == 1:
         return
     for tensor in tensors:
@@ -156,7 +156,7 @@ def broadcast(tensors: Sequence[Tensor]) -> None:
 
 @contextmanager
 def as_worker_lost(where: ProcessInfo) -> Iterator[None]:
-    """A group that has broken, told in one line."""
+    """Turns the RuntimeError of a broken process group into a WorkerLost with one line."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -167,7 +167,7 @@ def as_worker_lost(where: ProcessInfo) -> Iterator[None]:
 
 @contextmanager
 def _loopback(one_machine: bool) -> Iterator[None]:
-    """Processes of one machine need no network, nor a name that it knows this machine by."""
+    """Binds gloo to loopback on a single machine: it then needs no network and no resolvable host name."""
     name = "GLOO_SOCKET_IFNAME"
     if not one_machine or name in os.environ or not Path("/sys/class/net/lo").exists():
         yield

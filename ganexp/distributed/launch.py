@@ -1,9 +1,9 @@
-"""The processes that train one run together: those that ``device.count`` asks for, or that torchrun started.
+"""Starts and connects the processes of a run: those that ``device.count`` asks for, or torchrun's.
 
-The process that the user started is the first. It starts the others itself, one for each further device, and
-meets them in a file of a private folder: nothing listens to any network but this machine's own loopback. They
-die with it (``parent.py``), and it does not wait for one that died. Torchrun's processes meet in its store,
-once for each training: a sweep has several.
+With ``device.count`` the process that the user started is rank 0. It starts one worker per further device and
+connects to them through a file store in a private folder, so nothing listens on any network but loopback.
+Workers exit with rank 0 (``parent.py``), and rank 0 does not wait for one that died. Torchrun's processes
+connect through its store, once per training: a sweep has several.
 """
 
 import os
@@ -29,18 +29,18 @@ from ganexp.errors import UserError, tell
 from ganexp.system.parent import VARIABLE
 
 OVER = "over"
-"""What workers find in place of a configuration when there is no more to train."""
+"""Stored in place of a configuration when there is no training left."""
 
-_GLANCE = 0.05  # seconds between looks at a process
-_GRACE = 20.0  # seconds in which a broken group has to notice that it is
+_GLANCE = 0.05  # seconds between polls of a process
+_GRACE = 20.0  # seconds in which a collective of a broken group should have failed
 
 
 @contextmanager
 def launch_workers(cfg: DictConfig) -> Iterator[None]:
-    """Within this context the processes of a run are a group; one alone is none.
+    """Within this context the processes of a run are a process group; a single process needs none.
 
-    Raises WorkerLost where one of the others dies, UserError where there are two ways to start them, or where
-    they cannot share a batch alike.
+    Raises WorkerLost where a worker dies, UserError where ``device.count`` is set under torchrun, or where a
+    batch cannot be split evenly over torchrun's processes.
     """
     count = processes(cfg)
     if count > 1 and torchrun.world() > 1:
@@ -58,14 +58,14 @@ def launch_workers(cfg: DictConfig) -> Iterator[None]:
 
 @contextmanager
 def _called_together(cfg: DictConfig) -> Iterator[None]:
-    """Torchrun's processes, which wait for what is to be trained."""
+    """Sends the configuration to torchrun's workers, which wait for it, and joins their process group."""
     number = _Trainings.begun
     _Trainings.begun += 1
     store = rendezvous_store()
     store.set(f"training {number}", OmegaConf.to_yaml(cfg))
 
     def why(error: str) -> str:
-        time.sleep(1)  # what it died of may be on its way
+        time.sleep(1)  # the worker may still be storing its error
         return worker_error(store, number, torchrun.world()) or f"another process of this run is gone ({error})"
 
     with process_group(torchrun_process_info()._replace(why=why), session(store, number)):
@@ -73,14 +73,14 @@ def _called_together(cfg: DictConfig) -> Iterator[None]:
 
 
 class _Trainings:
-    """How many this process has called torchrun's others to."""
+    """How many trainings this process has sent to torchrun's workers."""
 
     begun = 0
     store: Store | None = None
 
 
 def rendezvous_store() -> Store:
-    """Torchrun's store, which every process of it can read and write."""
+    """Torchrun's store, which all of its processes can read and write."""
     if _Trainings.store is None:
         found, _, _ = next(rendezvous("env://", timeout=PATIENCE))
         _Trainings.store = found
@@ -88,13 +88,13 @@ def rendezvous_store() -> Store:
 
 
 def shutdown_workers() -> None:
-    """Lets torchrun's other processes end: there is no more to train."""
-    with suppress(RuntimeError):  # they or the store are gone already
+    """Tells torchrun's workers that there is no training left, so that they exit."""
+    with suppress(RuntimeError):  # the store may be gone already
         rendezvous_store().set(f"training {_Trainings.begun}", OVER)
 
 
 def torchrun_process_info() -> ProcessInfo:
-    """Which of torchrun's processes this is."""
+    """This process's place among torchrun's processes."""
     rank, world, local_rank, local_world = (
         int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     )
@@ -102,12 +102,12 @@ def torchrun_process_info() -> ProcessInfo:
 
 
 def session(store: Store, number: int) -> Store:
-    """A part of a store for the group of one training."""
+    """The part of a store that is for the process group of one training."""
     return PrefixStore(f"group {number}", store)
 
 
 def worker_error(store: Store, number: int, world: int) -> str | None:
-    """What a follower left behind when it ended: its number and its mistake."""
+    """A line with the rank and error of a worker that stored its error; None if none did."""
     for rank in range(1, world):
         key = f"end {number} of {rank}"
         if store.check([key]):
@@ -117,7 +117,7 @@ def worker_error(store: Store, number: int, world: int) -> str | None:
 
 @contextmanager
 def _started(cfg: DictConfig, count: int) -> Iterator[None]:
-    """Followers on this machine."""
+    """Starts workers on this machine, joins their process group, and ends them."""
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // count))
     with tempfile.TemporaryDirectory(prefix="ganexp-", ignore_cleanup_errors=True) as folder:
@@ -135,7 +135,7 @@ def _started(cfg: DictConfig, count: int) -> Iterator[None]:
 
 
 class _Workers:
-    """The processes that this one has started."""
+    """The workers that this process has started."""
 
     def __init__(self, folder: Path, count: int, store: Store) -> None:
         self._folder = folder
@@ -153,14 +153,14 @@ class _Workers:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | {VARIABLE: "1", "OMP_NUM_THREADS": str(torch.get_num_threads())},
-                start_new_session=True,  # Ctrl-C is for the first process, which decides
+                start_new_session=True,  # Ctrl-C must reach rank 0 only, which then saves
             )
 
     def _log(self, rank: int) -> Path:
         return self._folder / f"{rank}.log"
 
     def wait_for(self) -> None:
-        """Until all are there. Raises WorkerLost if one dies before."""
+        """Waits until all workers are ready. Raises WorkerLost if one dies before."""
         keys = [f"ready {rank}" for rank in self._processes]
         while not self._store.check(keys):
             if (line := self._dead()) is not None:
@@ -168,7 +168,7 @@ class _Workers:
             time.sleep(_GLANCE)
 
     def why(self, error: str) -> str:
-        """Which of them has died, and its last words."""
+        """A line on the worker that died, with the last line of its output; waits up to 5 s for its exit."""
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
             if (line := self._dead()) is not None:
@@ -177,7 +177,7 @@ class _Workers:
         return f"a process of this run does not answer ({error})"
 
     def end(self) -> None:
-        """Ends those that are still there: their lifeline is cut."""
+        """Ends the workers by closing their stdin (``parent.py``); kills those that run on."""
         self._over.set()
         for process in self._processes.values():
             assert process.stdin is not None
@@ -191,7 +191,7 @@ class _Workers:
                 process.wait()
 
     def _dead(self) -> str | None:
-        """A line on one that ended before its time."""
+        """A line on a worker that exited with an error; None if there is none."""
         for rank, process in self._processes.items():
             status = process.poll()
             if status:
@@ -203,7 +203,7 @@ class _Workers:
         return None
 
     def _watch(self) -> None:
-        """Where a GPU waits for one that died, nothing raises: this process then ends without it."""
+        """Exits this process after a worker died: a GPU that waits for the dead worker raises no error."""
         while not self._over.wait(1.0):
             if self._dead() is not None and not self._over.wait(_GRACE):
                 tell(self._dead())
@@ -211,7 +211,7 @@ class _Workers:
 
 
 def next_training(store: Store, number: int) -> DictConfig | None:
-    """The configuration of the next training; None if there is none any more. Raises RuntimeError."""
+    """Waits for the configuration of training ``number``; None if there is none left. Raises RuntimeError."""
     key = f"training {number}"
     store.wait([key], timedelta(days=30))
     text = store.get(key).decode()

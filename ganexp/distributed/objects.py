@@ -1,7 +1,7 @@
-"""What the processes of a run tell each other besides gradients; with a single one nothing here does anything.
+"""Collectives for tensors and plain values. With a single process they communicate nothing.
 
-It goes over the CPU (gloo), as the bytes of a checkpoint, which are read with ``weights_only=True``: no process
-runs what another one sends.
+Values are sent over gloo on the CPU, serialised with ``torch.save`` and read with ``weights_only=True``: no
+process executes code that another one sends.
 """
 
 import io
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def broadcast_object(value: Any = None) -> Any:
-    """What the first process gives, on every process: tensors and plain values. Nobody else has to give any."""
+    """Rank 0's value (tensors and plain values), on every rank; the other ranks' arguments are ignored."""
     if process_info().world == 1:
         return value
     packed = _packed(value) if process_info().rank == 0 else torch.empty(0, dtype=torch.uint8)
@@ -31,7 +31,7 @@ def broadcast_object(value: Any = None) -> Any:
 
 
 def gather_objects(value: Any = None) -> list[Any]:
-    """On the first process, which gives nothing, what each of the others does, in their order; elsewhere []."""
+    """On rank 0 the values of all other ranks, in their order, without its own; on other ranks []."""
     if process_info().world == 1:
         return []
     packed = _packed(value)
@@ -51,9 +51,9 @@ def gather_objects(value: Any = None) -> list[Any]:
 
 
 def run_on_rank0(work: Callable[[], T]) -> T:
-    """What ``work()`` returns on the first process, on all; nobody else does it. Plain values and tensors.
+    """Calls ``work()`` on rank 0 only and returns its result (plain values and tensors) on every rank.
 
-    Where it fails, it fails on the first process, and the others raise WorkerLost.
+    If it raises, rank 0 raises the error, and the other ranks raise WorkerLost.
     """
     if process_info().world == 1:
         return work()
@@ -72,14 +72,14 @@ def run_on_rank0(work: Callable[[], T]) -> T:
 
 
 def rank0_first(work: Callable[[], T]) -> T:
-    """``work()`` on every process, but on the first one before any other: what it fetches, they find."""
+    """Calls ``work()`` on rank 0, then on the others, which find the files that rank 0 has downloaded."""
     done: list[T] = []
     run_on_rank0(lambda: done.append(work()))
     return done[0] if done else work()
 
 
 def broadcast_ints(numbers: Sequence[int]) -> list[int]:
-    """A few whole numbers of the first process, on every process; cheaper than ``share``."""
+    """Rank 0's integers, on every rank; cheaper than ``broadcast_object``."""
     if process_info().world == 1:
         return list(numbers)
     row = torch.tensor(numbers)

@@ -1,15 +1,15 @@
-"""When all processes of a run stop to save: the first one decides, and tells the others now and then."""
+"""Makes all ranks save at the same step: rank 0 decides, and broadcasts its decision every few steps."""
 
 import time
 
 from ganexp.distributed import collectives, objects
 
-_OFTEN = 0.25  # seconds between tellings, which take less than a thousandth of that
-_MOST = 100  # steps between them
+_OFTEN = 0.25  # seconds between broadcasts, which take less than a thousandth of that
+_MOST = 100  # steps between broadcasts
 
 
 class StopSync:
-    """Called once in each step by every process, it says the same to all: what the first one wanted."""
+    """Called once per step on every rank; returns rank 0's ``wanted`` on all of them, or False in between."""
 
     def __init__(self) -> None:
         self._steps = 0

@@ -1,4 +1,4 @@
-"""What ``torchrun`` says of this process in its environment. Needs no torch."""
+"""Reads the environment variables that ``torchrun`` sets. Needs no torch."""
 
 import os
 
@@ -6,15 +6,15 @@ VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK
 
 
 def world() -> int:
-    """How many processes it started for one job, on all machines; 1 where it started none."""
+    """The number of torchrun's processes of this job, on all machines; 1 without torchrun."""
     return int(os.environ["WORLD_SIZE"]) if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= {*os.environ} else 1
 
 
 def rank() -> int:
-    """Which of them this is."""
+    """This process's rank; 0 without torchrun."""
     return int(os.environ["RANK"]) if world() > 1 else 0
 
 
 def without() -> dict[str, str]:
-    """The environment of a process that is to be none of them."""
+    """The environment without torchrun's variables, for a child process that is not one of its ranks."""
     return {key: value for key, value in os.environ.items() if key not in VARIABLES}

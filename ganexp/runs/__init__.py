@@ -1,1 +1,1 @@
-"""The run folder: what a run leaves behind, how it is written, and how it is read again."""
+"""The run folder: how its files are written and read."""

@@ -1,4 +1,4 @@
-"""Whether two runs are the same, bit for bit, in everything but how long they took."""
+"""Compares two runs bit for bit, except for their times."""
 
 import json
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from ganexp.system.nested import leaves
 from ganexp.system.tensor_file import read
 
 TIMES = ("seconds", "speed/images_per_second", "speed/seconds")
-"""What the clock decides, by its name in checkpoints, metrics.jsonl, TensorBoard: equal runs differ in it."""
+"""Times and speeds by their names in checkpoints, metrics.jsonl and TensorBoard; they are not compared."""
 
 
 def differences(one: Path, two: Path) -> Iterator[str]:
-    """Where two run folders differ: last checkpoints, metrics, grids. Raises UserError where one is damaged."""
+    """Differences of two run folders in last.pt, metrics and grids. Raises UserError where one is damaged."""
     first, second = (_values(read(run / "checkpoints" / "last.pt")) for run in (one, two))
     for path in sorted({*first, *second}):
         if not (path in first and path in second and _same(first[path], second[path])):

@@ -1,12 +1,12 @@
-"""``checkpoints/``: the newest checkpoint, some before it, and a thread that writes them.
+"""``checkpoints/``: the newest checkpoint, some older ones, and a thread that writes them.
 
     last.pt                             the newest
-    best.pt                             the one with the best score, where runs are evaluated
-    step_00000812_epoch_0014.pt         one before it, from an epoch's end
-    step_00000850.pt                    one from within an epoch
+    best.pt                             the one with the best score, where the run is evaluated
+    step_00000812_epoch_0014.pt         an older one, from an epoch's end
+    step_00000850.pt                    an older one, from within an epoch
 
-A new one is written beside ``last.pt`` and synced; then the old ``last.pt`` takes its own name, and the new
-one takes its place. Whenever the process dies, at least one whole checkpoint is there.
+A new checkpoint is written to a temporary file and synced; then the old ``last.pt`` is renamed to its step, and
+the temporary file to ``last.pt``. Whenever the process dies, at least one complete checkpoint exists.
 """
 
 import re
@@ -26,7 +26,7 @@ _KEPT = re.compile(r"step_(\d{8,})(_epoch_\d{4,})?\.pt")
 
 
 class LoadedCheckpoint(NamedTuple):
-    """A checkpoint, and a line for each newer one that had to be passed over."""
+    """A checkpoint, and a line for each newer one that was skipped because it is damaged."""
 
     content: dict[str, Any]
     file: Path
@@ -34,15 +34,15 @@ class LoadedCheckpoint(NamedTuple):
 
 
 class CheckpointManager:
-    """The checkpoints of a run; ``keep`` of them stay, all if it is None; ``say`` takes warnings."""
+    """The checkpoints of a run. ``keep``: how many are kept, None for all; ``say``: logs a warning."""
 
     def __init__(self, folder: Path, keep: int | None, say: Callable[[str], None]) -> None:
         self.folder = folder
         self.last = folder / "last.pt"
         self.saved = 0
-        """The images that the newest checkpoint on the disk has seen."""
+        """The image count of the newest checkpoint on the disk."""
         self.began = time.monotonic()
-        """When the newest was begun to be written."""
+        """The monotonic time at which writing the newest checkpoint began, in seconds."""
         self._keep = keep
         self._say = say
         self._thread: threading.Thread | None = None
@@ -50,13 +50,14 @@ class CheckpointManager:
         self._error: Exception | None = None
         self._writes_best = False
         self.lost_best = False
-        """Whether the best checkpoint that the run remembers is not on the disk."""
-        self._name: str | None = None  # of what last.pt holds; unknown until it was read or written
+        """Whether the checkpoint with the best score so far is missing on the disk."""
+        self._name: str | None = None  # the step name of last.pt; None until it is read or written
 
     def save(self, content: dict[str, Any], epoch: int | None, *, best: bool = False) -> None:
-        """Begins to write a snapshot, taken at the end of a good ``epoch`` or elsewhere (None).
+        """Starts to write a snapshot from the end of a healthy ``epoch``, or from elsewhere (None).
 
-        ``best``: also as ``best.pt``. Waits for the one before: at most one is in memory beside the training.
+        ``best``: also as ``best.pt``. First waits for the previous write, so that at most one snapshot is in
+        memory.
         """
         self.wait()
         self._writing, self.began = content["progress"]["images"], time.monotonic()
@@ -67,10 +68,10 @@ class CheckpointManager:
         self._thread.start()
 
     def wait(self) -> None:
-        """Waits for what is being written.
+        """Waits for the current write.
 
-        Warns where the disk did not take it, which leaves what was there before; raises whatever else went
-        wrong.
+        Logs a warning where it failed with an OSError, which leaves the older checkpoints; raises any other
+        error.
         """
         if self._thread is None:
             return
@@ -87,10 +88,7 @@ class CheckpointManager:
             self._say(f"warning: no checkpoint at {self._writing:,} images: {error.strerror or error}; {stays}")
 
     def latest(self) -> LoadedCheckpoint | None:
-        """The newest checkpoint that can be used; None if there was never any.
-
-        Raises UserError if there are some, and each is damaged.
-        """
+        """The newest usable checkpoint; None if there is none. Raises UserError if all are damaged."""
         found = latest(self.folder)
         if found is not None:
             self.saved = found.content["progress"]["images"]
@@ -98,7 +96,7 @@ class CheckpointManager:
         return found
 
     def rollback(self) -> LoadedCheckpoint | None:
-        """The newest checkpoint from an epoch's end, as the new ``last.pt``; what came after it is removed."""
+        """Makes the newest checkpoint from an epoch's end ``last.pt``, removes later ones, and returns it."""
         found = latest(self.folder, whole_epoch=True)
         if found is None:
             return None
@@ -113,7 +111,7 @@ class CheckpointManager:
         return found
 
     def _forget_best(self, step: int) -> None:
-        """A best checkpoint from after ``step`` is of a course that was given up."""
+        """Removes ``best.pt`` if it is damaged or from after ``step``, which a rollback has discarded."""
         best = self.folder / "best.pt"
         with suppress(Damaged):
             if best.is_file() and _sound(best)["progress"]["step"] <= step:
@@ -122,7 +120,7 @@ class CheckpointManager:
         self.lost_best = True
 
     def clean(self) -> None:
-        """Removes what a killed process left half written."""
+        """Removes the temporary files of a killed process."""
         for half in self.folder.glob("*.tmp"):
             half.unlink(missing_ok=True)
 
@@ -130,14 +128,14 @@ class CheckpointManager:
         try:
             with replacing(self.last, self.folder.parent) as beside:
                 save_tensors(content, beside)
-                if best:  # first, for what last.pt says of the best score has to be true
+                if best:  # before last.pt, which has the best score: best.pt must exist by then
                     with replacing(self.folder / "best.pt", self.folder.parent) as copy:
                         shutil.copyfile(beside, copy)
                 if self._name is not None and self._name != content["name"] and self.last.is_file():
                     self.last.replace(self.folder / f"{self._name}.pt")
             self._name = content["name"]
             self._prune()
-        except Exception as error:  # told by drain(), in the thread that trains
+        except Exception as error:  # wait() handles it, in the thread that trains
             self._error = error
 
     def _prune(self) -> None:
@@ -145,7 +143,7 @@ class CheckpointManager:
             return
         older = kept(self.folder)
         spared = set(older[: self._keep - 1])
-        if "_epoch_" not in str(self._name):  # the sentinel goes back to whole epochs only
+        if "_epoch_" not in str(self._name):  # a rollback needs a checkpoint from an epoch's end
             spared |= set([file for file in older if "_epoch_" in file.name][:1])
         for file in older:
             if file not in spared:
@@ -153,7 +151,7 @@ class CheckpointManager:
 
 
 def _sound(file: Path) -> dict[str, Any]:
-    """The content of a checkpoint whose name and progress can be relied on. Raises Damaged."""
+    """The content of a checkpoint, with valid name and progress. Raises Damaged."""
     content = read(file)
     name, progress = content.get("name"), content.get("progress")
     counts = (
@@ -167,7 +165,7 @@ def _sound(file: Path) -> dict[str, Any]:
 
 
 def kept(folder: Path) -> list[Path]:
-    """The checkpoints before ``last.pt``, newest first."""
+    """The checkpoints older than ``last.pt``, newest first."""
     return sorted((file for file in folder.glob("*.pt") if _KEPT.fullmatch(file.name)), key=_step, reverse=True)
 
 
@@ -177,7 +175,7 @@ def _step(file: Path) -> int:
 
 
 def latest(folder: Path, *, whole_epoch: bool = False) -> LoadedCheckpoint | None:
-    """See ``CheckpointManager.newest``."""
+    """See ``CheckpointManager.latest``; with ``whole_epoch`` only those from an epoch's end count."""
     told: list[str] = []
     for file in [folder / "last.pt", *kept(folder)]:
         if not file.is_file():
@@ -197,8 +195,8 @@ def latest(folder: Path, *, whole_epoch: bool = False) -> LoadedCheckpoint | Non
 def resolve_checkpoint(folder: Path, checkpoint: str) -> LoadedCheckpoint:
     """The checkpoint that ``best``, ``last`` or a file names, in ``folder`` (``checkpoints/`` of a run).
 
-    ``best`` of a run that was never evaluated is ``last``. Tells of newer ones that are damaged. Raises
-    UserError where there is none.
+    ``best`` falls back to ``last`` in a run without ``best.pt``. Prints a line for each newer, damaged
+    checkpoint. Raises UserError where there is none.
     """
     if checkpoint == "best" and (folder / "best.pt").is_file():
         return LoadedCheckpoint(_sound(folder / "best.pt"), folder / "best.pt", [])

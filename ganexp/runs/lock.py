@@ -1,4 +1,4 @@
-"""The right to write into a run folder: one process at a time, and only the run that the folder holds."""
+"""The file lock of a run folder: one process at a time may write, and only for the run in the folder."""
 
 import os
 from pathlib import Path
@@ -13,9 +13,9 @@ from ganexp.system.atomic import replacing
 
 
 class RunLock:
-    """Holds the lock of ``folder``, made if need be, for the run that ``cfg`` describes.
+    """Locks ``folder``, created if missing, for the run that ``cfg`` describes.
 
-    Raises UserError if another process holds it, or if the folder is another run's.
+    Raises UserError if another process holds the lock, or if the folder holds another run.
     """
 
     def __init__(self, folder: Path, cfg: DictConfig) -> None:
@@ -24,7 +24,7 @@ class RunLock:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._lock = locked(folder / ".lock", f"{folder} is being worked on by another process")
-        self._ours = (folder / ".lock").stat()  # held open: no other file can have its number meanwhile
+        self._ours = (folder / ".lock").stat()  # held open, so its inode number cannot be reused
         try:
             self._compare(folder)
         except BaseException:
@@ -32,21 +32,21 @@ class RunLock:
             raise
 
     def write(self) -> None:
-        """Writes the configuration: a resumed run may be longer now."""
+        """Writes ``config.yaml``; a resumed run may be longer than before."""
         kept = OmegaConf.merge(self._cfg, {"resume": None, "trust": False})
         with replacing(self._file, self._file.parent) as beside:
             beside.write_text(OmegaConf.to_yaml(kept), encoding="utf-8")
 
     @property
     def lost(self) -> bool:
-        """Whether the folder was removed or moved since, or another one stands in its place."""
+        """Whether the folder was removed, moved or replaced since it was locked."""
         try:
             return not os.path.samestat((self._folder / ".lock").stat(), self._ours)
         except OSError:
-            return not self._file.is_file()  # who removes the lock alone harms nobody
+            return not self._file.is_file()  # removing the lock file alone is harmless
 
     def release(self) -> None:
-        """Lets another process work here."""
+        """Releases the lock."""
         self._lock.release()
 
     def _compare(self, folder: Path) -> None:
@@ -63,7 +63,7 @@ class RunLock:
 
 
 def locked(file: Path, busy: str) -> FileLock:
-    """A lock that ends with this process. Raises UserError, with the line ``busy``, if another one has it."""
+    """Acquires a file lock, which ends with this process. Raises UserError(busy) if another process has it."""
     lock = FileLock(file)
     try:
         lock.acquire(timeout=0)
@@ -73,7 +73,7 @@ def locked(file: Path, busy: str) -> FileLock:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process is at work in a run folder now; where nobody may look, as in another's, it may be."""
+    """Whether a process holds a run folder's lock; also True where the lock file cannot be opened."""
     lock = FileLock(folder / ".lock")
     if not Path(lock.lock_file).exists():
         return False

@@ -1,4 +1,4 @@
-"""What a run says and counts: ``train.log`` and the terminal, the progress bar, ``metrics.jsonl``."""
+"""The log of a run: ``train.log`` and the terminal, the progress bar, ``metrics.jsonl``."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from ganexp.system.atomic import check_regular, replacing, unshare
 
 
 class RunLog:
-    """The lines of one run."""
+    """The log, progress bar and metrics of one run."""
 
     def __init__(self, folder: Path) -> None:
         self.metrics = folder / "metrics.jsonl"
@@ -25,19 +25,19 @@ class RunLog:
         self._bar: tqdm[Any] | None = None
 
     def info(self, line: str) -> None:
-        """To the terminal and to train.log."""
+        """Logs a line to the terminal and train.log."""
         self._log.info(readable_lines(line))
 
     def debug(self, line: str) -> None:
-        """To train.log, and to the terminal unless a progress bar is there instead."""
+        """Logs a line to train.log, and to the terminal where it shows no progress bar."""
         self._log.log(logging.DEBUG if sys.stderr.isatty() else logging.INFO, readable_lines(line))
 
     def trace(self, status: str, error: BaseException, *, whole: bool) -> None:
-        """To train.log alone: what ended the run, with its traceback if ``whole``."""
+        """Logs the error that ended the run to train.log only, with its traceback if ``whole``."""
         self._log.debug("%s: %s", status, readable_lines(str(error)), exc_info=error if whole else None)
 
     def bar(self, epoch: int, total: int, done: int) -> None:
-        """Shows a progress bar in images, where somebody looks at a terminal; or sets it."""
+        """Creates or sets the progress bar, in images; disabled where stderr is no terminal."""
         if self._bar is None:
             self._bar = tqdm(
                 total=total, initial=done, unit=" images", unit_scale=True, disable=None, leave=False
@@ -48,22 +48,22 @@ class RunLog:
             self._bar.refresh()
 
     def advance(self, images: int) -> None:
-        """Moves the progress bar on."""
+        """Advances the progress bar."""
         if self._bar is not None:
             self._bar.update(images)
 
     def record(self, row: dict[str, Any]) -> None:
-        """A line of metrics; what is not finite is null, which is all that JSON has for it. Raises OSError."""
+        """Appends a line to metrics.jsonl; non-finite numbers, which JSON lacks, are null. Raises OSError."""
         check_regular(self.metrics)
         with self.metrics.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(finite(row), allow_nan=False) + "\n")
 
     def truncate(self, images: int) -> None:
-        """Drops the lines of metrics that the checkpoint at ``images`` does not know: they come again."""
+        """Drops the lines of metrics.jsonl after the checkpoint at ``images``: the run writes them again."""
         if self.metrics.is_file():
             lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
             seen = [_images_of(line) for line in lines]
-            damaged = sum(count <= 0 for count in seen[:-1])  # the last may be half a line
+            damaged = sum(count <= 0 for count in seen[:-1])  # a killed process may leave half a last line
             if damaged:
                 copy = self.metrics.with_name("metrics.damaged.jsonl")
                 shutil.copyfile(self.metrics, copy)
@@ -73,7 +73,7 @@ class RunLog:
                 beside.write_text(kept, encoding="utf-8")
 
     def close(self) -> None:
-        """Takes the bar away and closes the log."""
+        """Closes the progress bar and the log."""
         if self._bar is not None:
             self._bar.close()
         for handler in list(self._log.handlers):
@@ -83,14 +83,12 @@ class RunLog:
 
 
 def finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
-    """PrecisionName as JSON can hold them: what is infinite, as the reverse KL where no mode is met, is
-    None.
-    """
+    """Numbers for JSON: non-finite ones, such as the reverse KL where no mode is hit, become None."""
     return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def _images_of(line: str) -> int:
-    """The images of a line of metrics; 0 if a process was killed while it wrote it."""
+    """The image count of a line of metrics.jsonl; 0 if the line is damaged."""
     try:
         return int(json.loads(line)["images"])
     except (ValueError, KeyError, TypeError, OverflowError):
@@ -98,16 +96,16 @@ def _images_of(line: str) -> int:
 
 
 class _Terminal(logging.Handler):
-    """Lines above a progress bar."""
+    """Prints lines above the progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(BrokenPipeError):  # whoever read our lines has gone; training goes on
+        with suppress(BrokenPipeError):  # training goes on after the reader of stdout has exited
             tqdm.write(self.format(record), file=sys.stdout)
             sys.stdout.flush()
 
 
 class _File(logging.FileHandler):
-    """Lines kept; where the disk is full, they are only seen."""
+    """Writes train.log; ignores errors such as a full disk, as the terminal shows the lines too."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass

@@ -1,4 +1,4 @@
-"""``run.json``: what ran, on what, with which data, how it ended. Reading one needs no torch."""
+"""The manifest ``run.json``: versions, device, data, and how the run ended. Reading one needs no torch."""
 
 import json
 import math
@@ -26,17 +26,17 @@ Status = Literal["running", "finished", "interrupted", "failed", "diverged"]
 
 
 class Manifest:
-    """The manifest of one run; every change is on disk when the call returns."""
+    """The manifest of one run; every change is on the disk when the call returns."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.content: dict[str, Any] = {}
-        if file.is_file():  # a resumed run goes on with its own; a damaged one is written anew
+        if file.is_file():  # a resumed run updates its manifest; a damaged one is written anew
             with suppress(ValueError, RecursionError):
                 self.content = _sound(json.loads(file.read_text(encoding="utf-8")))
 
     def begin(self, facts: dict[str, Any], *, resumed: bool) -> None:
-        """Notes that this process has begun to work on the run, and with what."""
+        """Records that this process has started or resumed the run, and its ``facts``."""
         earlier = self.content.get("sessions", 0)
         first = self.content.get("start", _now())
         self.content = {
@@ -54,7 +54,7 @@ class Manifest:
         self._write()
 
     def changed(self, facts: dict[str, Any]) -> list[str]:
-        """What a resumed run is no longer computed by: it is the same, bit for bit, only by the same things."""
+        """Changes of device or torch version, after which a resumed run is not reproduced bit for bit."""
         pairs = [
             (self.content.get("device"), facts["device"]),
             (self.content.get("versions", {}).get("torch"), metadata.version("torch")),
@@ -62,22 +62,22 @@ class Manifest:
         return [f"{before} -> {now}" for before, now in pairs if before != now]
 
     def record_weight_hash(self, step: int, weights: str) -> None:
-        """Notes a hash of the weights after so many steps; of a run that went back, the first."""
+        """Records a hash of the weights after ``step`` steps; after a rollback the first one stays."""
         if str(step) not in self.content["weights"]:
             self.content["weights"][str(step)] = weights
             self._write()
 
     def alarm(self, kind: str, images: int, line: str) -> None:
-        """Notes what the sentinel saw; once, though a resumed run may come past it again."""
+        """Records an alarm of the sentinel, once: a resumed run may raise it again."""
         found = {"kind": kind, "images": images, "line": line}
         if found not in self.content["alarms"]:
             self.content["alarms"].append(found)
             self._write()
 
     def end(self, status: Status, progress: "Progress", saved: int, reason: str | None) -> None:
-        """Notes how it ended and why, and how fast it was: real images over the seconds spent training.
+        """Records how and why the run ended, and its speed: real images per second spent training.
 
-        ``saved``: the images that the newest checkpoint has seen.
+        ``saved``: the image count of the newest checkpoint.
         """
         self.content |= {
             "status": status,
@@ -95,13 +95,13 @@ class Manifest:
             beside.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
 
 
-_LARGEST = 1e100  # a float32 ends at 3.4e38
+_LARGEST = 1e100  # float32's largest number is 3.4e38
 
 
 def is_huge(value: Any) -> bool:
-    """A number that no run comes to, and that would not fit where numbers go, or its square would not.
+    """Whether a number is larger than any run's, so that it or its square could overflow.
 
-    Infinity is none: a diverged run comes to it.
+    Infinity is not: a diverged run can have it.
     """
     if isinstance(value, float):
         return _LARGEST < abs(value) < math.inf
@@ -131,9 +131,7 @@ class _Data(BaseModel):
 
 
 class _Content(BaseModel):
-    """What ``run.json`` may hold. Whatever else is in it is left as it is, but for numbers that are too
-    large.
-    """
+    """The schema of ``run.json``. Other fields are kept, except for numbers that are too large."""
 
     model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_not_huge)]]
@@ -154,9 +152,7 @@ class _Content(BaseModel):
 
 
 def _sound(found: Any) -> dict[str, Any]:
-    """What of a manifest can be relied on, however it was edited: a field that is not what it should be is left
-    out.
-    """
+    """The valid fields of a manifest, which somebody may have edited; invalid ones are left out."""
     content = found if isinstance(found, dict) else {}
     try:
         _Content.model_validate(content)
@@ -167,17 +163,17 @@ def _sound(found: Any) -> dict[str, Any]:
 
 
 def status_of(folder: Path) -> Status | None:
-    """How a run stands; None if its manifest does not say.
+    """A run's status; None if its manifest has none.
 
-    A process that was killed could not note it: a run that is "running", and that no process holds, was
-    interrupted.
+    A killed process cannot record its end: a run is interrupted if its manifest says "running" but no process
+    holds its lock.
     """
     status: Status | None = Manifest(folder / "run.json").content.get("status")
     return "interrupted" if status == "running" and not is_held(folder) else status
 
 
 def status_after(error: BaseException | None) -> Status:
-    """How a run ended that this ended."""
+    """The status of a run that ended with ``error``; None is a normal end."""
     if error is None:
         return "finished"
     if isinstance(error, KeyboardInterrupt):
@@ -186,7 +182,7 @@ def status_after(error: BaseException | None) -> Status:
 
 
 def environment() -> dict[str, Any]:
-    """What a run is computed by, besides its configuration, its data and its device."""
+    """What affects a run besides configuration, data and device: versions, git commit, platform."""
     return {"versions": _versions(), "git": _git_state(), "platform": platform.platform()}
 
 
@@ -201,7 +197,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git_state() -> dict[str, Any] | None:
-    """The commit that this program runs from, and whether it was changed since; None outside a checkout."""
+    """The commit of this program, and whether the checkout has changes; None outside a checkout."""
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""What a run leaves to be looked at: ``metrics.jsonl``, ``samples/``, TensorBoard's events, always in step."""
+"""A run's records: ``metrics.jsonl``, ``samples/`` and TensorBoard's events, written together."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,7 +26,7 @@ class RunRecords:
         self._board: EventWriter | None = None
 
     def open(self, images: int, cfg: DictConfig, choices: Mapping[str, str]) -> None:
-        """Cuts them back to ``images``; of a run that begins, nothing older stays."""
+        """Opens the records, truncated to ``images``; a new run (0) removes all older metrics and events."""
         self._log.truncate(images)
         if self._board is not None:
             self._board.close()
@@ -38,7 +38,7 @@ class RunRecords:
             self._board.begin(cfg, choices)
 
     def epoch(self, number: int, scalars: dict[str, float], grid: Image.Image, progress: "Progress") -> None:
-        """An epoch's numbers and its grid; on the disk when this returns."""
+        """Writes an epoch's numbers and grid; they are on the disk when this returns."""
         assert self._board is not None, "open() comes first"
         row = {"epoch": number, "step": progress.step, "images": progress.images, **scalars}
         self._log.record(row)
@@ -48,13 +48,13 @@ class RunRecords:
             sync(file)
 
     def text(self, name: str, line: str, images: int) -> None:
-        """A line for TensorBoard's TEXT tab; not worth an error."""
+        """Writes a line for TensorBoard's TEXT tab; ignores OSError."""
         if self._board is not None:
             with suppress(OSError):
                 self._board.text(name, line, images)
 
     def close(self, *, finished: bool) -> None:
-        """Nothing more comes; ``finished`` completes the row of hyperparameters."""
+        """Closes the event file; ``finished`` also completes the HParams row."""
         if self._board is not None:
             if finished:
                 self._board.finish()

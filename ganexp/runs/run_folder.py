@@ -1,16 +1,15 @@
-"""The run folder: what a run leaves behind, and the only place that writes there.
+"""The run folder; only this module and those it calls write there.
 
-config.yaml             the composed configuration, resolved: the truth for resume and sample
+config.yaml             the composed configuration, resolved; resume and sample read it
 run.json                the manifest: status, versions, data, device, times, hashes of the first weights
-train.log               what the terminal said
-metrics.jsonl           one line per epoch, everything TensorBoard has as numbers
+train.log               the lines of the terminal
+metrics.jsonl           one line per epoch, with all scalars that TensorBoard has
 events.out.tfevents.*   TensorBoard
 samples/epoch_0001.png  the same latents every time
-checkpoints/            last.pt and those before it (``checkpoints.py``)
+checkpoints/            last.pt and older checkpoints (``checkpoints.py``)
 
-The order of writing is what makes a run unlosable: an epoch's records first, then the checkpoint that
-knows of them. Whenever the process dies, a checkpoint never speaks of records that are not there, and
-records that came after it are dropped when the run goes on.
+An epoch's records are written before its checkpoint. Whenever the process dies, the records up to the newest
+checkpoint are complete, and later records are dropped when the run is resumed.
 """
 
 import math
@@ -34,15 +33,15 @@ from ganexp.sentinel import Alarm, is_fatal
 from ganexp.system.signals import SignalHandler, Stopped
 from ganexp.system.terminal import pasted
 
-if TYPE_CHECKING:  # what a run saves: it knows no game
+if TYPE_CHECKING:  # runs must not import training: it would import the games
     from ganexp.training.state import Progress, State
 
 HASH_STEPS = (0, 1, 10, 100)
-"""The steps after which the manifest notes a hash of the weights, for ``ganexp verify``."""
+"""The steps after which the manifest records a hash of the weights, for ``ganexp verify``."""
 
 
 class Run(CollectiveRun):
-    """An open run folder. As a context manager it notes how the run ended, whatever ends it."""
+    """An open run folder; as a context manager it records how the run ended, also after an error."""
 
     def __init__(self, folder: Path, cfg: DictConfig, choices: Mapping[str, str]) -> None:
         super().__init__()
@@ -59,8 +58,8 @@ class Run(CollectiveRun):
         self._seconds = math.inf if minutes is None else 60 * minutes
         self._records = RunRecords(folder, self.log)
         self._state: State | None = None
-        self._others: list[dict[str, Any]] = []  # of the last checkpoint
-        self._passed_over: list[str] = []  # damaged checkpoints, to tell of
+        self._others: list[dict[str, Any]] = []  # the other ranks' contributions to the last checkpoint
+        self._passed_over: list[str] = []  # lines on damaged checkpoints, not logged yet
 
     def _newest(self, load_start: Callable[[], str]) -> dict[str, Any] | None:
         found = self._checkpoints.latest()
@@ -86,9 +85,9 @@ class Run(CollectiveRun):
         self._passed_over = []
 
     def begin(self, state: "State", facts: dict[str, Any]) -> None:
-        """Opens what is written to, cut back to where ``state`` stands; ``facts`` go into the manifest.
+        """Opens the records, truncated to the progress of ``state``; ``facts`` go into the manifest.
 
-        Raises UserError if the data are no longer those that the run began with.
+        Raises UserError if the data set has changed since the run began.
         """
         earlier, images = self.manifest.content, state.progress.images
         before = earlier.get("data", facts["data"])
@@ -110,17 +109,17 @@ class Run(CollectiveRun):
                 self._checkpoints.save(state.snapshot(), epoch=0)
 
     def mark_finished(self, progress: "Progress") -> None:
-        """A process that was killed after its last checkpoint could not note that the run was over."""
+        """Records the end of a run whose process was killed after its last checkpoint."""
         if self.manifest.content.get("status") == "running":
             self.manifest.end("finished", progress, self._checkpoints.saved, None)
 
     def record_weight_hash(self, state: "State") -> None:
-        """Notes a hash of the weights in the manifest. Raises Gone."""
+        """Records a hash of the weights in the manifest. Raises Gone."""
         self._check_there()
         self.manifest.record_weight_hash(state.progress.step, state.weights_hash())
 
     def record(self, epoch: int, scalars: dict[str, float], grid: Image.Image, progress: "Progress") -> None:
-        """An epoch's numbers and its grid. Raises Unwritable."""
+        """Writes an epoch's scalars and its grid. Raises Unwritable."""
         self._check_there()
         try:
             self._records.epoch(epoch, scalars, grid, progress)
@@ -132,7 +131,7 @@ class Run(CollectiveRun):
             ) from None
 
     def _wants_to_save(self) -> bool:
-        """A signal came, or the minutes are over."""
+        """Whether a signal came, or ``checkpoint.every.minutes`` are over."""
         asked = self.requests.pending is not None
         return asked or time.monotonic() - self._checkpoints.began >= self._seconds
 
@@ -154,7 +153,7 @@ class Run(CollectiveRun):
         self.requests.obey()
 
     def finish(self, state: "State") -> None:
-        """Waits for the last checkpoint. Raises Unwritable if it is not on the disk, also at a second try."""
+        """Waits for the last checkpoint. Raises Unwritable if a second attempt to write it fails too."""
         self._check_there()
         self._checkpoints.wait()
         if self._checkpoints.saved != state.progress.images:
@@ -164,24 +163,24 @@ class Run(CollectiveRun):
             raise Unwritable(f"the last checkpoint of {self.folder} could not be written: {self._next()}")
 
     def _next(self) -> str:
-        """What to do where the disk is full."""
+        """Advice for a full disk."""
         saved = self._checkpoints.saved
         return f"make room, and {pasted('resume', self.folder)} " + (
             f"goes on from image {saved:,}" if saved else "begins anew"
         )
 
     def _warn(self, line: str) -> None:
-        """Of a folder that is gone, only that is told."""
+        """Logs a warning, unless the folder is gone, which ``_check_there`` reports."""
         if not self._lock.lost:
             self.log.info(line)
 
     def _check_there(self) -> None:
-        """Raises Gone where there is no folder any more to write into: it is not made again."""
+        """Raises Gone where the folder is gone: it is not created again."""
         if self._lock.lost:
             raise Gone(f"{self.folder} is gone: it was removed or moved while it was trained, which ends here")
 
     def alarm(self, alarm: Alarm | None, progress: "Progress") -> None:
-        """Tells an alarm, marks it in TensorBoard, and raises Diverged unless it is only to be warned of."""
+        """Records an alarm in the manifest and TensorBoard; then warns, or raises Diverged if it is fatal."""
         if alarm is None:
             return
         self._check_there()
@@ -222,7 +221,7 @@ class Run(CollectiveRun):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if not getattr(error, "at_once", False):  # the second signal waits for nothing
+            if not getattr(error, "at_once", False):  # the second signal ends the run at once
                 self._checkpoints.wait()
         finally:
             try:
@@ -234,15 +233,15 @@ class Run(CollectiveRun):
         if self.requests.pending is not None and not isinstance(error, Stopped):
             if error is not None:
                 tell(error)
-            self.requests.obey()  # it ended by itself first, but a sweep would go on
+            self.requests.obey()  # the run has ended by itself, but the signal must end a sweep too
 
     def _close(self, error: BaseException | None) -> None:
-        """Notes how the run ended."""
-        if self._lock.lost:  # nothing is written where the folder was
+        """Records how the run ended."""
+        if self._lock.lost:  # another folder may be in its place
             return
         status, saved = status_after(error), self._checkpoints.saved
         try:
-            if self._state is not None:  # what ends before begin() leaves the manifest as it was
+            if self._state is not None:  # a run that ends before begin() leaves the manifest unchanged
                 reason = None if error is None else str(error)
                 self.manifest.end(status, self._state.progress, saved, reason)
                 self._records.close(finished=status == "finished")

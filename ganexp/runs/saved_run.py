@@ -1,4 +1,4 @@
-"""Runs as they lie on disk, read without torch and whatever state they are in: for listing and comparing."""
+"""Reads stored runs, also incomplete or damaged ones, for listing and comparing. Needs no torch."""
 
 import json
 import os
@@ -44,17 +44,17 @@ class SavedRun:
 
     @cached_property
     def status(self) -> str:
-        """running, finished, interrupted, failed, diverged; or unknown, where nothing says so."""
+        """running, finished, interrupted, failed, diverged; unknown where the manifest has none."""
         return status_of(self.folder) or "unknown"
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl, an epoch each, in the order of ``images``."""
+        """The lines of metrics.jsonl, one per epoch, sorted by ``images``."""
         return _rows(_lines(self.folder / "metrics.jsonl"))
 
     @cached_property
     def last_rows(self) -> list[dict[str, Any]]:
-        """The last of them, a megabyte at most: thousands of epochs, read at once however many there were."""
+        """The rows in the last MiB of metrics.jsonl: thousands of epochs, read quickly from a long file too."""
         return _rows(_lines(self.folder / "metrics.jsonl", _TAIL))
 
     @property
@@ -64,14 +64,14 @@ class SavedRun:
 
     @property
     def images(self) -> int:
-        """How many real images it has seen, as far as is known."""
+        """Real images seen: the larger count of run.json and metrics.jsonl."""
         return max(
             int(self.manifest.get("images", 0)), int(self.last_rows[-1]["images"]) if self.last_rows else 0
         )
 
     @property
     def scores(self) -> dict[str, float]:
-        """The last value of each score, by its name alone."""
+        """The last value of each score, by its name without ``score/``."""
         found: dict[str, float] = {}
         for row in self.last_rows:
             taken = {key: value for key, value in row.items() if key.startswith("score/")}
@@ -84,21 +84,21 @@ class SavedRun:
 
     @cached_property
     def directions(self) -> dict[str, Direction]:
-        """Which way each of its scores is better: as ``run.json`` says, or else as its metrics do."""
+        """Whether each score is better lower or higher: from ``run.json``, or else from its metrics."""
         targets = [str(value) for key, value in self.config.items() if _METRIC.fullmatch(key)]
         return {**shipped(), **of_metrics(targets), **self.manifest.get("scores", {})}
 
     def direction(self, name: str) -> Direction:
-        """Which way a score, or the speed, is better; ``unknown`` where nothing says so."""
+        """Whether a score, or the speed, is better ``lower`` or ``higher``; else ``unknown``."""
         return "higher" if name == "images_per_second" else direction_of(name, self.directions)
 
     @property
     def score(self) -> str | None:
-        """The first score, in words: ``fid_cnn 12.34``."""
+        """The first score as text: ``fid_cnn 12.34``."""
         return next((f"{name} {value:.4g}" for name, value in self.scores.items()), None)
 
     def series(self, name: str) -> list[tuple[int, float]]:
-        """A metric over ``images``, where it is a finite number."""
+        """Pairs of ``images`` and a metric's value, where that is a finite number."""
         found = ((row["images"], row.get(name)) for row in self.rows)
         return [(images, float(value)) for images, value in found if isinstance(value, int | float)]
 
@@ -118,7 +118,7 @@ def find(paths: Iterable[str | Path]) -> list[SavedRun]:
 
 
 def _runs(path: Path) -> Iterator[Path]:
-    """Run folders, without looking into them for others."""
+    """Run folders at or below ``path``; does not search inside a run folder."""
     if (path / "config.yaml").is_file() and (path / "run.json").is_file():
         yield path
         return
@@ -140,7 +140,7 @@ def _rows(lines: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _lines(file: Path, most: int | None = None) -> list[str]:
-    """The lines of a file, or the whole ones among its last ``most`` bytes; none where it cannot be read."""
+    """The lines of a file, or the complete ones in its last ``most`` bytes; [] where it cannot be read."""
     with suppress(OSError), open_regular(file) as stream:
         before = 0 if most is None else max(0, stream.seek(0, os.SEEK_END) - most)
         stream.seek(before)

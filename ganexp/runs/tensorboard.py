@@ -1,8 +1,7 @@
 """TensorBoard: scalars and grids over the number of real images seen, and one HParams row per run.
 
-Events are written by the caller's thread into a file of this process's own, and nothing is queued: what
-``flush`` has returned from has been written, and a full disk is an OSError here and not a traceback in a
-thread.
+The caller's thread writes events to one file per process, without a queue: events are written when ``flush``
+returns, and a full disk raises OSError here instead of printing a traceback in another thread.
 """
 
 import os
@@ -25,7 +24,7 @@ from ganexp.metrics.directions import of_metrics
 class EventWriter:
     """The event file of one process of a run. Every method raises OSError.
 
-    ``images`` is the position of a resumed run: what lies behind it is void, and TensorBoard drops it.
+    ``images`` is the position of a resumed run: TensorBoard drops the events after it from older files.
     """
 
     def __init__(self, folder: Path, images: int) -> None:
@@ -40,9 +39,9 @@ class EventWriter:
         self.flush()
 
     def begin(self, cfg: DictConfig, choices: Mapping[str, str]) -> None:
-        """The run's row in the HParams tab, and what its custom scalars are.
+        """Writes the run's row in the HParams tab, and the layout of its custom scalars.
 
-        Without the experiment's summary that ``add_hparams`` writes beside it, TensorBoard shows every
+        It omits the experiment summary that ``add_hparams`` also writes: without it TensorBoard shows every
         scalar as a metric, and runs with other keys keep their columns.
         """
         self._add(Event(summary=summary.hparams(_hyperparameters(cfg, choices), {})[1]))
@@ -50,39 +49,39 @@ class EventWriter:
         self.flush()
 
     def scalars(self, scalars: dict[str, float], images: int) -> None:
-        """PrecisionName alone."""
+        """Writes scalars only."""
         for name, value in scalars.items():
             self._add(Event(step=images, summary=summary.scalar(name, value)))
         self.flush()
 
     def write(self, scalars: dict[str, float], grid: Image.Image, png: bytes, images: int) -> None:
-        """An epoch's numbers and its grid, which was encoded as ``png`` already."""
+        """Writes an epoch's scalars and its grid; ``png`` is the encoded ``grid``."""
         self.scalars(scalars, images)
         picture = Summary.Image(
             height=grid.height,
             width=grid.width,
-            colorspace=len(grid.getbands()),  # its code is the number of them
+            colorspace=len(grid.getbands()),  # TensorBoard's code is the number of channels
             encoded_image_string=png,
         )
         self._add(Event(step=images, summary=Summary(value=[Summary.Value(tag="samples", image=picture)])))
         self.flush()
 
     def text(self, name: str, line: str, images: int) -> None:
-        """A line for the TEXT tab."""
+        """Writes a line for the TEXT tab."""
         self._add(Event(step=images, summary=summary.text(name, line)))
         self.flush()
 
     def finish(self) -> None:
-        """Marks the row as complete."""
+        """Marks the HParams row as complete."""
         self._add(Event(summary=summary.hparams({}, {})[2]))
         self.flush()
 
     def flush(self) -> None:
-        """Hands what was written to the system."""
+        """Passes buffered events to the operating system."""
         self._stream.flush()
 
     def close(self) -> None:
-        """Nothing can be written after it."""
+        """Closes the file."""
         self._stream.close()
 
     def _add(self, event: Any) -> None:
@@ -91,7 +90,7 @@ class EventWriter:
 
 
 def _hyperparameters(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
-    """The groups' choices and the settings that experiments turn: few enough to read as columns."""
+    """The groups' choices and commonly varied settings: few enough to read as columns."""
     values: dict[str, Any] = {
         group: choice for group, choice in choices.items() if choice != "None" and "." not in group
     }
@@ -104,9 +103,9 @@ def _hyperparameters(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, A
 
 
 def _layout(cfg: DictConfig) -> dict[str, dict[str, list[Any]]]:
-    """TensorBoard's CUSTOM SCALARS: players against each other, scores, penalties, health, each in a chart.
+    """The layout of TensorBoard's CUSTOM SCALARS: charts of players, penalties, scores and health.
 
-    The layouts of all runs that are looked at are merged, so charts are named alike in each of them.
+    TensorBoard merges the layouts of all runs that it shows, so every run uses the same chart names.
     """
     stems = {
         str(name): of_metrics([str(node["_target_"])]) or [str(name)] for name, node in cfg.metrics.items()
@@ -136,4 +135,4 @@ _PENALTIES = (
     r"(?!score|evaluate|speed|sentinel|precision)\w+/"
     r"(?!(adversarial|D_x|D_G_z|gradient_norm|weight_norm|lr)$)\w+$"
 )
-"""What a player minimises besides the adversarial term: one expression for all, as charts are merged."""
+"""Matches a player's losses besides the adversarial one; the same in all runs, as charts are merged."""

@@ -1,1 +1,1 @@
-"""Files, signals, random states and processors. No GAN in here."""
+"""Files, signals, RNG states and CPUs: nothing specific to GANs."""

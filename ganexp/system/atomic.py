@@ -1,4 +1,4 @@
-"""Files that are never half: written beside the old one, synced, then renamed."""
+"""Atomic file writes: a temporary file beside the old one is written, synced and renamed."""
 
 import errno
 import os
@@ -13,12 +13,11 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(file: Path, within: Path | None = None) -> Iterator[Path]:
-    """A path to write to; it becomes ``file`` at the end of the block, or goes if the block fails.
+    """Yields a temporary path, which is renamed to ``file`` after the block, or removed if the block fails.
 
-    Makes the folder if need be, and takes it away again if the block fails; ``within``: a folder that is
-    never made, for where it is gone somebody has removed it. When the block is left without an error, the new
-    content is on the disk itself and survives a power cut; whatever ends the process before that leaves the
-    old content. Raises OSError.
+    Creates missing folders, and removes them again if the block fails. ``within`` is a folder that is never
+    created: where it is missing, the user has removed it. After a block without an error the new content is
+    synced and survives a power cut; a process that ends earlier leaves the old content. Raises OSError.
     """
     beside = file.with_name(f"{file.name}.tmp")
     with making(file.parent, within):
@@ -53,7 +52,7 @@ def making(folder: Path, within: Path | None = None) -> Iterator[None]:
 
 
 def _missing(folder: Path, within: Path | None) -> list[Path]:
-    """The folders that have to be made first, the outermost first; ``within`` and those above it are not."""
+    """The missing folders up to ``folder``, outermost first, without ``within`` and those above it."""
     found = takewhile(lambda path: path != within and not path.is_dir(), (folder, *folder.parents))
     return [*found][::-1]
 
@@ -61,7 +60,7 @@ def _missing(folder: Path, within: Path | None) -> list[Path]:
 def read_regular(file: Path, most: int | None = None) -> bytes:
     """The content of a regular file, at most ``most`` bytes. Raises OSError where it is longer.
 
-    A named pipe in a folder of somebody else's would be waited for without end, a device may have no end.
+    Reading a named pipe from an untrusted folder would block for ever, and a device may have no end.
     """
     with open_regular(file) as stream:
         content = stream.read() if most is None else stream.read(most + 1)
@@ -80,17 +79,17 @@ def open_regular(file: Path) -> BinaryIO:
 
 
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""Opening a named pipe does not wait for whoever writes to it."""
+"""O_NONBLOCK: opening a named pipe does not wait for a writer."""
 
 
 def check_regular(file: Path) -> None:
-    """Raises OSError where ``file`` is there and is no regular file: to open it might wait without end."""
+    """Raises OSError where ``file`` exists and is no regular file: opening it might block for ever."""
     if file.exists() and not file.is_file():
         raise OSError(errno.EINVAL, "it is no regular file", str(file))
 
 
 def unshare(file: Path) -> None:
-    """Sees to it that what is appended to a file changes no other name of it. Raises OSError."""
+    """Replaces a hard-linked file by a copy, so that appending changes no other link. Raises OSError."""
     check_regular(file)
     if file.is_file() and file.stat().st_nlink > 1:
         with replacing(file) as beside:
@@ -98,9 +97,9 @@ def unshare(file: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's content, or a folder's list of names, is on the disk itself. Raises OSError."""
+    """Waits until a file's content, or a folder's entries, are on the disk (fsync). Raises OSError."""
     if path.is_dir() and os.name == "nt":
-        return  # Windows opens no folders; it writes their names through by itself
+        return  # Windows cannot open folders, and writes their entries through by itself
     handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
     try:
         os.fsync(handle)

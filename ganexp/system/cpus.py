@@ -1,11 +1,11 @@
-"""How many processors there are for this process. Needs no torch."""
+"""The number of CPUs available to this process. Needs no torch."""
 
 import os
 from pathlib import Path
 
 
 def cores(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Those that the system lets it run on, and no more than its container grants the time of."""
+    """The CPUs in this process's affinity mask, at most as many as its container's CPU quota."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = limit.read_text().split()

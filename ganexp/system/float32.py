@@ -1,4 +1,4 @@
-"""Where 32 bits are needed: losses, penalties and scores, whatever the networks compute in."""
+"""Float32 for losses, penalties and scores, whatever precision the networks compute in."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from torch import Tensor
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Within this context NVIDIA's GPUs take float32 products in float32, whatever training rounds them to.
+    """Within this context NVIDIA GPUs multiply float32 in full precision, even if training uses TF32.
 
-    Also a decorator. What was set before is put back.
+    Also a decorator. Restores the previous setting.
     """
     places: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
     before = [place.fp32_precision for place in places]
@@ -26,5 +26,5 @@ def full_float32() -> Iterator[None]:
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """What losses and penalties are taken of: 16 bits widened, everything else as it is."""
+    """Widens 16-bit floats to float32, for losses and penalties; wider floats stay as they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

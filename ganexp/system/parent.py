@@ -1,4 +1,4 @@
-"""A process that dies with the one that started it: its standard input is a pipe that then ends."""
+"""Ends a child process with its parent: the child's stdin is a pipe, which closes when the parent exits."""
 
 import os
 import signal
@@ -14,9 +14,9 @@ def _stop() -> None:
 
 
 def exit_with_parent(gone: Callable[[], None] = _stop) -> None:
-    """If whoever started this process asked for it: ``gone()`` when they are.
+    """Calls ``gone()`` when the parent exits, if the parent has set ``VARIABLE``.
 
-    By default it then stops as on ``kill``, saving first.
+    By default the process then stops as on SIGTERM, and saves first.
     """
     if os.environ.pop(VARIABLE, None):
         threading.Thread(target=_wait, args=(gone,), name="lifeline", daemon=True).start()

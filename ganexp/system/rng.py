@@ -1,4 +1,4 @@
-"""Random numbers: a seed for each purpose, and every generator's state as one value."""
+"""Random numbers: a seed for each purpose, and the states of all generators as one value."""
 
 import hashlib
 import random
@@ -11,13 +11,13 @@ import torch
 
 
 def seed_for(seed: int, purpose: str) -> int:
-    """A seed of its own for each purpose (an epoch's order, the preview), so that none disturbs another."""
+    """A separate seed for each purpose (an epoch's order, the preview), so that none affects another."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 
 
 def seed_everything(seed: int) -> None:
-    """Starts every random generator that networks, games and penalties may draw from."""
+    """Seeds every random generator that networks, games and penalties may draw from."""
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -25,9 +25,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def fork_rng(device: torch.device) -> Iterator[None]:
-    """Whatever is drawn in this context, from torch's, Python's or NumPy's generators, training does not
-    notice.
-    """
+    """Restores the states of torch's, Python's and NumPy's generators at the end of the context."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
@@ -38,7 +36,7 @@ def fork_rng(device: torch.device) -> Iterator[None]:
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """The generators that training may draw from: torch's on the CPU and the device, Python's, NumPy's."""
+    """The RNG states that training uses: torch's on the CPU and the device, Python's, NumPy's."""
     kind, numbers, position, has_gauss, gauss = np.random.get_state(legacy=True)
     version, words, following = random.getstate()
     state: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Being asked to stop: the first signal lets a run finish its step and save, the second ends it at once."""
+"""Stop signals: the first lets a run finish its step and save, the second ends it at once."""
 
 import os
 import signal
@@ -7,18 +7,18 @@ import threading
 from types import FrameType, TracebackType
 
 ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""Ctrl-C; a scheduler or ``kill``; a terminal that was closed."""
+"""Signals of Ctrl-C; a scheduler or ``kill``; a closed terminal."""
 
 _HANGUP = getattr(signal, "SIGHUP", None)
 
 _WARNING = getattr(signal, "SIGUSR2", None)
-"""A scheduler's: the time of this job is nearly over. It is ours only where somebody waits for it."""
+"""A scheduler's warning that the job's time is nearly over; handled only where it has a handler already."""
 
 
 class Stopped(KeyboardInterrupt):
-    """A run ended because it was asked to; ``status`` is what the process should exit with.
+    """A signal stopped the run; ``status`` is the process's exit status.
 
-    ``at_once``: it was asked a second time, and nothing more is waited for.
+    ``at_once``: it was the second signal, so the process must not wait for anything.
     """
 
     def __init__(self, number: int, *, at_once: bool = False) -> None:
@@ -29,7 +29,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class SignalHandler:
-    """Within this context signals are noted in ``pending``, and obeyed when there is time."""
+    """Within this context the first signal is stored in ``pending``; ``obey`` raises Stopped for it."""
 
     def __init__(self) -> None:
         self.pending: int | None = None
@@ -37,9 +37,9 @@ class SignalHandler:
 
     def __enter__(self) -> "SignalHandler":
         if threading.current_thread() is not threading.main_thread():
-            return self  # only the main thread is ever signalled
+            return self  # only the main thread can set and run signal handlers
         for number in ASKING:
-            if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup
                 self._before[number] = signal.signal(number, self._note)
         if _WARNING is not None and callable(signal.getsignal(_WARNING)):
             self._before[_WARNING] = signal.signal(_WARNING, self._note)
@@ -52,7 +52,7 @@ class SignalHandler:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def obey(self) -> None:
-        """Raises Stopped if a signal came."""
+        """Raises Stopped if a signal is pending."""
         if self.pending is not None:
             raise Stopped(self.pending)
 
@@ -61,10 +61,10 @@ class SignalHandler:
             raise Stopped(number, at_once=True)
         self.pending = number
         line = f"\n{signal.Signals(number).name}: saving after this step; once more ends the run at once\n"
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, line.encode())  # print may be under way
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, line.encode())  # print is not reentrant
 
 
 def reraise_signal(stopped: BaseException) -> None:
-    """After a run has saved: whoever waited for a scheduler's warning, to queue the job again, gets it now."""
+    """Re-raises a scheduler's warning after the run has saved, for the handler that requeues the job."""
     if isinstance(stopped, Stopped) and stopped.number == _WARNING:
         signal.raise_signal(stopped.number)

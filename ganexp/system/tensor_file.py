@@ -1,7 +1,7 @@
 """One checkpoint file: a dictionary of tensors and plain values, with a checksum over all of it.
 
-The file is what ``torch.save`` makes, so ``torch.load(file, weights_only=True)`` opens it anywhere. It is
-never read otherwise: a checkpoint from a stranger runs nothing.
+The file is written by ``torch.save``, so ``torch.load(file, weights_only=True)`` opens it anywhere. It is
+never read otherwise, so that an untrusted checkpoint cannot execute code.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ _DEEPEST = 64
 
 
 class Damaged(UserError):
-    """A checkpoint that cannot be used: torn, altered, not ours, or one that would run code."""
+    """A checkpoint that cannot be used: truncated, altered, in another format, or one that would run code."""
 
 
 def write(content: dict[str, Any], file: Path) -> None:
-    """Replaces ``file``. Raises OSError and leaves it as it was where there is no room."""
+    """Replaces ``file`` atomically. Raises OSError, and keeps the old file, where the disk is full."""
     with replacing(file) as beside:
         save_tensors(content, beside)
 
@@ -36,10 +36,10 @@ def write(content: dict[str, Any], file: Path) -> None:
 def save_tensors(content: dict[str, Any], file: Path) -> None:
     """Writes tensors (on the CPU) and plain values. Raises OSError."""
     whole = {"format": _FORMAT, "sha256": digest(content), "content": content}
-    with file.open("wb") as stream:  # given a path instead, torch does not say that the disk is full
+    with file.open("wb") as stream:  # given a path, torch would not report a full disk
         try:
             torch.save(whole, stream)
-        except RuntimeError as error:  # torch's, on its way out of the true one
+        except RuntimeError as error:  # torch raises it while it handles the OSError
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
@@ -54,9 +54,9 @@ def read(file: Path) -> dict[str, Any]:
             if any(record.compress_type != zipfile.ZIP_STORED for record in records.infolist()):
                 raise ValueError("its records are compressed, and may unpack to any size")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of tensors that are refused below
+            warnings.simplefilter("ignore")  # about kinds of tensors that are refused below
             found = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a reader of broken bytes can stumble over
+    except Exception as error:  # damaged bytes can cause any error
         raise Damaged(f"{file} is damaged: {_reason(error)}") from None
     if not isinstance(found, dict) or found.get("format") != _FORMAT:
         raise Damaged(f"{file} is no checkpoint of this version of ganexp")
@@ -70,10 +70,10 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def _excess(content: Any, size: int) -> str | None:
-    """What in a checkpoint of ``size`` bytes cannot have been written by ``pack``; None if all of it can.
+    """Why ``save_tensors`` cannot have written ``content`` to a file of ``size`` bytes; None if it can have.
 
-    A few bytes can stand for any amount: a tensor whose strides are 0, one without storage, a list that holds
-    another one many times, or itself. All of these would be gone through for the checksum.
+    A few bytes can encode any amount of data: a tensor whose strides are 0, one without storage, a list that
+    holds another one many times, or itself. The checksum would have to process all of it.
     """
     left, values, waiting = size, 0, [(content, 0)]
     while waiting:

@@ -1,7 +1,7 @@
 """Text for a terminal.
 
-Labels, file names, a run's settings and its receipt may be a stranger's, and a terminal obeys the control
-characters in them: whatever is printed of them goes through ``errors.readable``.
+Labels, file names, a run's settings and its manifest may be untrusted, and a terminal interprets control
+characters: everything that is printed of them goes through ``errors.readable``.
 """
 
 import re
@@ -13,12 +13,12 @@ from ganexp.errors import readable, readable_lines
 
 
 def print_lines(text: str) -> None:
-    """Prints what may hold words from outside, line by line."""
+    """Prints lines that may contain untrusted text, without control characters."""
     print(readable_lines(text))
 
 
 def pasted(key: str, path: str | Path) -> str:
-    """``key=path`` as it can be pasted behind a verb: quoted for Hydra's grammar, and then for a shell."""
+    """``key=path`` as a command-line argument: quoted for Hydra's grammar, then for the shell."""
     text = str(path)
     if not _PLAIN.fullmatch(text) or text.lower() in ("null", "true", "false", "nan", "inf"):
         from hydra.core.override_parser.types import Quote, QuotedString
@@ -29,14 +29,14 @@ def pasted(key: str, path: str | Path) -> str:
 
 
 _PLAIN = re.compile(r"(\.{0,2}/|[A-Za-z_])[A-Za-z0-9_./+@%:-]*")
-"""What both read as it stands, and Hydra as no number."""
+"""Text that needs no quotes in Hydra or the shell, and that Hydra does not read as a number."""
 
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
-"""With the backslashes before it, each of which would be taken for the one that makes it text."""
+"""``${`` and the backslashes before it, which Hydra would take as escapes of it: they are doubled."""
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Rows of cells as columns; those numbered in ``right`` end below one another."""
+    """Rows of cells as aligned columns; the columns with numbers in ``right`` are right-aligned."""
     cells = [[readable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
