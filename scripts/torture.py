@@ -3,7 +3,7 @@
     python scripts/torture.py --rounds 100 --seed 0
 
 A round is one kill. A third of the kills come at any time, start-up included; a third during training; a third
-while a checkpoint is being written. Each run is killed several times and then left to finish. Its weights,
+are aimed at the writing of a checkpoint. Each run is killed several times and then left to finish. Its weights,
 optimisers, RNG state, metrics, grids and TensorBoard curves are compared, bit for bit, with those of the same
 run without interruption. Exits with status 1 if anything differs.
 """

@@ -38,7 +38,7 @@ def open_study(folder: Path, *, lower: bool, pruner: BasePruner) -> optuna.Study
         )
     except OSError:
         raise  # such as a full disk
-    except Exception:  # Optuna documents no error for a damaged file
+    except Exception:  # a damaged file may raise anything in Optuna
         raise UserError(damaged) from None
     if not all(_is_sound(trial) for trial in study.get_trials(deepcopy=False)):
         raise UserError(damaged)
