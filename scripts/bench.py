@@ -1,15 +1,15 @@
-"""How fast ganexp trains, beside a textbook's loop, the bare step of the same mathematics, and the peak.
+"""Measures training speed: ganexp, a textbook's loop, the bare step with the same mathematics, and the peak.
 
     python scripts/bench.py --rounds 7 --seconds 15 --json speed.json
     python scripts/bench.py --only mlp_28 wgan_gp_mlp_28 --precision fp32 bf16 --mnist <folder>
     python scripts/bench.py --memory 8
 
-Images are random unless ``--mnist``, ``--cifar10`` (a zip with train/<class>/*.jpg) or ``--celeba`` says where
-real ones are. Who is compared takes turns, round after round, in one process, so that a machine whose speed
-drifts treats them alike; the tables have medians over the rounds, and the smallest and largest ratio between
-rounds. A share of peak goes by the operations of the bare step: what a contender computes on top of them does
-not count in its favour. Peak memory is that of a process for each of them. ``--memory``: instead of all this,
-trains on a set of so many GB that stays on disk.
+Images are random unless ``--mnist``, ``--cifar10`` (a zip with train/<class>/*.jpg) or ``--celeba`` gives the
+path of real ones. The contenders run in turn, round after round, in one process, so that a drift of the
+machine's speed affects all of them equally; the tables show medians over the rounds, and the smallest and
+largest ratio of a round. The share of peak counts only the operations of the bare step, not what a contender
+computes on top of them. Peak memory is measured in a separate process for each contender. ``--memory``: trains
+on a data set of so many GB that stays on disk, instead of all this.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from tqdm import tqdm
 from ganexp.training.precision import Precision
 
 _MOST = 60_000
-"""Random images in an epoch, as many as MNIST has."""
+"""The most random images in an epoch, as many as MNIST has for training."""
 
 
 def measured(name: str, place: Place, asked: argparse.Namespace, bar: "tqdm[Any]") -> dict[str, Any]:
-    """Rates of all rounds, the peak, and each one's memory."""
+    """The contenders' rates in all rounds, the peak FLOP/s, and the contenders' peak memory."""
     work, device = WORKLOADS[name], torch.device(place.device)
     least = Bare(name, place, graphs=False)
     flops = operations(lambda: least.rate(work.turns))
@@ -53,7 +53,7 @@ def measured(name: str, place: Place, asked: argparse.Namespace, bar: "tqdm[Any]
             bar.set_description(f"{name}, {place.precision}: {who}")
             if number == 0:
                 ready[who] = make()
-                ready[who].rate(work.turns)  # whatever is slow only once
+                ready[who].rate(work.turns)  # warm-up: what is slow only once
             rates.setdefault(who, []).append(ready[who].rate(steps))
             bar.update()
     memory = {} if asked.no_memory else {w: in_a_process(__file__, name, w, place, count) for w in rates}
@@ -83,7 +83,7 @@ def table(found: dict[str, Any]) -> str:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What it was measured on."""
+    """The hardware and the settings of the measurement."""
     return {
         "processor": _processor(),
         "threads": torch.get_num_threads(),
@@ -94,7 +94,7 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Its name, where the system tells it."""
+    """The processor's name, from /proc/cpuinfo where that exists."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -139,7 +139,7 @@ def main() -> None:
         for name, place in jobs:
             found.append(measured(name, place, asked, bar))
             tqdm.write(table(found[-1]), file=sys.stdout)
-            if asked.json:  # after each: whoever stops it keeps what there is
+            if asked.json:  # after each job, so that an interrupted benchmark keeps its results
                 content = {"machine": facts, "rounds": asked.rounds, "seconds": asked.seconds, "found": found}
                 asked.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
 

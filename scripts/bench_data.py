@@ -2,9 +2,9 @@
 
     python scripts/bench_data.py --cifar10 cifar10.zip --celeba celeba/
 
-``--cifar10``: a zip with train/<class>/*.jpg; ``--celeba``: a folder with img_align_celeba/. Everything runs
-in one process, the variants in turn, round after round, so that a machine whose speed drifts treats them
-alike; the table has medians over the rounds, and the smallest and largest ratio between rounds.
+``--cifar10``: a zip with train/<class>/*.jpg; ``--celeba``: a folder with img_align_celeba/. The variants run
+in turn, round after round, in one process, so that a drift of the machine's speed affects all of them equally;
+the table shows medians over the rounds, and the smallest and largest ratio of a round.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def ours(overrides: list[str]) -> Iterator[Batch]:
 
 
 def theirs(folder: Path, side: int, workers: int) -> Iterator[Batch]:
-    """What tutorials write: ImageFolder, the usual transforms, a shuffling DataLoader."""
+    """The batches of a tutorial: ImageFolder, the usual transforms, a shuffling DataLoader."""
     steps = [
         transforms.Resize(side),
         transforms.CenterCrop(side),
@@ -56,7 +56,7 @@ def theirs(folder: Path, side: int, workers: int) -> Iterator[Batch]:
 
 
 def rate(batches: Iterator[Batch], seconds: float) -> float:
-    """Images per second over at least so many seconds."""
+    """Images per second, measured for at least ``seconds``."""
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
         count += len(next(batches).x)
@@ -83,7 +83,7 @@ def compare(title: str, folder: Path, overrides: list[str], side: int, given: ar
     sources = {"ganexp": ours(overrides)} | {
         f"DataLoader, {n} workers": theirs(folder, side, n) for n in (0, 2)
     }
-    for batches in sources.values():  # opens files, starts processes
+    for batches in sources.values():  # warm-up: opens files, starts worker processes
         list(itertools.islice(batches, 2))
     rates: dict[str, list[float]] = {name: [] for name in sources}
     for _ in range(given.rounds):

@@ -1,15 +1,15 @@
-"""What a second process brings on this machine, what processes send each other, and what that costs on GPUs.
+"""Measures the speed-up by a second process and its all-reduces here, and projects their cost on GPUs.
 
     python scripts/bench_dist.py --rounds 5
     python scripts/bench_dist.py --rounds 3 --workloads dcgan64 --step 30 --network 25
 
 Measured, in turn, round after round: ``ganexp train`` in one process with all threads, and with
-``device.count=2``, which share them; images per second of its receipt. Then, for each workload: how many
-all-reduces a step has and how large they are, and how long one takes between two processes here.
+``device.count=2``, which shares them; images per second are read from the manifest (run.json). Then, for each
+workload: the number and size of the all-reduces of a step, and how long one takes between two processes here.
 
 The projection is arithmetic, not a measurement. A ring of n devices takes 2 (n - 1) / n * bytes / bandwidth
-+ 2 (n - 1) * latency; beyond 8, the machines make a second ring over the network after the first. Each device
-keeps its own batch and nothing overlaps, so a step takes ``--step`` plus its all-reduces.
++ 2 (n - 1) * latency; beyond 8 devices, a second ring over the network connects the machines after the first.
+The batch per device is fixed and nothing overlaps, so a step takes ``--step`` plus its all-reduces.
 """
 
 import argparse
@@ -38,14 +38,14 @@ WORKLOADS = {
     "dcgan64": ["data.resolution=64", "arch.generator.norm=layer", "arch.discriminator.norm=layer"],
     "wgan_gp": ["loss=wgan_gp"],
 }
-"""On the embedded digits, at the width that each architecture has by itself."""
+"""On the embedded digits, at each architecture's default width."""
 
 COMMON = ["data=digits", "device=cpu", "evaluate.every=null", "checkpoint.every.epochs=null", "epochs=100000"]
-TURNS = 20  # of an all-reduce
+TURNS = 20  # repetitions of an all-reduce
 
 
 def speed(workload: str, count: int, threads: int, steps: int, folder: Path) -> float:
-    """Images per second of a run of its own."""
+    """Images per second of a new run in a process of its own."""
     settings = [f"device.count={count}", f"device.threads={threads}", f"max_steps={steps}", "name=run"]
     subprocess.run(
         [sys.executable, "-m", "ganexp", "train", *WORKLOADS[workload], *COMMON, *settings],
@@ -59,7 +59,7 @@ def speed(workload: str, count: int, threads: int, steps: int, folder: Path) -> 
 
 
 def messages(workload: str) -> list[int]:
-    """The bytes of each all-reduce of gradients in one step in which every player moves."""
+    """The bytes of each all-reduce of gradients in a step in which every player takes a turn."""
     found: list[int] = []
     experiment = build_experiment(composed([*WORKLOADS[workload], *COMMON, "batch_size=4"]))
     experiment.state.progress.step = experiment.state.game.players["g"].every - 1
@@ -75,7 +75,7 @@ def messages(workload: str) -> list[int]:
 
 
 def reduce(folder: Path, rank: int, sizes: list[int]) -> None:
-    """One of two processes that average tensors of so many bytes; the first writes how long that takes."""
+    """One of two ranks that all-reduce tensors of ``sizes`` bytes; rank 0 writes the times to times.json."""
     torch.set_num_threads(1)
     taken: dict[int, float] = {}
     store = FileStore(str(folder / "store"), 2)
@@ -93,7 +93,7 @@ def reduce(folder: Path, rank: int, sizes: list[int]) -> None:
 
 
 def reduced(sizes: list[int]) -> dict[int, float]:
-    """Seconds of an all-reduce between two processes of this machine, by its bytes."""
+    """Seconds of an all-reduce between two processes of this machine, by its size in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         line = [sys.executable, __file__, "--reduce", folder, *map(str, sizes)]
         ranks = [subprocess.Popen([*line, "--rank", str(rank)]) for rank in range(2)]
@@ -103,7 +103,7 @@ def reduced(sizes: list[int]) -> dict[int, float]:
 
 
 def projected(sizes: list[int], devices: int, asked: argparse.Namespace) -> float:
-    """Seconds that a step's all-reduces take on so many GPUs, of which a machine has 8."""
+    """The projected seconds of a step's all-reduces on so many GPUs, 8 per machine."""
     inside, machines = min(devices, 8), -(-devices // 8)
     seconds = 0.0
     for size in sizes:
@@ -114,7 +114,7 @@ def projected(sizes: list[int], devices: int, asked: argparse.Namespace) -> floa
 
 
 def measured(asked: argparse.Namespace) -> dict[str, Any]:
-    """Everything, by workload."""
+    """All measurements and projections, by workload."""
     threads = cores()
     speeds: dict[str, dict[int, list[float]]] = {name: {1: [], 2: []} for name in asked.workloads}
     for _ in tqdm(range(asked.rounds), unit=" rounds", disable=None):
@@ -142,7 +142,7 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any], asked: argparse.Namespace) -> None:
-    """As a table, medians with their range."""
+    """Prints a table of medians with their ranges."""
     for name, found in result.items():
         print(name)
         for count, values in found["images_per_second"].items():

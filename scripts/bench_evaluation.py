@@ -1,11 +1,11 @@
-"""What it costs to know how good a generator is while it trains: time and memory.
+"""Measures the cost of evaluation during training: time and memory.
 
     python scripts/bench_evaluation.py --epochs 10 -- data=digits
     python scripts/bench_evaluation.py --epochs 5 -- data=mnist data.root=<folder>
 
-What follows ``--`` are overrides of ``ganexp train``. The run goes through its own loop in a process of its
-own, with and without evaluation, in turn. What is worked out once per data set, its classifier and the features
-of real samples, is there already and is not counted; what a run begins with, reading that and the floor, is.
+What follows ``--`` are overrides of ``ganexp train``. Runs with and without evaluation alternate, each in a
+process of its own with the ordinary training loop. Work done once per data set (the classifier, the features of
+real samples) is cached beforehand and not counted; loading it and computing the floor at a run's start are.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def measured(overrides: list[str]) -> dict[str, float]:
 
 
 def in_a_process(overrides: list[str]) -> dict[str, float]:
-    """See ``measured``."""
+    """``measured`` in a new process."""
     command = [sys.executable, __file__, "--once", "--", *overrides]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -75,7 +75,7 @@ def main() -> None:
         print(json.dumps(measured(asked.overrides)))
         return
     overrides = [*asked.overrides, f"epochs={asked.epochs}"]
-    in_a_process([*asked.overrides, "max_steps=1"])  # the classifier and the cache
+    in_a_process([*asked.overrides, "max_steps=1"])  # fills the cache: data set, classifier, features
     found: dict[str, list[dict[str, float]]] = {name: [] for name in _VARIANTS}
     for _ in tqdm(range(asked.rounds), unit=" rounds", disable=None):
         for name, extra in _VARIANTS.items():

@@ -1,11 +1,11 @@
-"""How good a textbook's loop gets, by the clock: what ``ganexp train`` is to be held against.
+"""Scores of a textbook's loop by training time, as a baseline for ``ganexp train``.
 
     python scripts/bench_quality.py --seconds 240 --every 60 --out textbook -- data=mnist data.root=<folder>
 
-What follows ``--`` are overrides of ``ganexp train``: data, networks, seed and metrics are taken from them; all
-else is the textbook's (``benchmark/textbook.py``). Seconds are those of training, without the pauses in which
-the generator is scored and drawn. It is the live one, for a textbook averages none. The same of a ganexp run
-stands in its ``metrics.jsonl``, by ``speed/seconds``.
+What follows ``--`` are overrides of ``ganexp train``: data, networks, seed and metrics are taken from them;
+everything else is the textbook's (``benchmark/textbook.py``). Seconds are those of training, without scoring
+and drawing. The live generator is scored, because a textbook has no EMA. For a ganexp run, the same numbers are
+in ``metrics.jsonl``, with the seconds in ``speed/seconds``.
 """
 
 import argparse
@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 
 
 def train(overrides: list[str], seconds: float, every: float, out: Path) -> None:
-    """Trains for so long; writes ``scores.jsonl`` and a grid each time it is scored."""
+    """Trains for ``seconds``; every ``every`` seconds writes scores to ``scores.jsonl`` and a grid."""
     cfg = composed(overrides)
     source = build(cfg.data)
     data = load(source, own=True)

@@ -1,12 +1,12 @@
-"""What it costs that a run cannot be lost: saving checkpoints, and the sentinel, in per cent of training time.
+"""Measures the cost of checkpoints and of the sentinel, in per cent of training time.
 
     python scripts/bench_safety.py --rounds 5 --epochs 3 -- data=digits
     python scripts/bench_safety.py --rounds 3 --epochs 1 -- data=mnist data.root=<folder>
 
-What follows ``--`` are overrides of ``ganexp train``. The same run goes through its own loop in four ways, in
-turn, round after round: with neither, with one of them, with both. Timed are the epochs and the wait for the
-last checkpoint, not the start. The table has medians over the rounds of the ratio to the bare run of its round,
-and of the share of the time that training stood still for either.
+What follows ``--`` are overrides of ``ganexp train``. The same run trains with neither, with either, and with
+both, in turn, round after round. The epochs and the wait for the last checkpoint are timed, the start is not.
+The table shows medians over the rounds: the ratio to the bare run of the same round, and the share of the time
+for which checkpoints and sentinel blocked training.
 """
 
 import argparse
@@ -39,7 +39,7 @@ VARIANTS = {
 
 @contextmanager
 def without(saving: bool, sentinel: bool) -> Iterator[None]:
-    """Takes out of the training what is not to be measured."""
+    """Disables checkpoints or the sentinel within the context."""
 
     def unsaved(
         vault: CheckpointManager, content: dict[str, Any], epoch: int | None, *, best: bool = False
@@ -51,17 +51,17 @@ def without(saving: bool, sentinel: bool) -> Iterator[None]:
             patches.enter_context(patch.object(CheckpointManager, "save", unsaved))
             patches.enter_context(patch.object(State, "snapshot", lambda s, _: {"progress": vars(s.progress)}))
         if not sentinel:
-            patches.enter_context(patch.object(State, "readings", lambda s: s.meter.means()))
-            patches.enter_context(patch.object(Sentinel, "look", lambda *_: None))
-            patches.enter_context(patch.object(Sentinel, "judge", lambda *_: []))
+            patches.enter_context(patch.object(State, "scalars", lambda s: s.meter.means()))
+            patches.enter_context(patch.object(Sentinel, "check_finite", lambda *_: None))
+            patches.enter_context(patch.object(Sentinel, "check_epoch", lambda *_: []))
             patches.enter_context(patch.object(Sentinel, "scalars", lambda *_: {}))
         yield
 
 
 def seconds(cfg: DictConfig, folder: Path) -> tuple[float, float]:
-    """How long the epochs of a run take, to the last checkpoint on the disk.
+    """Seconds of a run's epochs until its last checkpoint is on disk, and for which training was blocked.
 
-    And how long of that training stood still: for a snapshot, for an earlier checkpoint, for the sentinel.
+    Training is blocked by snapshots, by waiting for an earlier checkpoint, and by the sentinel.
     """
     spent = {"all": 0.0, "still": 0.0}
 
@@ -75,8 +75,8 @@ def seconds(cfg: DictConfig, folder: Path) -> tuple[float, float]:
 
         return call
 
-    waits = [(Run, "save"), (Run, "mark"), (Run, "finish"), (State, "readings")]
-    waits += [(Sentinel, name) for name in ("look", "judge", "scalars")]
+    waits = [(Run, "save"), (Run, "record_weight_hash"), (Run, "finish"), (State, "scalars")]
+    waits += [(Sentinel, name) for name in ("check_finite", "check_epoch", "scalars")]
     with ExitStack() as patches:
         for owner, name in waits:
             patches.enter_context(patch.object(owner, name, timed(getattr(owner, name), "still")))

@@ -1,10 +1,10 @@
-"""How long one waits between Enter and the first training step, and how much of that is torch's own import.
+"""Measures the time from starting the command to the end of the first step, and torch's import time.
 
     python scripts/bench_startup.py --rounds 7 -- data=mnist data.root=<folder> arch=mlp device=cpu
 
 What follows ``--`` are overrides of ``ganexp train``. Each command runs in a process of its own, in turn, round
-after round; the first round, which fills caches, is not counted. The table has medians over the rounds, and the
-smallest and largest.
+after round; the first round fills caches and is not counted. The table shows median, minimum and maximum over
+the rounds.
 """
 
 import argparse
@@ -32,24 +32,24 @@ sys.argv[0] = "ganexp"
 from ganexp.cli.main import main
 main()
 """
-"""``ganexp train`` as it is, but the process ends where the first step is done."""
+"""``ganexp train`` in a process that exits after the first step."""
 
 _TORCH, _FIRST = "import torch", "ganexp train, to the end of its first step"
 
 
 def commands(overrides: list[str], number: int) -> dict[str, list[str]]:
-    """What is timed; ``number`` names a run folder that is not there yet."""
+    """The timed commands by name; ``number`` names a new run folder."""
     train = ["train", *overrides, "evaluate.every=null", f"name={number}"]
     return {
         "ganexp --help": ["-m", "ganexp", "--help"],
         "ganexp train --cfg job": ["-m", "ganexp", "train", "--cfg", "job"],
-        _TORCH: ["-c", "import os, torch; os._exit(0)"],  # as the other ends: without tidying up
+        _TORCH: ["-c", "import os, torch; os._exit(0)"],  # exits like the other: without clean-up
         _FIRST: ["-c", _TO_THE_FIRST_STEP, *train],
     }
 
 
 def seconds(arguments: list[str], folder: Path) -> float:
-    """How long a process takes."""
+    """The wall time of a Python process. Ends this script where the process fails."""
     began = time.perf_counter()
     done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""What the scripts share."""
+"""Helpers that the scripts share."""
 
 import sys
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ if sys.platform != "win32":
 
 
 def composed(overrides: list[str]) -> DictConfig:
-    """A checked configuration of ``ganexp train``."""
+    """A validated configuration of ``ganexp train``."""
     register()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         return validate_train(compose("train", overrides=overrides), overrides)
@@ -26,15 +26,15 @@ def composed(overrides: list[str]) -> DictConfig:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Within this context runs say nothing and draw no bar."""
+    """Within this context runs print no lines and no progress bar."""
     with ExitStack() as patches:
-        for loud in ("say", "note", "bar"):
+        for loud in ("info", "debug", "bar"):
             patches.enter_context(patch(f"ganexp.runs.log.RunLog.{loud}"))
         yield
 
 
 def peak_memory() -> float:
-    """The most MB that this process has held; on Linux ``ru_maxrss`` begins with what its parent held."""
+    """This process's peak memory in MB; not ``ru_maxrss`` on Linux, which starts at the parent's."""
     status = resident()
     if status:
         return status["VmHWM"]
@@ -42,7 +42,7 @@ def peak_memory() -> float:
 
 
 def resident() -> dict[str, float]:
-    """MB that Linux says of this process, now and at most; nothing elsewhere."""
+    """This process's memory in MB from /proc: VmHWM (peak), RssAnon, RssFile; empty where that is missing."""
     file = Path("/proc/self/status")
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     pairs = (line.split(":") for line in lines if line.startswith(("VmHWM:", "RssAnon:", "RssFile:")))

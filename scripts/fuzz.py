@@ -1,19 +1,20 @@
-"""Hostile run folders, checkpoints, images, labels, zips and command lines: does ganexp end each with one line?
+"""Fuzzes ganexp with hostile run folders, checkpoints, images, labels, zips and command lines.
 
     python scripts/fuzz.py --commands 1000 --seed 0 --keep failures/
 
-Each command is a case of its own, made from the seed and its number. What counts as a failure:
+Every command should end with one line. Each is a case of its own, generated from the seed and its number. What
+counts as a failure:
 
 | failure | means |
 |---|---|
-| traceback | one was printed |
-| hang | it did not end within ``--seconds`` |
-| status | it ended with another status than 0, 1, 2 or 130, or was not refused where it had to be |
-| touched | a file outside of its own folder was made, changed or removed |
-| memory | it held more than 4 GB |
+| traceback | a traceback was printed |
+| hang | the command did not end within ``--seconds`` |
+| status | its status is not 0, 1, 2 or 130, or it accepted input that it must refuse |
+| touched | a file outside the case's folder was created, changed or removed |
+| memory | it used more than 4 GB |
 
-Prints every failure with its command, and a table by kind; ends with status 1 if there was one. ``--keep``
-leaves the folder of each failure, as it was before the command, with ``again.sh``. POSIX only.
+Prints every failure with its command, and a table by kind; exits with status 1 if any failed. ``--keep`` keeps
+the folder of each failure as it was before the command, with a script ``again.sh``. POSIX only.
 """
 
 import argparse
@@ -38,7 +39,7 @@ import ganexp.cli.evaluate
 import ganexp.cli.neighbours
 import ganexp.cli.sample
 import ganexp.cli.verify
-import ganexp.train  # noqa: F401  # all of them before the first fork
+import ganexp.train  # noqa: F401  # imported before the first fork, so that the children share them
 
 KINDS = {**runs.KINDS, **checkpoints.KINDS, **datasets.KINDS, **overrides.KINDS}
 SMALL = ["arch=mlp", "arch.generator.widths=[8]", "arch.discriminator.widths=[8]", "evaluate.count=40",
@@ -53,7 +54,7 @@ FAILURES = ("traceback", "hang", "status", "touched", "memory")
 
 
 class Result(NamedTuple):
-    """How a case ended, and in which ways it should not have."""
+    """The outcome of a case; ``what`` lists its failures."""
 
     number: int
     kind: str
@@ -63,7 +64,7 @@ class Result(NamedTuple):
 
 
 class Fuzz:
-    """The folders of one session: sound runs to copy, a canary, a cache, and a room for the present case."""
+    """The folders of a session: valid runs to copy, a canary, a cache, and a room for the current case."""
 
     def __init__(self, scratch: Path, seconds: float) -> None:
         self.scratch, self.seconds = scratch, seconds
@@ -82,7 +83,7 @@ class Fuzz:
             run.rename(self.sound / name)
 
     def one(self, number: int, kind: str, seed: int, keep: Path | None) -> Result:
-        """Prepares a case, runs it and judges it."""
+        """Prepares a case, runs it and checks its outcome."""
         room = Room(self.scratch / "room", self.sound, self.canary)
         shutil.rmtree(room.folder, ignore_errors=True)
         room.folder.mkdir()
@@ -104,7 +105,7 @@ class Fuzz:
         return Result(number, kind, what, case, outcome)
 
     def _kept(self) -> set[tuple[str, tuple[int, ...]]]:
-        """What nobody may touch, with sizes and times: canary, sound runs, the data set of the present case."""
+        """All files that no command may change, with sizes and times: canary, valid runs, data set."""
         found = set[tuple[str, tuple[int, ...]]]()
         for top in (self.canary, self.sound, self.scratch / "room/set", self.scratch / "room/set.zip"):
             for folder, inner, names in os.walk(top) if top.is_dir() else [(str(top.parent), [], [top.name])]:
@@ -117,12 +118,12 @@ class Fuzz:
 
 
 def _copy(source: str, target: str) -> None:
-    if Path(source).is_file():  # no pipe, which would wait for a writer
+    if Path(source).is_file():  # reading a pipe would block
         shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _judged(case: Case, outcome: Outcome) -> list[str]:
-    """What was wrong with how a command ended."""
+    """The failures in a command's outcome."""
     what = []
     if "Traceback (most recent call last)" in outcome.output:
         what.append("traceback")
@@ -136,13 +137,13 @@ def _judged(case: Case, outcome: Outcome) -> list[str]:
 
 
 def _again(case: Case, room: Path, kept: Path) -> str:
-    """A shell script that repeats a failure in the folder that was kept."""
+    """A shell script that repeats a failure in its kept folder."""
     words = [word.replace(str(room), str(kept.absolute())) for word in case.arguments]
     return f"cd {shlex.quote(str(kept.absolute()))} && python -m ganexp {shlex.join(words)}\n"
 
 
 def told(failure: Result) -> str:
-    """A failure in two lines: which, the command, and the last line that it printed."""
+    """A failure in three lines: its kinds, the command, and the last line of its output."""
     lines = [line for line in failure.outcome.output.splitlines() if line.strip()]
     last = ascii(lines[-1][:200])[1:-1] if lines else ""
     command = ascii(shlex.join(["ganexp", *failure.case.arguments])[:300])[1:-1]
@@ -151,7 +152,7 @@ def told(failure: Result) -> str:
 
 
 def table(results: list[Result]) -> str:
-    """Counts by kind, as a table: how commands ended, and what was wrong."""
+    """A Markdown table of outcomes and failures by kind of case."""
     heads = ["kind", "commands", "done", "failed", "refused", *FAILURES]
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for kind in [*sorted({result.kind for result in results}), "all"]:

@@ -1,11 +1,11 @@
-"""Where a run's time goes: by part of the training loop, and by operator.
+"""Profiles a run: time by part of the training loop, and by operator.
 
     python scripts/profile_run.py --steps 200 -- data=digits loss=wgan_gp device=cpu
     python scripts/profile_run.py --trace trace.json -- data=digits     # for chrome://tracing or Perfetto
 
-What follows ``--`` are overrides of ``ganexp train``. The run goes through its own loop twice: once with
-nothing but a clock around each part, once under torch's profiler, which slows what it watches. A part's time is
-without that of the parts within it. The first steps, in which kernels are chosen, are not counted.
+What follows ``--`` are overrides of ``ganexp train``. The run trains twice: once with only a clock around each
+part, once under torch's profiler, which slows it down. A part's time excludes that of nested parts. The first
+steps, in which kernels are chosen, are not counted.
 """
 
 import argparse
@@ -33,10 +33,10 @@ from ganexp.training.setup import Experiment, build_experiment
 from ganexp.training.state import State
 
 _WARM = 10
-"""Steps that are not counted."""
+"""Warm-up steps, which are not counted."""
 
 _NETWORK = ("forward", "penalty", "backward", "optimiser")
-"""Parts that no program could do without."""
+"""Parts that every implementation needs; the rest is overhead."""
 
 _PARTS: list[tuple[object, str, str]] = [
     (training, "_epoch", "the loop itself"),
@@ -48,8 +48,8 @@ _PARTS: list[tuple[object, str, str]] = [
     (Schedules, "set", "learning rates"),
     (EMA, "update", "averaging"),
     (training, "generate", "grid"),
-    (State, "readings", "reading the meter"),
-    (Run, "mark", "hashes"),
+    (State, "scalars", "reading the meter"),
+    (Run, "record_weight_hash", "hashes"),
     (Run, "record", "records"),
     (Run, "save", "checkpoints"),
     (Run, "finish", "checkpoints"),
@@ -57,7 +57,7 @@ _PARTS: list[tuple[object, str, str]] = [
 
 
 class Clock:
-    """Seconds by part, each without those of the parts within it."""
+    """Seconds by part, excluding nested parts."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
@@ -66,7 +66,7 @@ class Clock:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Everything in this context is that part's."""
+        """Counts the time in this context as that part's."""
         self._pass()
         self._within.append(name)
         try:
@@ -77,7 +77,7 @@ class Clock:
             self._within.pop()
 
     def clear(self) -> None:
-        """Begins to count."""
+        """Resets all parts to zero."""
         self._pass()
         self.spent = {}
 
@@ -91,7 +91,7 @@ class Clock:
         self._since = now
 
     def around(self, real: Callable[..., Any], name: str) -> Callable[..., Any]:
-        """The same function, as a part."""
+        """Wraps a function so that its time counts as the part ``name``."""
 
         def call(*arguments: Any, **named: Any) -> Any:
             with self.part(name):
@@ -101,7 +101,7 @@ class Clock:
 
 
 def _assembled(clock: Clock, real: Callable[..., Experiment]) -> Callable[..., Experiment]:
-    """Assembles a run whose players' own turns are parts."""
+    """Wraps ``build_experiment`` so that the players' turns count as the part ``forward``."""
 
     def build_experiment(cfg: Any) -> Experiment:
         experiment = real(cfg)
@@ -114,7 +114,7 @@ def _assembled(clock: Clock, real: Callable[..., Experiment]) -> Callable[..., E
 
 
 def _dealt(clock: Clock, real: Callable[..., Iterator[Batch]]) -> Callable[..., Iterator[Batch]]:
-    """Deals batches, each as a part."""
+    """Wraps ``BatchLoader.epoch`` so that loading each batch counts as the part ``data``."""
 
     def epoch(loader: BatchLoader) -> Iterator[Batch]:
         batches = real(loader)
@@ -130,7 +130,7 @@ def _dealt(clock: Clock, real: Callable[..., Iterator[Batch]]) -> Callable[..., 
 
 @contextmanager
 def watched(clock: Clock) -> Iterator[None]:
-    """Puts the clock around every part of training."""
+    """Patches every part of training with the clock."""
     real_step, real_turn = training.one_step, training.player_step
 
     def one_step(experiment: Experiment, *rest: Any) -> None:
@@ -162,7 +162,7 @@ def once(overrides: list[str]) -> dict[str, float]:
 
 
 def table(spent: dict[str, float], steps: int) -> str:
-    """The parts, the longest first, as Markdown."""
+    """A Markdown table of the parts, the slowest first."""
     whole = sum(spent.values())
     lines = ["| part | ms per step | share |", "|---|---|---|"]
     for name, seconds in sorted(spent.items(), key=lambda item: -item[1]):

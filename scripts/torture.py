@@ -1,11 +1,11 @@
-"""Kills real runs with SIGKILL at random moments, resumes them, and compares them with runs left alone.
+"""Kills runs with SIGKILL at random times, resumes them, and compares them with uninterrupted runs.
 
     python scripts/torture.py --rounds 100 --seed 0
 
-A round is one kill. A third of the kills come at any moment of a process's life, start-up included; a third
-while it trains; a third are aimed at the writing of a checkpoint. A victim dies several times over and is then
-left to finish. Its weights, optimisers, random numbers, metrics, grids and TensorBoard curves are compared with
-those of the same run that nobody touched, bit for bit. Ends with status 1 if anything differs.
+A round is one kill. A third of the kills come at any time, start-up included; a third during training; a third
+are aimed at the writing of a checkpoint. Each run is killed several times and then left to finish. Its weights,
+optimisers, RNG state, metrics, grids and TensorBoard curves are compared, bit for bit, with those of the same
+run without interruption. Exits with status 1 if anything differs.
 """
 
 import argparse
@@ -37,7 +37,7 @@ MLP = [
     "data.resolution=16",
 ]
 DCGAN = ["arch.generator.width=16", "arch.discriminator.width=16", "data.resolution=16"]
-OFTEN = "checkpoint.every.minutes=0.005"  # in mid-epoch too
+OFTEN = "checkpoint.every.minutes=0.005"  # also in mid-epoch
 CASES = {
     "gan, mlp": [*MLP, "loss=gan", "epochs=90"],
     "gan, mlp, two processes": [*MLP, "loss=gan", "epochs=40", "device=cpu", "device.count=2"],
@@ -54,14 +54,14 @@ CASES = {
     "wgan, dcgan": [*DCGAN, "loss=wgan", "epochs=40"],
     "hinge, dcgan, mirrored": [*DCGAN, "loss=hinge", "data.mirror=true", "epochs=30"],
 }
-logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells of each restart, which is the point here
+logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns about restarts, which are intended
 
 DEATHS = 6
-"""Kills per victim, unless it finishes before."""
+"""The most kills per run; it may finish earlier."""
 
 
 class Torture:
-    """The state that the workers share."""
+    """The state that the threads share."""
 
     def __init__(self, folder: Path, rounds: int, cases: dict[str, list[str]]) -> None:
         self.folder = folder
@@ -73,7 +73,7 @@ class Torture:
         self.bar = tqdm(total=rounds, unit=" kills", disable=None)
 
     def one_more(self) -> bool:
-        """Takes a kill out of the budget."""
+        """Takes one kill from the budget; False if none is left."""
         with self.lock:
             self.left -= 1
             return self.left >= 0
@@ -92,7 +92,7 @@ class Torture:
             if not self.kill(process, name, aim, rng):
                 with self.lock:
                     self.left += 1
-                break  # it finished before
+                break  # it finished first
             deaths += 1
             self.bar.update()
         if start(self.folder, name, overrides).wait() != 0:
@@ -105,7 +105,7 @@ class Torture:
             self.seen["victims"] += 1
 
     def kill(self, process: "subprocess.Popen[bytes]", name: str, aim: str, rng: random.Random) -> bool:
-        """Kills a process at a moment chosen by ``aim``; False if it ended before."""
+        """Kills a process at a time chosen by ``aim``; False if it ended before that."""
         half = "outputs/" + name + "/*/checkpoints/*.tmp"
         if aim == "anywhere":
             wait(process, rng.uniform(0, 8))
@@ -129,7 +129,7 @@ class Torture:
 
 
 def wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:
-    """Sleeps, unless the process ends before."""
+    """Sleeps for ``seconds``, or until the process ends."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -137,12 +137,12 @@ def wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:
 
 
 def start(folder: Path, name: str, overrides: list[str]) -> "subprocess.Popen[bytes]":
-    """The same command each time; it goes on where the run was."""
+    """Starts a run; the same command resumes it."""
     with (folder / f"{name}.out").open("ab") as out, (folder / f"{name}.err").open("ab") as err:
         return subprocess.Popen(
             [sys.executable, "-m", "ganexp", "train", *overrides, "device=cpu", f"name={name}"],
             cwd=folder,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},  # another number of threads adds up in another order
+            env=os.environ | {"OMP_NUM_THREADS": "1"},  # the order of sums depends on the number of threads
             stdout=out,
             stderr=err,
         )
@@ -154,7 +154,7 @@ def run_folder(folder: Path, name: str) -> Path:
 
 
 def left_alone(folder: Path, case: str, overrides: list[str]) -> int:
-    """Runs a case that nobody touches; its exit status."""
+    """Runs a case without interruption; returns its exit status."""
     return start(folder, slug(f"whole {case}"), overrides).wait()
 
 
@@ -163,7 +163,7 @@ def slug(name: str) -> str:
 
 
 def running(folder: Path, name: str, pid: int) -> bool:
-    """Whether the process has come as far as its run's receipt."""
+    """Whether the process has written its run's manifest (run.json)."""
     for file in (folder / "outputs" / name).glob("*/run.json"):
         receipt = json.loads(file.read_text())
         return bool(receipt["process"]["pid"] == pid)
@@ -171,7 +171,7 @@ def running(folder: Path, name: str, pid: int) -> bool:
 
 
 def board_differences(one: Path, two: Path) -> Iterator[str]:
-    """Where TensorBoard's curves differ: a gap, a repeat, another value."""
+    """The TensorBoard tags whose curves differ: missing, repeated or different points."""
     boards = []
     for run in (one, two):
         board = EventAccumulator(str(run), size_guidance={"scalars": 0})
@@ -204,7 +204,7 @@ def main() -> None:
 
 
 def torture(state: Torture, seed: int, jobs: int) -> list[str]:
-    """Every difference that was found."""
+    """Kills, resumes and compares runs; returns all differences."""
     with ThreadPoolExecutor(jobs) as workers:
         references = [workers.submit(left_alone, state.folder, *case) for case in state.cases.items()]
         if any(reference.result() for reference in references):

@@ -1,1 +1,1 @@
-"""The command line: one file per verb; nothing heavy is imported until a verb needs it."""
+"""The command line: one file per verb. Heavy modules are imported only by the verbs that need them."""

@@ -1,4 +1,4 @@
-"""Arguments of the verbs that look at folders: paths, and settings written ``key=value``, as everywhere."""
+"""Parses the arguments of the verbs that read folders: paths, and settings written ``key=value``."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ class Setting(NamedTuple):
 
 
 def parse(arguments: Sequence[str]) -> tuple[list[str], list[Setting]]:
-    """Paths and settings; a folder that is there is none. Raises UserError for what starts with a dash."""
+    """Paths and settings; an existing folder's path may contain ``=``. Raises UserError for a leading dash."""
     paths, settings = [], []
     for argument in arguments:
         found = _SETTING.fullmatch(argument)
@@ -34,13 +34,13 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], list[Setting]]:
 
 
 def _is_folder(argument: str) -> bool:
-    with suppress(OSError, ValueError):  # what is no name at all
+    with suppress(OSError, ValueError):  # not a valid path
         return Path(argument).is_dir()
     return False
 
 
 def known(settings: Iterable[Setting], keys: Sequence[str]) -> dict[str, str]:
-    """The values of a verb that takes just these ``keys``. Raises UserError for another."""
+    """The values by key. Raises UserError for a key that is not in ``keys``, or a relation other than ``=``."""
     found = {}
     for key, relation, value in settings:
         if key not in keys or relation != "=":

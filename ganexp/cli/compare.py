@@ -1,4 +1,4 @@
-"""``ganexp compare``: which runs are better, and by more than chance. Reads run folders without torch."""
+"""``ganexp compare``: which runs are better, and whether beyond chance. Reads run folders without torch."""
 
 import shutil
 import textwrap
@@ -34,7 +34,7 @@ _BY: dict[str, By] = {"best": "best", "final": "final"}
 
 
 def compare_runs(arguments: Sequence[str]) -> None:
-    """Compares runs, prints who leads, and writes the report. Raises UserError."""
+    """Compares runs, prints the ranking and writes the report. Raises UserError."""
     folders, settings = parse(arguments)
     given = known(settings, ["metric", "by", "out"])
     by = given.get("by", "best")
@@ -56,7 +56,7 @@ def compare_runs(arguments: Sequence[str]) -> None:
 
 
 def _read(records: Sequence[SavedRun]) -> list[SavedRun]:
-    """Those with a configuration, their files read at once: some may still be written to."""
+    """The runs with a configuration. Reads their files now, because a running one may still be writing."""
     found = [record for record in records if record.config]
     for record in found:
         _ = record.manifest, record.status, record.rows
@@ -64,7 +64,7 @@ def _read(records: Sequence[SavedRun]) -> list[SavedRun]:
 
 
 def _out(asked: str | None, folders: Sequence[str]) -> Path:
-    """Where the report goes: not into a run."""
+    """The report's folder, which is never a run folder unless ``out`` asks for it."""
     if asked is not None:
         return Path(asked).expanduser()
     alone = Path(folders[0]).expanduser()
@@ -74,7 +74,7 @@ def _out(asked: str | None, folders: Sequence[str]) -> Path:
 
 
 def _show(result: Result) -> None:
-    """The table and the sentences."""
+    """Prints the table and the sentences."""
     width = shutil.get_terminal_size((100, 24)).columns
     rows: list[tuple[str, ...]] = [("group", result.by, "n", "runs")]
     for standing in result.standings:
@@ -93,7 +93,7 @@ def _show(result: Result) -> None:
 
 
 def _write(out: Path, results: Sequence[Result], unreadable: Sequence[SavedRun]) -> None:
-    """Each file whole or not at all. Raises UserError."""
+    """Writes each report file atomically. Raises UserError."""
     try:
         for kind, report in _REPORTS.items():
             with replacing(out / f"report.{kind}") as beside:

@@ -1,4 +1,4 @@
-"""``ganexp data``: what a set is, preparing it before it is needed, what the cache holds."""
+"""``ganexp data``: describes a data set, prepares it ahead of a run, and lists or clears the cache."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _CHUNK = 4096
 
 
 def prepare(cfg: DictConfig) -> None:
-    """Fills the cache with a set and says where it lies. Raises UserError."""
+    """Writes a data set into the cache and prints the entry's folder. Raises UserError."""
     source: Source = instantiate(cfg.data, _convert_="all")
     entry = source.entry()
     if entry is None:
@@ -29,7 +29,7 @@ def prepare(cfg: DictConfig) -> None:
 
 
 def info(cfg: DictConfig) -> None:
-    """Prints what a set holds and draws some of it. Raises UserError."""
+    """Prints a summary of a data set and saves a picture of some samples. Raises UserError."""
     source: Source = instantiate(cfg.data, _convert_="all")
     entry = source.entry()
     data = source.checked(entry.open()) if entry else source.load()
@@ -54,12 +54,12 @@ def info(cfg: DictConfig) -> None:
     rows.append(("picture", trouble or str(out)))
     for key, value in rows:
         print(readable(f"{key:12} {value}"))
-    if trouble and cfg.out:  # whoever names a file wants it
+    if trouble and cfg.out:  # the default path may fail; one that the user gave may not
         raise UserError(f"out={trouble}")
 
 
 def show() -> None:
-    """Lists the prepared sets."""
+    """Lists the cache entries."""
     found = cache.entries()
     for entry in found:
         shape = " x ".join(map(str, entry.meta["shape"]))
@@ -69,19 +69,19 @@ def show() -> None:
 
 
 def clear() -> None:
-    """Removes the prepared sets; they are made again when they are needed."""
+    """Removes all cache entries; they are made again when a run needs them."""
     print_lines(f"{_size(cache.clear())} freed in {cache.cache_folder()}")
 
 
 def _left_out(entry: cache.CacheEntry) -> str:
-    """Preparing has named each; here stand the first, and where the others are."""
+    """How many files were skipped, the first reason, and the file that lists all of them."""
     reasons = entry.meta["left_out"]
     more = f"; all of them in {entry.folder / 'meta.json'}" if len(reasons) > 1 else ""
     return f"{len(reasons):,}, the first: {reasons[0]}{more}"
 
 
 def _labels(data: Arrays) -> str:
-    """How many samples each class has, or each attribute."""
+    """The number of samples of each class or attribute."""
     if data.labels.ndim == 2:
         counts = np.count_nonzero(data.labels, axis=0)
     else:
@@ -92,7 +92,7 @@ def _labels(data: Arrays) -> str:
 
 
 def _moments(data: Arrays, scale: float) -> list[tuple[str, str]]:
-    """Mean and deviation of each channel [N, C, ...], values divided by ``scale``."""
+    """Mean and standard deviation of each channel of samples [N, C, ...] divided by ``scale``."""
     axes = tuple(axis for axis in range(data.samples.ndim) if axis != 1)
     total, squares, count = 0.0, 0.0, 0
     for start in range(0, len(data.samples), _CHUNK):

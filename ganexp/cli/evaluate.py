@@ -1,4 +1,4 @@
-"""``ganexp evaluate``: the scores of a run's generator, or of any folder of images, beside the floor."""
+"""``ganexp evaluate``: scores a run's generator, or a folder of images, and prints the floor beside it."""
 
 import json
 import math
@@ -23,7 +23,7 @@ from ganexp.training.load import open_run
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Prints what ``conf/evaluate.yaml`` describes and adds it to evaluations.jsonl. Raises UserError."""
+    """Prints the scores and appends them to evaluations.jsonl; see ``conf/evaluate.yaml``. Raises UserError."""
     opened = open_run(cfg)
     folder, run, source, data = opened.folder, opened.config, opened.source, opened.data()
     if cfg.against is None:
@@ -72,9 +72,9 @@ def evaluate(cfg: DictConfig) -> None:
 def _images(
     against: str, source: Source, classes: tuple[str, ...], count: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """At most ``count`` images of a folder or zip, [N, C, H, W] uint8, of the run's size, and their labels [N].
+    """At most ``count`` images of a folder or zip, [N, C, H, W] uint8 in the run's shape, and their labels [N].
 
-    There are labels if the folder has the run's ``classes``. Raises UserError.
+    Labels are None unless the folder has the same ``classes`` as the run. Raises UserError.
     """
     if not source.is_image:
         raise UserError(f"against={against}: this run makes no images")
@@ -103,12 +103,12 @@ def _images(
 
 
 def _keep(result: dict[str, Any], folder: Path) -> None:
-    """Adds a line to evaluations.jsonl, and to TensorBoard what a checkpoint scored.
+    """Appends a line to evaluations.jsonl and, for a checkpoint's scores, scalars to TensorBoard.
 
-    While the run goes on, TensorBoard is left alone: it reads one file of a folder at a time.
+    Nothing is written to TensorBoard while the run trains: it reads one event file of a folder at a time.
     """
     file = folder / "evaluations.jsonl"
-    with suppress(OSError):  # a run may be looked at only
+    with suppress(OSError):  # the run folder may be read-only
         unshare(file)
         with file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(result) + "\n")

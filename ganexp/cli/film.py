@@ -1,4 +1,4 @@
-"""``ganexp film``: a run's grids, which show the same latents at each epoch, as an animation."""
+"""``ganexp film``: an animation of a run's sample grids, which use the same latents at each epoch."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ _LAST = 2000  # milliseconds
 
 
 def film(cfg: DictConfig) -> None:
-    """Writes what ``conf/film.yaml`` describes and says where. Raises UserError."""
+    """Writes the animation and prints its path; see ``conf/film.yaml``. Raises UserError."""
     folder = Path(cfg.run).expanduser()
     grids = sorted(file for file in (folder / "samples").glob("epoch_*.png") if file.is_file())
     if len(grids) < 2:
@@ -42,7 +42,7 @@ def film(cfg: DictConfig) -> None:
 
 
 def _spaced(grids: list[Path], most: int) -> list[Path]:
-    """At most so many, evenly spaced, the first and the last among them."""
+    """At most ``most`` evenly spaced grids, including the first and the last."""
     if len(grids) <= most:
         return grids
     return [grids[round(n * (len(grids) - 1) / (most - 1))] for n in range(most)]
@@ -54,7 +54,7 @@ def _epoch_of(grid: Path) -> int:
 
 
 def _frame(grid: Path, row: dict[str, Any], width: int) -> Image.Image:
-    """A grid with a line below it that says what it shows."""
+    """A grid with a caption: epoch, images seen and first score. Raises UserError where it is damaged."""
     try:
         with Image.open(grid) as file:
             picture = file.convert("RGB")

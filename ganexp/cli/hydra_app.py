@@ -1,4 +1,4 @@
-"""A verb as a Hydra task: ``ganexp <verb> [overrides]`` keeps -m, launchers, --cfg, --help and completion."""
+"""Runs a verb as a Hydra task, with Hydra's -m, launchers, --cfg, --help and shell completion."""
 
 import functools
 import os
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 PLUGINS = Path(__file__).resolve().parent.parent / "plugins"
-"""Holds our part of the namespace package in which Hydra looks for launchers."""
+"""The folder of our ``hydra_plugins``, the namespace package in which Hydra looks for launchers."""
 
 _HOME = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
-"""``data.root=~/data``: no shell spells the home folder out behind a ``=``."""
+"""``data.root=~/data``: shells do not expand ``~`` after ``=``."""
 
 
 def run_verb(verb: str, arguments: list[str], program: str) -> None:
-    """Hands a verb and its overrides to Hydra. Raises whatever composing or running it raises."""
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # raise, so that one place can word the error
+    """Calls Hydra with a verb and its overrides. Raises whatever composing or running it raises."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises, and errors are worded in one place
     sys.argv = [program, *_arranged(verb, arguments)]
     if str(PLUGINS) not in sys.path:
         sys.path.append(str(PLUGINS))
@@ -39,7 +39,7 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
         sys.argv[1:] = [for_each(argument, groups) for argument in sys.argv[1:]]
     register()
     task = functools.partial(_run_task, verb)
-    task.__module__ = __name__  # Hydra asks where a task comes from
+    task.__module__ = __name__  # Hydra reads it, and a partial's is functools
     unfinished = 0
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(task)()
@@ -51,7 +51,7 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
 
 
 def _arranged(verb: str, arguments: list[str]) -> list[str]:
-    """The arguments as Hydra wants them: -m before every override, a home folder spelled out."""
+    """The arguments as Hydra expects them: -m first, ``~`` expanded, and tune's ``--`` folded."""
     many = [argument for argument in arguments if argument in ("-m", "--multirun")]
     if many and verb != "train":
         fail(f"{many[0]}: only train runs several at once")
@@ -63,7 +63,7 @@ def _arranged(verb: str, arguments: list[str]) -> list[str]:
 
 
 def _folded(arguments: list[str]) -> list[str]:
-    """``tune ... -- data=mnist``: what every run of a search is given becomes its setting ``train``."""
+    """``tune ... -- data=mnist``: moves the overrides after ``--``, for every trial, into ``train=[...]``."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
     if "--" not in arguments:
@@ -74,7 +74,7 @@ def _folded(arguments: list[str]) -> list[str]:
 
 
 def _run_task(verb: str, cfg: "DictConfig") -> None:
-    """One composed configuration: a mistake ends the command with its line, but not a sweep."""
+    """Runs one composed configuration. A UserError ends the command with one line, but a sweep continues."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -89,7 +89,7 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
     folder = Path(hydra_cfg.runtime.output_dir)
     many = hydra_cfg.mode == RunMode.MULTIRUN
     try:
-        register()  # a launcher may have started this in a process of its own
+        register()  # a launcher may have started a new process
         validated = VALIDATORS[verb](cfg, list(hydra_cfg.overrides.task))
         for sweep in UNDER_WAY:
             sweep.add(folder)
@@ -108,11 +108,11 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
         if not many:
             sys.exit(1) if mistake is None else fail(mistake, mistake.status)
         if mistake is not None:
-            tell(mistake)  # the sweep goes on
+            tell(mistake)  # the sweep continues
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Hydra makes a run's folder before anything is known to be wrong."""
+    """Removes an empty run folder and parent: Hydra creates them before the configuration is checked."""
     for made in (folder, folder.parent):
         if made != Path.cwd() and made.is_dir() and not any(made.iterdir()):
             made.rmdir()

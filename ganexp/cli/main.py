@@ -1,7 +1,7 @@
-"""The command line: ``ganexp <verb> [overrides]``. Every verb that takes overrides is a Hydra task of its own.
+"""The command line: ``ganexp <verb> [overrides]``. Every verb that takes overrides is a Hydra task.
 
-Nothing heavy is imported until a verb needs it: ``ganexp --help`` answers at once, and a mistake in an
-override is told before torch is loaded.
+Heavy modules are imported only when a verb needs them: ``ganexp --help`` is instant, and a wrong override is
+reported before torch is loaded.
 """
 
 import os
@@ -45,7 +45,7 @@ Look at runs with: tensorboard --logdir outputs"""
 
 
 def main() -> None:
-    """Entry point of the console script. Ends with status 2 and one line for a mistake of the user's."""
+    """Entry point of the console script. A UserError ends it with one line and its status, usually 2."""
     if torchrun.rank() > 0:
         _guarded(_follow)
         return
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _follow() -> None:
-    """All but the first of the processes that torchrun started: they train along with that one."""
+    """Runs a torchrun process of rank > 0 as a worker of rank 0."""
     from ganexp.worker import follow_torchrun
 
     follow_torchrun()
@@ -84,7 +84,7 @@ def _dispatch(arguments: list[str]) -> None:
 
 
 def _data(arguments: list[str]) -> None:
-    """``ganexp data <action>``: two that take overrides, two that look at the cache."""
+    """``ganexp data <action>``: info and prepare take overrides; list and clear work on the cache."""
     action = arguments[0] if arguments else ""
     if action in ("info", "prepare"):
         run_verb(f"data_{action}", arguments[1:], f"ganexp data {action}")
@@ -99,7 +99,7 @@ def _data(arguments: list[str]) -> None:
 
 
 def _look(verb: str, arguments: list[str]) -> None:
-    """The verbs that only look at runs: they take folders, and settings written key=value."""
+    """The verbs that only read runs. They take folders and settings written key=value, without Hydra."""
     from ganexp.cli import compare, runs
 
     actions = {"runs": runs.runs, "diff": runs.diff, "compare": compare.compare_runs}
@@ -114,8 +114,8 @@ def _guarded(action: Callable[[], None]) -> None:
         action()
         sys.stdout.flush()
     except KeyboardInterrupt as asked:
-        sys.exit(getattr(asked, "status", 130))  # 143 where it was SIGTERM that ended a run
-    except BrokenPipeError:  # the reader of our output has gone: ganexp train --help | head
+        sys.exit(getattr(asked, "status", 130))  # 143 after SIGTERM
+    except BrokenPipeError:  # the reader closed the pipe: ganexp train --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         from ganexp.config.messages import explain
@@ -127,7 +127,7 @@ def _guarded(action: Callable[[], None]) -> None:
 
 
 def _complete(arguments: list[str]) -> None:
-    """Answers a shell's query for verbs; cuts the verb out of the line and lets Hydra answer the rest."""
+    """Shell completion: completes verbs itself; for the rest, removes the verb and lets Hydra complete."""
     line = os.environ.get("COMP_LINE", "")
     words = line.split()
     querying = any(argument.startswith("query=") for argument in arguments)
@@ -137,7 +137,7 @@ def _complete(arguments: list[str]) -> None:
     verb = "train"
     if querying:
         if not (conf_folder() / f"{words[1]}.yaml").is_file():
-            return  # no such verb, or one that is not Hydra's
+            return  # an unknown verb, or one without Hydra
         verb = words[1]
         os.environ["COMP_LINE"] = line.replace(f" {verb}", "", 1)
     run_verb(verb, arguments, program="ganexp")

@@ -1,7 +1,7 @@
-"""``ganexp neighbours``: does a generator make new images, or does it remember those it was trained on?
+"""``ganexp neighbours``: does a generator make new images, or does it copy its training images?
 
-The picture shows samples, each followed by the training images nearest to it. The figures compare how far
-samples lie from their nearest training image with how far training images lie from one another.
+The picture shows samples, each followed by its nearest training images. The printed figures compare the
+distance from samples to their nearest training image with the distance between nearest training images.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ _RARE = 1  # percent
 
 
 def neighbours(cfg: DictConfig) -> None:
-    """Writes and prints what ``conf/neighbours.yaml`` describes. Raises UserError."""
+    """Writes the picture and prints the distances; see ``conf/neighbours.yaml``. Raises UserError."""
     run = open_run(cfg)
     source, device = run.source, run.device
     if not source.is_image:
@@ -69,14 +69,14 @@ def _pieces(data: Arrays, features: Features) -> Iterator[np.ndarray]:
 
 
 def _picture(made: np.ndarray, data: Arrays, rows: np.ndarray) -> Image.Image:
-    """A row for each sample [N, C, H, W] uint8: itself, a gap, and its neighbours [N, k] in order."""
+    """A row per sample [N, C, H, W] uint8: the sample, a gap, its neighbours (``rows`` [N, k]) in order."""
     gap = np.full_like(made[0], 32)
     line = [[sample, gap, *data.samples[near]] for sample, near in zip(made, rows, strict=True)]
     return tile(np.stack([image for images in line for image in images]), 2 + rows.shape[1])
 
 
 def _told(made: np.ndarray, real: np.ndarray, about: str) -> str:
-    """How near samples lie to training images, against training images among themselves."""
+    """Two lines that compare ``made`` (sample to training image) with ``real`` (training image to another)."""
     near = np.percentile(real, _RARE)
     typical = float(np.median(real))
     ratio = f"{np.median(made) / typical:.2f} times" if typical else "any number of times"

@@ -1,7 +1,7 @@
-"""``ganexp runs`` lists runs; ``ganexp diff`` shows what tells two of them apart. Neither needs torch.
+"""``ganexp runs`` lists runs; ``ganexp diff`` shows how two of them differ. Neither needs torch.
 
-A key is anything that a run has: a setting (``optim.lr``), a group's choice (``loss``), a score (``fid_cnn``)
-or another metric of its last epoch, or one of ``run``, ``status``, ``age``, ``images``, ``seconds``.
+A key is a setting (``optim.lr``), a group's choice (``loss``), a score (``fid_cnn``) or another metric of the
+last epoch, or one of ``run``, ``status``, ``age``, ``images``, ``seconds``.
 """
 
 import operator
@@ -41,7 +41,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def runs(arguments: Sequence[str]) -> None:
-    """Prints a table. Raises UserError."""
+    """Prints a table of runs, filtered and sorted by the arguments. Raises UserError."""
     paths, settings = parse(arguments)
     own = known([setting for setting in settings if setting.key in ("sort", "columns")], ["sort", "columns"])
     filters = [setting for setting in settings if setting.key not in ("sort", "columns")]
@@ -79,7 +79,7 @@ def diff(arguments: Sequence[str]) -> None:
 
 
 def facts(record: SavedRun) -> dict[str, Any]:
-    """Everything that a run can be shown, sorted and filtered by."""
+    """All values of a run that can be displayed, sorted and filtered by, by key."""
     last = record.last_rows[-1] if record.last_rows else {}
     began = record.manifest.get("start")
     return (
@@ -99,7 +99,7 @@ def facts(record: SavedRun) -> dict[str, Any]:
 
 
 def _differences(one: SavedRun, two: SavedRun) -> Iterator[tuple[str, list[list[str]]]]:
-    """Titles and rows: a key, its value here, its value there."""
+    """Section titles with their rows: a key and its values in the two runs."""
     pairs = {
         "settings": (one.config, two.config),
         "choices": (one.choices, two.choices),
@@ -114,7 +114,7 @@ def _differences(one: SavedRun, two: SavedRun) -> Iterator[tuple[str, list[list[
             if here.get(key) != there.get(key)
         ]
         if title == "settings":
-            unlike.sort(key=lambda row: not is_identity(row[0]))  # which run it is comes first
+            unlike.sort(key=lambda row: not is_identity(row[0]))  # settings that identify a run come first
         if unlike:
             yield title, unlike
 
@@ -142,7 +142,7 @@ def _holds(found: dict[str, Any], setting: Setting) -> bool:
 
 
 def _rank(found: dict[str, Any], order: str) -> tuple[bool, bool, float, str]:
-    """PrecisionName before words; what a run lacks comes last either way."""
+    """Sort key: numbers before strings; missing values come last in either direction."""
     value = found.get(order.lstrip("-"))
     missing = (value is None) != order.startswith("-")
     if isinstance(value, int | float):
@@ -151,7 +151,7 @@ def _rank(found: dict[str, Any], order: str) -> tuple[bool, bool, float, str]:
 
 
 def _near(key: str, keys: set[str]) -> list[str]:
-    """A few keys to suggest of very many."""
+    """At most five similar keys to suggest, or the default columns."""
     from difflib import get_close_matches
 
     return get_close_matches(key, sorted(keys), n=5, cutoff=0.4) or list(_COLUMNS)

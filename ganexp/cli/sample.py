@@ -1,4 +1,4 @@
-"""``ganexp sample``: samples from a run's averaged generator. The same seed gives the same bytes."""
+"""``ganexp sample``: samples from a run's EMA generator. The same seed gives the same bytes."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,11 +21,11 @@ from ganexp.system.terminal import print_lines
 from ganexp.training.load import OpenedRun, open_run
 
 _MOST_ROWS = 40
-_DARK = -0.75  # the colour between the images of a grid, in [-1, 1]
+_DARK = -0.75  # fills empty places of a grid, in [-1, 1]; as dark as the gaps between its images
 
 
 def sample(cfg: DictConfig) -> None:
-    """Writes what ``conf/sample.yaml`` describes and says where. Raises UserError."""
+    """Writes samples and prints their path; see ``conf/sample.yaml``. Raises UserError."""
     run = open_run(cfg)
     source, device, loaded = run.source, run.device, run.generator(cfg.checkpoint)
     game = loaded.game
@@ -56,9 +56,9 @@ def sample(cfg: DictConfig) -> None:
 
 
 def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
-    """The samples as a grid with a row for each class that the data set's classifier takes them for.
+    """The samples sorted into one row per class by the data set's classifier, and the number of columns.
 
-    Every class has as many places; what a generator seldom makes leaves some of them dark.
+    All rows have the same number of places; those of a rare class may stay dark. Raises UserError.
     """
     data, source, device = run.data(), run.source, run.device
     classes = len(data.classes)
@@ -78,7 +78,7 @@ def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
 
 
 def _request(cfg: DictConfig) -> Request:
-    """What is asked for, of one label if one is named."""
+    """A request for ``cfg.n`` samples, all with ``cfg.label`` where that is set."""
     label = None if cfg.label is None else torch.full((cfg.n,), cfg.label)
     return Request(cfg.n, label)
 
@@ -90,8 +90,7 @@ def _write_grid(out: Path, picture: Image.Image) -> Path:
 
 
 def _write_files(out: Path, samples: np.ndarray, inputs: Inputs, source: Source, form: str) -> Path:
-    """A folder with a file for each sample, of the data's own kind; below a folder for each class if there are
-    labels.
+    """Writes one file per sample, in the data's own file type, in one folder per class where there are labels.
 
     Raises UserError where the data have no such files.
     """
@@ -111,9 +110,7 @@ def _write_files(out: Path, samples: np.ndarray, inputs: Inputs, source: Source,
 
 
 def _write_array(out: Path, samples: np.ndarray, inputs: Inputs, source: Source) -> Path:
-    """The data's own array (``images`` [N, H, W, C] uint8, ``points`` [N, D] float32 ...), and ``labels`` if
-    any.
-    """
+    """Writes an npz: ``images`` [N, H, W, C] uint8, ``points`` [N, D] float32 ..., and ``labels`` if any."""
     content = dict([source.to_array(samples)])
     if inputs.labels is not None:
         content["labels"] = inputs.labels.numpy()

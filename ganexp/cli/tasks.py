@@ -1,4 +1,4 @@
-"""What the verbs that take overrides do with a validated configuration; torch is imported only here."""
+"""Calls a verb's function with its validated configuration; torch is imported no earlier than here."""
 
 from importlib import import_module
 from pathlib import Path
@@ -16,11 +16,11 @@ _FUNCTIONS = {
     "data_info": "ganexp.cli.data:info",
     "data_prepare": "ganexp.cli.data:prepare",
 }
-"""By the name of the verb's configuration."""
+"""``module:function`` by the name of the verb's configuration."""
 
 
 def run_task(verb: str, cfg: DictConfig) -> None:
-    """Raises whatever the verb raises."""
+    """Runs a verb. Raises whatever the verb raises."""
     if verb == "train":
         _train(cfg)
         return
@@ -34,6 +34,6 @@ def _train(cfg: DictConfig) -> None:
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     if folder.is_relative_to(Path.cwd()):
-        folder = folder.relative_to(Path.cwd())  # as a person would type it
+        folder = folder.relative_to(Path.cwd())  # the form in which a user would type it
     choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
     train(cfg, folder, choices)

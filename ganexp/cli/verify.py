@@ -1,4 +1,4 @@
-"""``ganexp verify``: does this machine compute what the manifest says, and if not, which input differs?"""
+"""``ganexp verify``: does this machine reproduce a run's weights, and if not, which input differs?"""
 
 import sys
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _INPUTS = ("config", "steps", "seed", "device", "data", "versions", "git", "plat
 
 
 def verify(cfg: DictConfig) -> None:
-    """Prints what was compared; ends with status 1 where something differs. Raises UserError."""
+    """Prints the comparison; exits with status 1 where something differs. Raises UserError."""
     folder = Path(cfg.run).expanduser()
     if cfg.against is None:
         same = _repeat(cfg, folder)
@@ -35,7 +35,7 @@ def verify(cfg: DictConfig) -> None:
 
 
 def _repeat(cfg: DictConfig, folder: Path) -> bool:
-    """Runs the first steps again and prints how their weights compare; whether all are the same."""
+    """Repeats the first steps and compares weight hashes; True if all agree. Raises UserError."""
     manifest = Manifest(folder / "run.json").content
     known = {int(step): weights for step, weights in manifest.get("weights", {}).items()}
     marks = sorted(step for step in known if step <= cfg.steps)
@@ -43,8 +43,8 @@ def _repeat(cfg: DictConfig, folder: Path) -> bool:
         raise UserError(f"{folder}/run.json holds no hashes of weights: there is nothing to compare with")
     run = read_run(cfg.run, trust=cfg.trust)
     if "count" in run.device:
-        run.device.count = 1  # it repeats alone, and says so where several trained
-    run.resume, run.trust = str(folder), cfg.trust  # it may be a stranger's: nothing is fetched for it
+        run.device.count = 1  # repeats in one process; if the run had more, that is printed as a difference
+    run.resume, run.trust = str(folder), cfg.trust  # an untrusted run downloads no data
     experiment = build_experiment(run)
     print_lines(f"{folder}: {status_of(folder)}, {manifest.get('images') or 0:,} images")
     now = facts(run, experiment, {}) | environment()
@@ -62,7 +62,7 @@ def _repeat(cfg: DictConfig, folder: Path) -> bool:
 
 
 def _weights(experiment: Experiment, marks: list[int]) -> Iterator[tuple[int, str]]:
-    """The hash of the weights after each of the marked steps, repeated from the beginning."""
+    """Trains from the start; yields step and weight hash at step 0 and at each of ``marks``."""
     progress = experiment.state.progress
     yield 0, experiment.state.weights_hash()
     with tqdm(total=marks[-1], unit=" steps", disable=None, leave=False) as bar:
@@ -77,7 +77,7 @@ def _weights(experiment: Experiment, marks: list[int]) -> Iterator[tuple[int, st
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any], name: str = "") -> Iterator[str]:
-    """What the manifest says and what is so now, wherever these differ."""
+    """One line for each value that differs between the manifest and now, nested keys joined by dots."""
     for key, value in now.items():
         known = before.get(key)
         if isinstance(known, dict) and isinstance(value, dict):

@@ -1,1 +1,1 @@
-"""Comparing runs: groups of them, statistics over their seeds, and a report to read."""
+"""Compares runs: groups of replicates, statistics over seeds, and reports."""

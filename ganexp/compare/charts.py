@@ -1,4 +1,4 @@
-"""Curves as SVG: colours from the page's style, so that they are right by day and by night."""
+"""Curves as SVG, with colours from the page's style sheet, which has a light and a dark scheme."""
 
 from collections.abc import Sequence
 
@@ -13,24 +13,24 @@ _DASHES = (None, "7 4", "2 3", "10 3 2 3")
 
 
 def swatch(rank: int) -> Markup:
-    """A group's piece of line."""
+    """A sample of a group's line, as a legend shows it."""
     line = tag("line", x1=0, x2=26, y1=6, y2=6, stroke_dasharray=_dash(rank), class_=f"curve {_stroke(rank)}")
     return tag("svg", line, class_="key", viewBox="0 0 26 12", aria_hidden="true")
 
 
 def legend(curves: Sequence[tuple[int, str]]) -> Markup:
-    """Which line is which group's, by rank."""
+    """A list of line samples and labels, in the order of rank."""
     return tag("ul", *(tag("li", swatch(rank), label) for rank, label in curves), class_="legend")
 
 
 def chart(title: str, curves: Sequence[Curve], *, logarithmic: bool) -> Markup:
-    """Curves over images seen; ``logarithmic`` where they span a decade."""
+    """Curves over images seen; with ``logarithmic``, the y axis is logarithmic where they span a decade."""
     points = [point for curve in curves for point in curve.points]
     values = [value for point in points for value in (point.low, point.high)]
     x = axis([0.0, *(float(point.images) for point in points)], may_be_logarithmic=False)
     y = axis(values, may_be_logarithmic=logarithmic)
     note = f"{title} (logarithmic)" if y.logarithmic else title
-    drawn = [_drawn(curve, x, y) for curve in reversed(curves)]  # the best on top
+    drawn = [_drawn(curve, x, y) for curve in reversed(curves)]  # the best is drawn last, on top
     return tag(
         "svg",
         tag("text", note, x=_LEFT, y=18, class_="title"),
@@ -44,7 +44,7 @@ def chart(title: str, curves: Sequence[Curve], *, logarithmic: bool) -> Markup:
 
 
 def _drawn(curve: Curve, x: Axis, y: Axis) -> tuple[Markup, Markup]:
-    """The band over the seeds, and the mean with a dot for each evaluation, which tells its numbers."""
+    """The band over the seeds, and the mean with a dot per evaluation, whose tooltip gives the numbers."""
     upper = [(_across(x, point.images), _down(y, point.high)) for point in curve.points]
     lower = [(_across(x, point.images), _down(y, point.low)) for point in curve.points]
     middle = [(_across(x, point.images), _down(y, point.mean)) for point in curve.points]
@@ -71,7 +71,7 @@ def _drawn(curve: Curve, x: Axis, y: Axis) -> tuple[Markup, Markup]:
 
 
 def _marks(x: Axis, y: Axis) -> list[Markup]:
-    """Rules and numbers of both axes, and what the horizontal one is."""
+    """Grid lines and tick labels of both axes, and the title of the x axis."""
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     found = []
     for tick in y.ticks:

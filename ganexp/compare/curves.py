@@ -1,4 +1,4 @@
-"""A group's score over images seen: the mean of its runs, and the band from the lowest to the highest."""
+"""A group's score over images seen: the mean of its runs and the range from the lowest to the highest."""
 
 import math
 from collections import defaultdict
@@ -10,7 +10,7 @@ from ganexp.compare.measures import series
 
 
 class Point(NamedTuple):
-    """After ``images``: the mean, the extremes, and of how many runs."""
+    """After ``images``: the mean, the lowest and the highest value of ``n`` runs."""
 
     images: int
     mean: float
@@ -20,7 +20,7 @@ class Point(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A group's points; ``rank`` is that of the group, from 0."""
+    """A group's points; ``rank`` is the group's rank, from 0."""
 
     rank: int
     label: str
@@ -28,7 +28,7 @@ class Curve(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """From ``low`` to ``high``, with marks; logarithmic if it spans more than a decade of positive values."""
+    """An axis from ``low`` to ``high`` with ticks, linear or logarithmic."""
 
     low: float
     high: float
@@ -36,15 +36,15 @@ class Axis(NamedTuple):
     logarithmic: bool
 
     def share(self, value: float) -> float:
-        """Where a value lies, from 0 to 1."""
+        """The value's position on the axis, 0 at ``low`` and 1 at ``high``."""
         low, high, at = (math.log10(x) if self.logarithmic else x for x in (self.low, self.high, value))
         return (at - low) / (high - low)
 
 
 def curve(rank: int, group: Group, name: str) -> Curve:
-    """What the group's runs scored wherever at least half of those that were scored have a value.
+    """The group's score at each number of images where at least half of its scored runs have a value.
 
-    Beyond that a single run's curve would look like the group's.
+    With fewer values, one run's curve would look like the group's.
     """
     values: dict[int, list[float]] = defaultdict(list)
     taken = [found for run in group.runs if (found := series(run, name))]
@@ -61,7 +61,7 @@ def curve(rank: int, group: Group, name: str) -> Curve:
 
 
 def axis(values: Sequence[float], *, may_be_logarithmic: bool) -> Axis:
-    """One that holds all the values, with about five marks at round numbers."""
+    """An axis that contains all values, with about five ticks at round numbers; logarithmic above a decade."""
     low, high = min(values), max(values)
     if may_be_logarithmic and low > 0 and high > 10 * low:
         return Axis(low * 0.9, high * 1.1, _round_logarithms(low, high), True)
@@ -73,13 +73,13 @@ def axis(values: Sequence[float], *, may_be_logarithmic: bool) -> Axis:
 
 
 def _round_step(rough: float) -> float:
-    """The next of 1, 2, 2.5 or 5 times a power of ten."""
+    """``rough`` rounded up to 1, 2, 2.5 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next((factor * power for factor in (1, 2, 2.5, 5) if factor * power >= rough), 10 * power)
 
 
 def _round_logarithms(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times the powers of ten between them; the powers alone where those are many."""
+    """1, 2 and 5 times the powers of ten from ``low`` to ``high``; only the powers over three decades."""
     factors = (1, 2, 5) if high < 1000 * low else (1,)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [factor * 10.0**power for power in powers for factor in factors]

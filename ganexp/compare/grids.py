@@ -1,4 +1,4 @@
-"""Sample grids of several runs after as many images, small enough to lie in one page."""
+"""Sample grids of several runs after equally many images, small enough to embed in one page."""
 
 import base64
 import io
@@ -13,11 +13,11 @@ from ganexp.runs.saved_run import SavedRun
 
 _SIDE = 360  # pixels
 _QUALITY = 70
-_MOST_PIXELS = 40_000_000  # a grid of a stranger's that is larger is not opened
+_MOST_PIXELS = 40_000_000  # larger grids are not opened: the run may be untrusted
 
 
 class Grid(NamedTuple):
-    """A picture as a data URI, after ``images`` real images."""
+    """A sample grid as a data URI, after ``images`` real images."""
 
     label: str
     seed: str
@@ -26,7 +26,7 @@ class Grid(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """One grid of each group, those of the other seeds, and how many were left out for their size."""
+    """One grid of each group, the grids of the other seeds, and how many did not fit the budget."""
 
     firsts: list[Grid]
     others: list[Grid]
@@ -34,16 +34,16 @@ class Gallery(NamedTuple):
 
 
 def gallery(groups: Sequence[Group], budget: int) -> Gallery:
-    """Grids at the most images that every group has seen; ``budget`` is their size in bytes.
+    """Grids at the largest number of images that all groups have reached; ``budget`` is in bytes of data URIs.
 
-    Of each group the run that has come furthest leads; the others follow as far as there is room.
+    The run of each group with the most images comes first; the other runs follow while the budget lasts.
     """
     furthest = {group.label: max(group.runs, key=_last_images) for group in groups}
     counts = [count for run in furthest.values() if (count := _last_images(run))]
     if not counts:
         return Gallery([], [], 0)
     wanted = [(group.label, run) for group in groups for run in group.runs]
-    wanted.sort(key=lambda pair: pair[1] is not furthest[pair[0]])  # one of each group, then the others
+    wanted.sort(key=lambda pair: pair[1] is not furthest[pair[0]])  # one per group, then the others
     found: dict[bool, list[Grid]] = {True: [], False: []}
     left_out = 0
     for label, run in wanted:
@@ -62,7 +62,7 @@ def _last_images(run: SavedRun) -> int:
 
 
 def _files(run: SavedRun) -> dict[int, Path]:
-    """The grids that are there, by images seen; none through links, which may lead out of the run."""
+    """The existing grids by images seen; symbolic links are ignored, as they may lead out of the run folder."""
     folder = run.folder / "samples"
     if folder.is_symlink():
         return {}
@@ -75,7 +75,7 @@ def _files(run: SavedRun) -> dict[int, Path]:
 
 
 def _grid(label: str, run: SavedRun, most: int) -> Grid | None:
-    """The last one not beyond ``most`` images; None if there is none or it cannot be read."""
+    """The last grid at or below ``most`` images; None if there is none or it cannot be read."""
     files = _files(run)
     images = max((count for count in files if count <= most), default=None)
     uri = None if images is None else _uri(files[images])
@@ -93,5 +93,5 @@ def _uri(file: Path) -> str | None:
         small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
         small.save(packed, kind, quality=_QUALITY)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None  # damaged, or no picture
+        return None  # damaged, or not an image
     return f"data:image/{kind.lower()};base64,{base64.b64encode(packed.getvalue()).decode()}"

@@ -1,8 +1,8 @@
-"""Which runs are replicates of one another, and what tells the groups of them apart.
+"""Groups runs into replicates, and labels the groups by how they differ.
 
-Runs whose configurations differ in nothing but the seed form a group; how long a run goes and how it is watched
-(``RESUMABLE``) and where the data lie make none. Groups compare where the data are the same: a score on other
-data is another score.
+Runs whose configurations differ only in the seed form a group. Keys of ``RESUMABLE`` (length, evaluation,
+device ...) and the path of the data are ignored. Groups are compared only on the same data: scores on different
+data are not comparable.
 """
 
 import json
@@ -15,14 +15,14 @@ from ganexp.config.resolvers import RESUMABLE, is_identity
 from ganexp.runs.saved_run import SavedRun
 
 _PLACES = ("root",)
-"""Last parts of keys that say where something lies."""
+"""Last parts of keys that hold a path."""
 
 _LONGEST = 48  # characters of a value in a label
 
 
 @dataclass(frozen=True)
 class Group:
-    """Replicates: runs of one configuration, in the order of their seeds."""
+    """Replicates: runs of one configuration, sorted by seed."""
 
     label: str
     runs: list[SavedRun]
@@ -30,7 +30,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups on the same data, which compare; ``name`` tells the data."""
+    """Groups on the same data; ``name`` identifies the data."""
 
     name: str
     groups: list[Group]
@@ -42,7 +42,7 @@ class Comparison:
 
 
 def comparisons(records: Sequence[SavedRun]) -> list[Comparison]:
-    """Every run that has a configuration, once: by data, then by what else differs."""
+    """All runs with a configuration, by data and then by group, sorted by the name of the data."""
     datasets = _data_of(records)
     by_data = _gathered((datasets[index], record) for index, record in enumerate(records) if record.config)
     facts = [({"data": runs[0].choices.get("data", "?")}, _data_settings(runs[0])) for runs in by_data]
@@ -56,17 +56,17 @@ def comparisons(records: Sequence[SavedRun]) -> list[Comparison]:
 
 
 def differing(records: Iterable[SavedRun]) -> list[str]:
-    """The settings that are not the same in all of the runs, seed and places left out."""
+    """The settings whose values differ between the runs, except the seed and paths."""
     return _differing([_settings(record) for record in records])
 
 
 def seed_of(record: SavedRun) -> str:
-    """The seed as the configuration writes it."""
+    """The seed of the configuration as text, or ``?``."""
     return str(record.config["seed"]) if "seed" in record.config else "?"
 
 
 def written(value: Any) -> str:
-    """A setting in one line, as on the command line."""
+    """A setting's value in one line, as on the command line, cut to 48 characters."""
     if isinstance(value, str):
         text = value
     elif isinstance(value, float):
@@ -93,7 +93,7 @@ def _is_place(key: str) -> bool:
 
 
 def _settings(record: SavedRun) -> dict[str, Any]:
-    """What says which run it is, its seed apart."""
+    """The settings that identify a run, except its seed and paths."""
     return {
         key: value
         for key, value in record.config.items()
@@ -115,7 +115,7 @@ def _fingerprint(record: SavedRun) -> str:
 
 
 def _data_of(records: Sequence[SavedRun]) -> list[str]:
-    """What each run's data are known by: the fingerprint, of a run that never read them that of its like."""
+    """A key of each run's data: the fingerprint, else that of a run with the same data settings, else these."""
     likes = [
         json.dumps(
             {key: value for key, value in _settings(record).items() if key.startswith("data.")}, default=str
@@ -129,7 +129,7 @@ def _data_of(records: Sequence[SavedRun]) -> list[str]:
 
 
 def _choices(record: SavedRun) -> dict[str, str]:
-    """The groups' choices. One that is a list is not in the manifest: ``[r1,r2]``, from the settings' names."""
+    """The choices by config group. ``penalties=[r1,r2]`` is not in the manifest; the keys of config show it."""
     found = {key: value for key, value in record.choices.items() if key not in RESUMABLE}
     if found and "penalties" not in found:
         names = {key.split(".")[1] for key in record.config if key.startswith("penalties.")}
@@ -138,11 +138,11 @@ def _choices(record: SavedRun) -> dict[str, str]:
 
 
 Facts = tuple[dict[str, str], dict[str, Any]]
-"""Choices and settings."""
+"""The choices and the settings of a group or data set."""
 
 
 def _labels(facts: Sequence[Facts]) -> list[str]:
-    """For each what tells it from the others: choices that differ, then as few settings as will do."""
+    """A unique label for each: the choices that differ, then as few settings as are needed."""
     choices = [chosen for chosen, _ in facts]
     usual = next(([key] for key in ("loss", "data") if all(key in chosen for chosen in choices)), [])
     keys = _telling(choices) or usual
@@ -156,9 +156,9 @@ def _labels(facts: Sequence[Facts]) -> list[str]:
 
 
 def _telling(choices: Sequence[dict[str, str]]) -> list[str]:
-    """The choices that differ, but not an optimiser that each loss brings with it: that says nothing new.
+    """The choices that differ, without redundant ones, such as an optimiser that each loss sets itself.
 
-    What one of them has and another has not, as penalties, someone asked for.
+    A choice that is None in some of them, such as penalties, is always kept: the user asked for it.
     """
     kept: list[str] = []
     for key in _differing(choices):
@@ -171,13 +171,13 @@ def _telling(choices: Sequence[dict[str, str]]) -> list[str]:
 
 
 def _label(chosen: dict[str, str], keys: Sequence[str]) -> str:
-    """``loss=rpgan penalties=[r1,r2]``; a choice of nothing is left out unless nothing else is said."""
+    """``loss=rpgan penalties=[r1,r2]``; choices that are None are omitted unless all of them are."""
     said = [f"{key}={chosen[key]}" for key in keys if chosen.get(key, "None") != "None"]
     return " ".join(said or [f"{key}=null" for key in keys[:1]])
 
 
 def _distinctions(settings: Sequence[dict[str, Any]]) -> list[str]:
-    """As few settings as tell them apart, found greedily; of equals, the one that comes first."""
+    """As few settings as distinguish them, chosen greedily; on a tie the first key wins."""
     keys = sorted(_differing(settings), key=lambda key: key.endswith("_target_"))
     rows: list[tuple[str, ...]] = [()] * len(settings)
     while keys and len(set(rows)) < len(rows):
@@ -196,7 +196,7 @@ def _setting(settings: dict[str, Any], key: str) -> str:
 
 
 def _differing(tables: Sequence[dict[str, Any]]) -> list[str]:
-    """Keys whose values are not the same everywhere, in the order in which they come."""
+    """Keys whose values differ between the tables, in the order of their first occurrence."""
     keys = dict.fromkeys(key for table in tables for key in table)
     missing = object()
     return [
@@ -205,7 +205,7 @@ def _differing(tables: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _numbered(labels: Sequence[str]) -> list[str]:
-    """Those that nothing readable tells apart are counted."""
+    """Makes equal labels unique: ``label``, ``label (2)``, ``label (3)`` ..."""
     seen: Counter[str] = Counter()
     found = []
     for label in labels:

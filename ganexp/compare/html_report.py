@@ -1,4 +1,4 @@
-"""A comparison as one page of HTML, which needs nothing but itself."""
+"""A comparison as one self-contained HTML page."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,13 @@ from ganexp.compare.tables import Cell, Table
 from ganexp.runs.saved_run import SavedRun
 
 _PICTURES = 6_000_000
-"""Bytes of all sample grids of a page."""
+"""The budget for all sample grids of a page, in bytes."""
 
-_LONG = 40  # characters of a cell that may break
+_LONG = 40  # characters above which a cell wraps
 
 
 def page(results: Sequence[Result], unreadable: Sequence[SavedRun]) -> str:
-    """The whole report."""
+    """The report as HTML."""
     total = sum(len(result.comparison.runs) for result in results) + len(unreadable)
     title = f"Comparison of {sentences.runs(total)}"
     body = [
@@ -36,7 +36,7 @@ def page(results: Sequence[Result], unreadable: Sequence[SavedRun]) -> str:
 
 
 def _section(result: Result, budget: int) -> Markup:
-    """One comparison."""
+    """The section of one comparison; ``budget`` is the size of its grids in bytes."""
     scores, *rest = tables.all_of(result)
     told = [tag("li", line) for line in sentences.claims(result)]
     doubts = [tag("li", line, class_="warn") for line in sentences.warnings(result)]

@@ -1,4 +1,4 @@
-"""A comparison as JSON, for other programs: neither NaN nor infinity is in it, but null."""
+"""A comparison as JSON, for other programs. NaN and infinity do not occur; missing values are null."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ganexp.runs.saved_run import SavedRun
 
 
 def text(results: Sequence[Result], unreadable: Sequence[SavedRun]) -> str:
-    """Every number of the report, and its sentences."""
+    """The report's numbers and sentences as JSON."""
     content = {
         "ganexp": __version__,
         "contests": [_contest(result) for result in results],

@@ -1,4 +1,4 @@
-"""A comparison as text."""
+"""A comparison as Markdown."""
 
 import re
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from ganexp.errors import readable
 from ganexp.runs.saved_run import SavedRun
 
 _MEANT = re.compile(r"([\\`*<|~]|(?<=\])\(|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
-"""What Markdown, or HTML within it, would take for more than text."""
+"""Characters that Markdown, or HTML in it, would interpret as markup."""
 
 
 def text(results: Sequence[Result], unreadable: Sequence[SavedRun]) -> str:
-    """The report without pictures."""
+    """The report as Markdown, without pictures."""
     lines = ["# Comparison of runs", ""]
     lines += [f"**{_plain(sentences.headline(result))}.**\n" for result in results]
     if unreadable:

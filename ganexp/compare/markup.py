@@ -1,4 +1,4 @@
-"""HTML that is safe by construction: text is escaped unless it was made here."""
+"""Builds HTML; every text is escaped unless it is ``Markup``."""
 
 import base64
 import hashlib
@@ -8,13 +8,13 @@ from pathlib import Path
 from ganexp.errors import readable
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-"""Whatever a stranger's run folder might get past us: no browser runs it, and nothing is fetched."""
+"""Second line of defence against text from untrusted run folders: only our script runs, nothing is fetched."""
 
 _VOID = ("img", "meta")
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """Text that is already HTML and is not escaped."""
 
     __slots__ = ()
 
@@ -32,17 +32,17 @@ def tag(name: str, /, *children: str, **attributes: str | int | float | None) ->
 
 
 def joined(*children: str) -> Markup:
-    """One after the other."""
+    """The children concatenated; those that are not ``Markup`` are escaped."""
     return Markup("".join(child if isinstance(child, Markup) else escaped(child) for child in children))
 
 
 def escaped(text: str) -> str:
-    """As HTML shows it, without what cannot be shown."""
+    """Text escaped for HTML, with control characters replaced."""
     return html.escape(readable(text))
 
 
 def document(title: str, *body: str) -> str:
-    """A page that needs nothing but itself: the style and the script beside this file are inside."""
+    """A self-contained page with ``page.css`` and ``page.js`` embedded."""
     style, script = (
         Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
     )

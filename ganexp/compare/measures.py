@@ -1,4 +1,4 @@
-"""What a run scored: at its best and at its end; and which direction is better."""
+"""A run's scores: the best and the final value of each, and their order."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,32 +9,32 @@ from ganexp.runs.saved_run import SavedRun
 
 DIVERSITY, SPEED = "diversity", "images_per_second"
 EXTRA = (DIVERSITY, SPEED)
-"""Measured of every run, with scores or without. A diversity of 1 is that of real samples: no direction."""
+"""Measured in every run, even without scores. Diversity has no direction: 1 is that of real samples."""
 
 _KEYS = {DIVERSITY: "sentinel/diversity", SPEED: "speed/images_per_second"}
 
 
 class Measured(NamedTuple):
-    """A run's best value, and its last; None where there is none, or where it was infinite."""
+    """A run's best and last value; None where it is missing or not finite."""
 
     best: float | None
     final: float | None
 
 
 def scores_of(records: Iterable[SavedRun]) -> list[str]:
-    """The names of all scores, in the order in which they were written."""
+    """The names of all scores, in the order in which they were logged."""
     keys = (key for record in records for row in record.rows for key in row)
     return list(dict.fromkeys(key.removeprefix("score/") for key in keys if key.startswith("score/")))
 
 
 def series(record: SavedRun, name: str) -> list[tuple[int, float]]:
-    """A score, diversity or speed over images seen, where it is a finite number."""
+    """Pairs of images seen and value of a score, diversity or speed; non-finite values are left out."""
     found = record.series(_KEYS.get(name, f"score/{name}"))
     return [(images, value) for images, value in found if math.isfinite(value)]
 
 
 def measured(record: SavedRun, name: str) -> Measured:
-    """A run's best and final value, as far as it has come."""
+    """A run's best and final value so far. Best is None for EXTRA and where no direction is known."""
     values = [value for _, value in series(record, name)]
     direction = record.direction(name)
     best = (min(values) if direction == "lower" else max(values)) if values else None
@@ -42,19 +42,19 @@ def measured(record: SavedRun, name: str) -> Measured:
 
 
 def has_scores(record: SavedRun) -> bool:
-    """Whether any score was ever taken."""
+    """Whether the run has logged any score."""
     return any(key.startswith("score/") for row in record.rows for key in row)
 
 
 def ordered(values: Sequence[tuple[str, float]], direction: Direction) -> list[str]:
-    """Names by their values, the best first; by name where no direction is known."""
+    """Names sorted by value, the best first; alphabetically where no direction is known."""
     if direction == "unknown":
         return sorted(name for name, _ in values)
     return [name for name, _ in sorted(values, key=lambda pair: pair[1], reverse=direction == "higher")]
 
 
 def _final(record: SavedRun, name: str, values: Sequence[float]) -> float | None:
-    """Of the last epoch that was scored: an infinite one there is none, and no earlier one stands for it."""
+    """The value of the last scored epoch; None if it is not finite, never an earlier epoch's value instead."""
     if name == SPEED:
         whole = record.manifest.get("images_per_second")
         if isinstance(whole, int | float) and math.isfinite(whole):

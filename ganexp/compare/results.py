@@ -1,4 +1,4 @@
-"""What a comparison found, as numbers: the scores of groups over their seeds, and how groups differ."""
+"""The result of a comparison as numbers: scores of each group over its seeds, and differences of groups."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _ALARMS = {"collapsed": "collapsed", "vanished": "critic won", "nonfinite": "not
 
 @dataclass(frozen=True)
 class Summary:
-    """A score over a group's runs, as far as they have it; None where no run does."""
+    """The mean of a score over those runs of a group that have it; None where no run has."""
 
     best: Mean | None
     final: Mean | None
@@ -28,7 +28,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Standing:
-    """A group and how it did."""
+    """A group with its scores and outcomes."""
 
     group: Group
     scores: dict[str, Summary]
@@ -39,18 +39,18 @@ class Standing:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How many runs ended how, the most frequent first."""
+        """The number of runs by outcome, the most frequent first."""
         return dict(Counter(outcome(run) for run in self.group.runs).most_common())
 
     @property
     def unfinished(self) -> bool:
-        """Whether a run might still change these numbers."""
+        """Whether some run has not finished, so that these numbers may still change."""
         return any(run.status != "finished" for run in self.group.runs)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two groups in the main score; ``corrected`` is Holm's p."""
+    """The difference of two groups in the main score; ``corrected`` is p after Holm's correction."""
 
     one: str
     other: str
@@ -60,7 +60,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Result:
-    """One comparison by its main score, the best group first."""
+    """One comparison by its main score ``metric``, the best group first."""
 
     comparison: Comparison
     metric: str
@@ -70,7 +70,7 @@ class Result:
     pairs: list[Pair]
 
     def direction(self, name: str) -> Direction:
-        """Which way a score is better, as the first of the runs that knows says."""
+        """The direction of a score, from the first run that knows it; ``unknown`` if none does."""
         return direction_in(self.comparison, name)
 
     @property
@@ -78,13 +78,13 @@ class Result:
         return self.direction(self.metric)
 
     def main(self, standing: Standing) -> Mean | None:
-        """What a group is ranked by."""
+        """The value that a group is ranked by."""
         summary = standing.scores[self.metric]
         return summary.best if self.by == "best" else summary.final
 
 
 def compare(comparison: Comparison, wanted: str | None, by: By) -> Result:
-    """Ranks a comparison's groups by the score ``wanted``, or by the first that all of them have."""
+    """Ranks a comparison's groups by the score ``wanted``, or else by the first that all groups have."""
     names = [*scores_of(comparison.runs), *EXTRA]
     taken = {
         group.label: {name: [measured(run, name) for run in group.runs] for name in names}
@@ -97,7 +97,7 @@ def compare(comparison: Comparison, wanted: str | None, by: By) -> Result:
             of_group[metric] = []
     direction = direction_in(comparison, metric)
     if direction == "unknown" or metric in EXTRA:
-        by = "final"  # nobody knows what the best would be
+        by = "final"  # without a direction there is no best
     standings = [
         Standing(group, {name: _summary(taken[group.label][name]) for name in names})
         for group in comparison.groups
@@ -111,13 +111,13 @@ def compare(comparison: Comparison, wanted: str | None, by: By) -> Result:
 
 
 def direction_in(comparison: Comparison, name: str) -> Direction:
-    """Which way a score is better, as the first of the runs that knows says."""
+    """The direction of a score, from the first run that knows it; ``unknown`` if none does."""
     found = (run.direction(name) for run in comparison.runs)
     return next((way for way in found if way != "unknown"), "unknown")
 
 
 def checked_metric(wanted: str | None, records: Sequence[SavedRun]) -> str | None:
-    """The score's name as metrics.jsonl has it after ``score/``. Raises UserError where no run has it."""
+    """The score's name without prefixes such as ``score/``. Raises UserError where no run has it."""
     if wanted is None:
         return None
     name = wanted.removeprefix("score/").removeprefix("sentinel/").removeprefix("speed/")
@@ -136,17 +136,17 @@ def outcome(run: SavedRun) -> str:
 
 
 def alarms_of(run: SavedRun) -> list[dict[str, object]]:
-    """The alarms of a manifest that are ones, whoever wrote it."""
+    """The well-formed alarms of a manifest, which may be untrusted."""
     return [alarm for alarm in run.manifest.get("alarms", []) if isinstance(alarm, dict)]
 
 
 def kinds_of(run: SavedRun) -> list[str]:
-    """The kinds of a run's alarms, in their order."""
+    """The kinds of a run's alarms, in the order in which they were raised."""
     return [str(alarm.get("kind", "")) for alarm in alarms_of(run)]
 
 
 def _common(names: Sequence[str], groups: Sequence[dict[str, list[Measured]]]) -> str:
-    """The first score that all groups have, else the first that one has, else the diversity."""
+    """The first score that all groups have, else the first that any group has, else the diversity."""
     scores = [name for name in names if name not in EXTRA]
     having = {name: sum(any(run != (None, None) for run in of[name]) for of in groups) for name in scores}
     everywhere = [name for name in scores if having[name] == len(groups)]
@@ -161,7 +161,7 @@ def _summary(runs: Sequence[Measured]) -> Summary:
 
 
 def _pairs(groups: Sequence[Group], metric: str, by: By) -> list[Pair]:
-    """Every two groups of two values or more, in the order of their rank."""
+    """The differences of all pairs of groups with at least two values, in the order of rank."""
     values = {group.label: _by_seed(group, metric, by) for group in groups}
     sizable = [label for label, found in values.items() if len(found) > 1]
     compared = [(one, other) for one, other in combinations(sizable, 2)]
@@ -179,10 +179,10 @@ def _by_seed(group: Group, metric: str, by: By) -> list[tuple[str, float]]:
 def _difference(
     one: Sequence[tuple[str, float]], other: Sequence[tuple[str, float]], comparisons: int
 ) -> Difference:
-    """In pairs where both have the same seeds, and so many that p can get below 0.05 after correction.
+    """A paired test where both have the same seeds, and enough that p can fall below 0.05 after correction.
 
-    Five pairs give p = 0.0625 at best, where 5 against 5 independent runs give 0.008. The choice goes by their
-    number alone, never by the values, so that it makes no p too small.
+    Five pairs give p = 0.0625 at best, where 5 against 5 independent runs give 0.008. The choice depends only
+    on the number of runs, never on their values, so that it does not bias p.
     """
     x, y = dict(one), dict(other)
     same = x.keys() == y.keys() and len(x) == len(one) and len(y) == len(other)

@@ -1,4 +1,4 @@
-"""What a comparison found, in sentences."""
+"""The result of a comparison in sentences."""
 
 import math
 from collections import Counter
@@ -12,7 +12,7 @@ from ganexp.runs.saved_run import SavedRun
 
 NONE = "\N{EN DASH}"
 
-_NAMED = 10  # differences told one by one
+_NAMED = 10  # differences, or runs without scores, that are listed individually
 
 METHOD = (
     "Runs that differ in nothing but the seed form a group. Best is a run's best value over its evaluations, "
@@ -29,7 +29,7 @@ METHOD = (
 
 
 def number(value: float) -> str:
-    """Four digits, and whole numbers as such; ``inf`` where a mean of huge values is none any more."""
+    """Four digits; whole numbers without decimals; ``inf`` where a mean of huge values overflowed."""
     if not math.isfinite(value):
         return str(value)
     if value == int(value) or abs(value) >= 1000:
@@ -38,7 +38,7 @@ def number(value: float) -> str:
 
 
 def estimate(mean: Mean | None, runs: int | None = None) -> str:
-    """``12.34 [11.02, 13.90]``; how many runs it is over, where that is not all of them."""
+    """``12.34 [11.02, 13.90]``, followed by ``(n=2)`` where the mean is not over all ``runs``."""
     if mean is None:
         return NONE
     interval = "" if mean.low is None or mean.high is None else f" [{number(mean.low)}, {number(mean.high)}]"
@@ -70,7 +70,7 @@ def direction(result: Result) -> str:
 
 
 def headline(result: Result) -> str:
-    """The answer in one sentence."""
+    """The result in one sentence."""
     first = result.standings[0]
     mean = result.main(first)
     where = result.comparison.name
@@ -88,7 +88,7 @@ def headline(result: Result) -> str:
 
 
 def claims(result: Result) -> list[str]:
-    """Which differences are larger than chance, and why others cannot be."""
+    """Which differences are larger than chance, and where too few runs make that impossible."""
     if len(result.standings) < 2:
         return []
     if not result.pairs:
@@ -104,7 +104,7 @@ def claims(result: Result) -> list[str]:
 
 
 def warnings(result: Result) -> list[str]:
-    """What makes the comparison doubtful."""
+    """Reasons to doubt the comparison, such as different numbers of images."""
     members = result.comparison.runs
     found = []
     images = [run.images for run in members]
@@ -131,7 +131,7 @@ def _same(one: Mean | None, other: Mean) -> bool:
 
 
 def _beaten(result: Result) -> str:
-    """Which groups the best is better than beyond chance."""
+    """Names the groups than which the best one is better beyond chance."""
     best = result.standings[0].label
     beaten = [pair for pair in result.pairs if pair.one == best and pair.corrected < ALPHA]
     if not result.pairs:
@@ -177,7 +177,7 @@ def _claim(pair: Pair, result: Result) -> str:
 
 
 def _limits(pairs: Sequence[Pair]) -> list[str]:
-    """That so few runs could not have shown a difference of any size, where that is so."""
+    """A sentence that no difference could have reached p < 0.05 with so few runs, where that is the case."""
     least, count = min(pair.difference.least for pair in pairs), len(pairs)
     if least * count < ALPHA:
         return []
@@ -189,7 +189,7 @@ def _limits(pairs: Sequence[Pair]) -> list[str]:
 
 
 def _ways_of_scoring(members: Iterable[SavedRun]) -> list[str]:
-    """Settings of the evaluation that are not the same wherever they are there."""
+    """Keys of evaluate, features and metrics whose values differ between the runs that have them."""
     values: dict[str, set[str]] = {}
     for run in members:
         for key, value in run.config.items():
@@ -199,7 +199,7 @@ def _ways_of_scoring(members: Iterable[SavedRun]) -> list[str]:
 
 
 def _without_scores(members: Sequence[SavedRun]) -> list[str]:
-    """The runs that were never scored, and why, where their configuration says it."""
+    """A sentence about runs without scores, with the reason where the configuration shows it."""
     missing = [run for run in members if not has_scores(run)]
     if not missing:
         return []

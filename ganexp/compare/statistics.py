@@ -1,13 +1,13 @@
-r"""Means of few runs: how sure, and which differences are larger than chance.
+r"""Means of few runs: their confidence intervals, and tests of differences.
 
 Intervals are bootstrap intervals, bias-corrected and accelerated (BCa; Efron 1987): quantiles of the means of
 resampled values, moved by the bias :math:`z_0` and the acceleration :math:`a`,
 
 .. math:: \alpha' = \Phi\Big(z_0 + \frac{z_0 + z_\alpha}{1 - a (z_0 + z_\alpha)}\Big).
 
-A permutation test asks how often chance alone, by other labels on the same values, makes a difference at least
-as large in size as the one observed (Fisher 1935). Holm's (1979) correction holds the probability of any false
-claim among several. Every draw has a fixed seed: the same values give the same answer.
+A permutation test counts how many relabellings of the same values give a difference at least as large in size
+as the observed one (Fisher 1935). Holm's (1979) correction bounds the probability of any false positive among
+several tests. Every random draw has a fixed seed: the same values give the same result.
 """
 
 import math
@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 ALPHA = 0.05
-"""A difference counts as larger than chance where p is below; intervals hold 1 - ALPHA."""
+"""A difference counts as larger than chance where p < ALPHA; intervals have confidence level 1 - ALPHA."""
 
 _RESAMPLES = 9_999
-_MOST = 20_000  # relabellings that are enumerated; of more, so many are drawn
+_MOST = 20_000  # up to so many relabellings are enumerated; of more, so many are drawn
 _SEED = 0
 _NORMAL = NormalDist()
 
@@ -30,7 +30,7 @@ Values = Sequence[float] | np.ndarray
 
 
 class Mean(NamedTuple):
-    """A mean and its interval; without one where there is a single value."""
+    """The mean of ``n`` values and its interval, which is None for a single value."""
 
     mean: float
     low: float | None
@@ -39,9 +39,9 @@ class Mean(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """The mean of one group less that of another, its interval, and the test's two-sided p.
+    """The mean of one group minus that of another, its interval, and the test's two-sided p.
 
-    ``least`` is the smallest p that so many values can give, whatever they are.
+    ``least`` is the smallest p possible with so many values.
     """
 
     mean: float
@@ -62,7 +62,7 @@ def mean_of(values: Values) -> Mean:
 
 
 def difference(one: Values, other: Values, *, paired: bool) -> Difference:
-    """``paired``: the n-th value of both groups belongs together, as by the same seed."""
+    """The difference of two groups; ``paired``: the n-th values belong together, such as by seed."""
     x, y = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
     if paired:
         found = mean_of(x - y)
@@ -77,9 +77,9 @@ def difference(one: Values, other: Values, *, paired: bool) -> Difference:
 
 
 def least_p(one: int, other: int | None) -> float:
-    """The smallest two-sided p of so many values; of pairs, where ``other`` is None.
+    """The smallest possible two-sided p with ``one`` and ``other`` values; ``one`` pairs if ``other`` is None.
 
-    With as many on each side, swapping all the labels gives the same difference once more.
+    With equal numbers, swapping all labels gives the same absolute difference, so two relabellings reach it.
     """
     if other is None:
         return min(1.0, math.ldexp(2.0, -one))
@@ -87,7 +87,7 @@ def least_p(one: int, other: int | None) -> float:
 
 
 def runs_needed(comparisons: int) -> int:
-    """How many values each group needs so that one of so many comparisons can come out below 0.05."""
+    """How many values each group needs so that p can be below 0.05 after correction for ``comparisons``."""
     n = 2
     while least_p(n, n) * comparisons >= ALPHA:
         n += 1
@@ -95,7 +95,7 @@ def runs_needed(comparisons: int) -> int:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Each p corrected for there being several: p_(k) times (m - k + 1), never falling, at most 1."""
+    """Holm's correction: the k-th smallest of m p-values times (m - k + 1), non-decreasing, at most 1."""
     corrected, largest = [0.0] * len(ps), 0.0
     for rank, index in enumerate(sorted(range(len(ps)), key=lambda index: ps[index])):
         largest = max(largest, min(1.0, ps[index] * (len(ps) - rank)))
@@ -104,12 +104,12 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def _resampled(x: np.ndarray, seed: int) -> np.ndarray:
-    """Means [B] of as many values, drawn with replacement."""
+    """Means [_RESAMPLES] of bootstrap samples of ``x`` [N]."""
     return np.asarray(x[np.random.default_rng(seed).integers(len(x), size=(_RESAMPLES, len(x)))].mean(1))
 
 
 def _interval(resampled: np.ndarray, observed: float, influence: np.ndarray) -> tuple[float, float]:
-    """BCa. ``influence`` [N]: how far each value pulls the statistic, which gives the acceleration."""
+    """The BCa interval. ``influence`` [N]: each value's influence on the statistic, for the acceleration."""
     scale = float((influence**2).sum())
     below = float((resampled < observed).mean() + (resampled <= observed).mean()) / 2
     if scale == 0 or not 0 < below < 1:  # all values are the same
@@ -123,7 +123,7 @@ def _interval(resampled: np.ndarray, observed: float, influence: np.ndarray) -> 
 
 
 def _permutation(x: np.ndarray, y: np.ndarray) -> float:
-    """The share of relabellings whose means differ by at least as much."""
+    """The p of a permutation test: the share of relabellings with at least as large a difference of means."""
     both, n = np.concatenate([x, y]), len(x)
     if math.comb(len(both), n) <= _MOST:
         chosen = np.array(list(combinations(range(len(both)), n)))
@@ -136,7 +136,7 @@ def _permutation(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _sign_flip(differences: np.ndarray) -> float:
-    """The share of sign patterns whose mean is at least as far from 0."""
+    """The p of a sign-flip test: the share of sign patterns whose mean is at least as far from 0."""
     n = len(differences)
     if 2**n <= _MOST:
         signs = np.array(list(product((-1.0, 1.0), repeat=n)))
@@ -146,7 +146,7 @@ def _sign_flip(differences: np.ndarray) -> float:
 
 
 def _share(found: np.ndarray, observed: float, *, exact: bool) -> float:
-    """How often chance is at least as large; where it was drawn, what was observed is one draw more."""
-    slack = 1e-9 * float(np.abs(found).max(initial=abs(observed)))  # the same values add up in another order
+    """The share of ``found`` at least as large as ``observed``; if drawn, the observed one is added to both."""
+    slack = 1e-9 * float(np.abs(found).max(initial=abs(observed)))  # rounding: sums in another order
     hits = int((np.abs(found) >= abs(observed) - slack).sum())
     return hits / len(found) if exact else (hits + 1) / (len(found) + 1)

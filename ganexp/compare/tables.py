@@ -1,4 +1,4 @@
-"""A comparison as tables, for any kind of report."""
+"""The tables of a comparison, for all report formats."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,14 +13,14 @@ _ARROWS = {"lower": " \N{DOWNWARDS ARROW}", "higher": " \N{UPWARDS ARROW}", "unk
 
 
 class Cell(NamedTuple):
-    """What is read, and what is sorted by where that is a number."""
+    """The text of a cell, and the number to sort by if there is one."""
 
     text: str
     value: float | None = None
 
 
 class Table(NamedTuple):
-    """Rows under headings. ``groups``: each row is a group, in the order of rank."""
+    """A titled table. ``groups``: each row is a group, in the order of rank."""
 
     title: str
     headings: list[str]
@@ -29,7 +29,7 @@ class Table(NamedTuple):
 
 
 def scores(result: Result) -> Table:
-    """A row per group: how its runs ended, and every score at its best and at its end."""
+    """A row per group: outcomes of its runs, and the best and final value of every score."""
     headings, rows = ["group", "n", "runs"], []
     for name in result.names:
         arrow = _ARROWS[result.direction(name)]
@@ -49,7 +49,7 @@ def scores(result: Result) -> Table:
 
 
 def pairs(result: Result) -> Table:
-    """A row per two groups: how much they differ in the main score."""
+    """A row per pair of groups: their difference in the main score, with test and p."""
     headings = ["group", "less group", f"difference in {result.metric}", "test", "p", "p corrected"]
     rows = []
     for pair in result.pairs:
@@ -69,7 +69,7 @@ def pairs(result: Result) -> Table:
 
 
 def settings(result: Result) -> Table:
-    """A row per setting that is not the same in all groups."""
+    """A row per setting that differs between groups."""
     firsts = [standing.group.runs[0].config for standing in result.standings]
     rows = [
         [Cell(key), *(Cell(written(config[key]) if key in config else NONE) for config in firsts)]
@@ -79,7 +79,7 @@ def settings(result: Result) -> Table:
 
 
 def runs(result: Result) -> Table:
-    """A row per run."""
+    """A row per run: seed, outcome, images, main score, folder, alarms."""
     rows = []
     for standing in result.standings:
         for run in standing.group.runs:
@@ -100,12 +100,12 @@ def runs(result: Result) -> Table:
 
 
 def all_of(result: Result) -> Sequence[Table]:
-    """Every table that has a row."""
+    """All tables that are not empty."""
     found = (scores(result), pairs(result), settings(result), runs(result))
     return [table for table in found if table.rows]
 
 
 def _estimated(mean: Mean | None, total: int, unfinished: bool) -> Cell:
-    """A star marks what may still change."""
+    """A cell with mean and interval; a star marks a group with unfinished runs."""
     star = "*" if unfinished and mean is not None else ""
     return Cell(estimate(mean, total) + star, None if mean is None else mean.mean)

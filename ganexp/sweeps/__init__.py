@@ -1,1 +1,1 @@
-"""Many runs: sweeps, processes side by side, searches."""
+"""Several runs: sweeps, parallel processes, hyperparameter search."""

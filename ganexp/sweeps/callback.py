@@ -1,4 +1,4 @@
-"""A Hydra callback: checks a run, or every member of a sweep, before a folder is made or torch imported."""
+"""A Hydra callback: validates a run, or every member of a sweep, before making folders or importing torch."""
 
 import sys
 import traceback
@@ -21,17 +21,17 @@ from ganexp.system.terminal import print_lines
 
 
 class CheckFirst(Callback):
-    """Ends the command with one line and exit status 2 where a value is wrong.
+    """Ends the command with one line and exit status 2 where a setting is invalid.
 
     Hydra turns an exception in a callback into a warning, so the line is printed here.
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """A single run: its configuration is composed already."""
+        """Validates a single run, whose configuration is already composed."""
         self._attempt(lambda: validate_config(kwargs["config_name"], config, list(config.hydra.overrides.task)))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """A sweep: composes each member as Hydra's own sweeper will."""
+        """Composes each member of a sweep as Hydra's sweeper will, and validates it."""
         self._attempt(lambda: _check_all(config, kwargs["config_name"]))
 
     def _attempt(self, action: Callable[[], object]) -> None:
@@ -51,7 +51,7 @@ def _check_all(config: DictConfig, verb: str) -> None:
     folder = Path(config.hydra.sweep.dir)
     if config.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
         UNDER_WAY.append(Sweep(folder, []))
-        return  # another sweeper chooses its values as it goes; each member is checked at its start
+        return  # other sweepers choose values one by one; each member is validated when it starts
     parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     (members,) = BasicSweeper.split_arguments(parsed, None)
     names = Counter(overrides_name(member) for member in members)

@@ -1,8 +1,8 @@
-"""What a sweep says to each of its members, and not to all of them together.
+"""Turns a fixed override of a sweep into a sweep over one value, so that it is applied to each member.
 
-Hydra applies every override of a sweep that is no sweep itself to the default configuration first, where
-``arch.generator.widths`` of ``-m data=ring,grid arch.generator.widths=[64]`` does not exist: the default data
-choose another architecture. As a sweep over one value it is applied to each member alone.
+Hydra applies the fixed overrides of a sweep to the default configuration first. In
+``-m data=ring,grid arch.generator.widths=[64]``, ``arch.generator.widths`` does not exist there, because the
+default data choose another architecture. A sweep over one value is applied to each member instead.
 """
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -11,14 +11,14 @@ from hydra.errors import HydraException
 
 
 def for_each(argument: str, groups: frozenset[str]) -> str:
-    """An argument of a sweep; a setting within one of ``groups`` becomes a choice of one value."""
+    """The argument; a fixed setting inside one of ``groups`` becomes ``key=choice(value)``."""
     key = argument.partition("=")[0]
     if argument.startswith("-") or "=" not in argument or "." not in key or key.split(".")[0] not in groups:
         return argument
     try:
         override = OverridesParser.create().parse_override(argument)
     except HydraException:
-        return argument  # Hydra tells what is wrong with it
+        return argument  # Hydra reports the error
     if override.is_sweep_override() or override.type != OverrideType.CHANGE:
         return argument
     return f"{key}=choice({override.get_value_element_as_str()})"

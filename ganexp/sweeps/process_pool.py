@@ -1,7 +1,7 @@
-"""Several runs at a time on one machine: a process each, and a slot each with its share of it.
+"""Runs several jobs in parallel on one machine, each in a process and a slot of its own.
 
-A slot has GPUs of its own where there are any, and an equal share of the cores otherwise. Signals are passed
-on to every process, which saves and stops; a run whose parent was killed does the same (``parent.py``).
+Each slot has its own GPUs where there are any, else an equal share of the cores. Signals are forwarded to every
+process, which saves and stops; a run whose parent was killed does the same (``parent.py``).
 """
 
 import os
@@ -26,44 +26,44 @@ from ganexp.system.cpus import cores
 from ganexp.system.parent import VARIABLE
 from ganexp.system.signals import SignalHandler
 
-GLANCE = 0.5  # seconds between looks at the processes
-_PATIENCE = 60.0  # seconds for a run that an earlier, dying process still holds
+GLANCE = 0.5  # seconds between polls of the processes
+_PATIENCE = 60.0  # seconds to wait for a run folder that an earlier process still has locked
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run to start: the arguments of ``ganexp train``, and where it will lie."""
+    """A run to start: the arguments of ``ganexp train``, and its run folder."""
 
     arguments: Sequence[str]
     folder: Path
 
     @property
     def log(self) -> Path:
-        """Everything that its process prints."""
+        """The file with the stdout and stderr of its process."""
         return self.folder.with_name(f"{self.folder.name}.log")
 
 
 @dataclass
 class Process:
-    """A job under way in a slot."""
+    """A job that is running in a slot."""
 
     job: Job
     slot: int
     process: "subprocess.Popen[bytes]"
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Passes a signal on: it saves and ends."""
+        """Sends a signal, on which the run saves and ends."""
         if self.process.poll() is None:
             self.process.send_signal(number)
 
     def reason(self) -> str:
-        """Why it failed: the last line that its process printed."""
+        """Why it failed: the last line of its log."""
         lines = self.job.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return lines[-1].removeprefix("ganexp: ") if lines else f"exit status {self.process.returncode}"
 
 
 class Slots:
-    """Places for so many processes at a time."""
+    """At most ``count`` processes at a time."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -75,13 +75,13 @@ class Slots:
         return len(self.working) < self.count
 
     def start(self, job: Job) -> Process:
-        """Runs a job in the first slot that is free."""
+        """Starts a job in the first free slot."""
         slot = min(set(range(self.count)) - set(self.working))
         self.working[slot] = work = Process(job, slot, _start(job, share(slot, self.count)))
         return work
 
     def ended(self) -> list[Process]:
-        """Those whose processes have ended since; their slots are free again."""
+        """Removes and returns the processes that have ended since the last call; their slots are free again."""
         over = [work for work in self.working.values() if work.process.poll() is not None]
         for work in over:
             assert work.process.stdin is not None
@@ -90,15 +90,15 @@ class Slots:
         return over
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Passes a signal on to all."""
+        """Sends a signal to all processes."""
         for work in self.working.values():
             work.stop(number)
 
 
 def run_all(jobs: Sequence[Job], count: int) -> None:
-    """Runs every job, ``count`` at a time, and returns when all have ended, however they did.
+    """Runs every job, ``count`` at a time, and returns when all have ended, successfully or not.
 
-    Raises Stopped, after the runs under way have saved, if a signal came.
+    Raises Stopped on a signal, after the active runs have saved.
     """
     waiting, slots = deque(jobs), Slots(count)
     with SignalHandler() as requests, tqdm(total=len(jobs), unit=" runs", disable=None, leave=False) as bar:
@@ -119,13 +119,13 @@ def run_all(jobs: Sequence[Job], count: int) -> None:
                     told = True
                 show(bar, len(jobs) - len(waiting) - len(slots.working), slots)
         except BaseException:
-            slots.stop()  # a second signal: nothing is waited for
+            slots.stop()  # a second signal: stop without waiting
             raise
         requests.obey()
 
 
 def config_flags() -> list[str]:
-    """What of this command says where configurations are found: it holds for every run."""
+    """The arguments of this command that say where configurations are found, for every run that it starts."""
     kept, arguments = [], sys.argv[1:]
     for flag, value in zip(arguments, [*arguments, ""][1:], strict=True):
         if flag in ("--config-dir", "-cd"):
@@ -148,12 +148,12 @@ def _start(job: Job, part: dict[str, str]) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=subprocess.STDOUT,
             env=torchrun.without() | part | {VARIABLE: "1", "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,  # Ctrl-C reaches it once, through us
+            start_new_session=True,  # Ctrl-C reaches it only through this process, so once
         )
 
 
 def share(slot: int, slots: int) -> dict[str, str]:
-    """The environment that gives a slot its part of the machine; what the user has set stays."""
+    """The environment that limits a slot to its GPUs and cores; a user's OMP_NUM_THREADS stays."""
     gpus = _gpus()
     part = gpus[slot::slots] or gpus[slot % len(gpus) :][:1] if gpus else []
     own = {"CUDA_VISIBLE_DEVICES": ",".join(part)} if part else {}
@@ -162,7 +162,7 @@ def share(slot: int, slots: int) -> dict[str, str]:
 
 
 def _gpus() -> list[str]:
-    """NVIDIA's GPUs, found without loading torch: those that are visible, or all that the driver lists."""
+    """The NVIDIA GPUs in CUDA_VISIBLE_DEVICES, or all that the driver lists; found without torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
@@ -180,7 +180,7 @@ def _tell_end(work: Process) -> None:
 
 
 def show(bar: "tqdm[Any]", ended: int, slots: Slots) -> None:
-    """One display for all: whole runs and the parts of those under way."""
+    """Updates one progress bar: ended runs plus the fractions of the active ones."""
     if bar.disable:
         return
     parts = [_part(work.job.folder) for work in slots.working.values()]
@@ -189,7 +189,7 @@ def show(bar: "tqdm[Any]", ended: int, slots: Slots) -> None:
 
 
 def _part(folder: Path) -> float:
-    """How much of a run is done, as far as its epochs' records tell."""
+    """The fraction of a run that is done, in [0, 1], up to its last recorded epoch."""
     record = SavedRun(folder)
     steps = record.manifest.get("steps")
     if not record.last_rows or not isinstance(steps, int) or not steps:

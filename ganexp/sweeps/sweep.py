@@ -1,7 +1,7 @@
 """A sweep: which runs belong to it, which of them are done, and how each ended. Needs no torch.
 
-Running the same line again finishes a sweep: what is finished is left alone, what was cut off goes on, what is
-missing is run. A lock keeps two sweeps of one name apart.
+Running the same command again finishes a sweep: finished runs are skipped, interrupted runs resume, missing
+runs start. A file lock prevents two sweeps in one folder.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ class Sweep:
         self._lock = locked(folder / ".sweep.lock", busy)
 
     def introduction(self) -> str:
-        """One line: how many runs, how many are done already, how to go on."""
+        """One line: how many runs there are, how many are done, how to continue after an interruption."""
         done = f", {self._done} of them done already" if self._done else ""
         return (
             f"sweep {self.folder}: {len(self.runs)} runs{done}; if it is cut off, the same line with "
@@ -41,12 +41,12 @@ class Sweep:
         )
 
     def add(self, run: Path) -> None:
-        """Takes in a run that a sweeper chose as it went."""
+        """Adds a run that was not known at the start, because another sweeper chose it later."""
         if run.absolute() not in [known.absolute() for known in self.runs]:
             self.runs.append(run)
 
     def close(self) -> int:
-        """Prints a table of the runs; returns how many of them are not finished."""
+        """Releases the lock and prints a table of the runs; returns how many of them are not finished."""
         self._lock.release()
         records = [SavedRun(run) for run in self.runs]
         print(table(records))
@@ -57,13 +57,13 @@ class Sweep:
 
 
 UNDER_WAY: list[Sweep] = []
-"""The sweep that this process is at, if it is at one."""
+"""The sweep that this process runs; empty if there is none."""
 
 
 def is_done(run: Path, cfg: DictConfig) -> bool:
-    """Whether a run folder holds the result of just this configuration.
+    """Whether a run folder holds the result of exactly this configuration.
 
-    A run that diverged does so again, unless something was changed.
+    A diverged run counts as done too: without a change it would diverge again.
     """
     status = status_of(run)
     if status not in ("finished", "diverged") or not (run / "checkpoints" / "last.pt").is_file():
@@ -71,7 +71,7 @@ def is_done(run: Path, cfg: DictConfig) -> bool:
     try:
         stored = load_config(run / "config.yaml")
     except UserError:
-        return False  # the run itself tells what is wrong
+        return False  # the run reports the error when it starts
     kept = set(RESUMABLE) - set(_LENGTH) if status == "finished" else {"name", "resume", "trust", "device"}
     return all(
         OmegaConf.select(stored, str(key)) == OmegaConf.select(cfg, str(key)) for key in {*stored, *cfg} - kept
@@ -79,7 +79,7 @@ def is_done(run: Path, cfg: DictConfig) -> bool:
 
 
 def table(records: Sequence[SavedRun]) -> str:
-    """A line for each run: how it ended, how far it came, how long it took, its last score."""
+    """One row per run: status, images seen, seconds, last score."""
     rows = [("run", "status", "images", "seconds", "score")]
     for record in records:
         seconds = record.manifest.get("seconds")

@@ -1,7 +1,7 @@
-"""The least that the same mathematics takes: ganexp's networks and tricks, one batch that is there already, and
-nothing that a laboratory needs: no data, no log, no averaging, no norms, no checkpoints.
+"""A minimal training step with ganexp's networks and optimisations: a lower bound of the time per step.
 
-What ganexp is slower than this is what ganexp itself costs.
+It reuses one batch and has no loader, log, EMA, gradient norms or checkpoints. The difference between ganexp
+and this is ganexp's own overhead.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ Turns = tuple[Callable[[], None], Callable[[], None]]
 
 
 class Bare:
-    """What both kinds share: two frozen-when-idle players and fused optimisers."""
+    """What both games share: generator, critic and fused optimisers; the critic can be frozen."""
 
     def __init__(
         self, pair: Pair, real: Tensor, precision: Precision, lr: float, betas: tuple[float, float]
     ) -> None:
         self.g, self.d = pair
         self.real, self.autocast = real, precision.autocast
-        self.made = real  # what the critic was shown last
+        self.made = real  # the critic's last batch of fakes
         self.d_weights, capturable = list(self.d.parameters()), real.is_cuda
         self.g_optimiser, self.d_optimiser = (
             torch.optim.Adam(net.parameters(), lr=lr, betas=betas, fused=True, capturable=capturable)
@@ -38,7 +38,7 @@ class Bare:
         return samples
 
     def judged(self, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of real and fake, in one pass where that is the same."""
+        """Logits of real and fake, in one forward pass where the critic treats samples independently."""
         if not self.d.samplewise:
             return self.d(self.real), self.d(fake)
         real_logits, fake_logits = self.d(torch.cat([self.real, fake.to(self.real.dtype)])).chunk(2)
@@ -50,7 +50,7 @@ class Bare:
 
 
 def gan(bare: Bare) -> Turns:
-    """The non-saturating game, each batch of fakes for both players, as in the textbook's loop."""
+    """The non-saturating game; both players use the same fakes, as in the textbook's loop."""
 
     def critic() -> None:
         bare.freeze(False)
@@ -105,11 +105,11 @@ def wgan_gp(bare: Bare) -> Turns:
 
 
 def captured(turn: Callable[[], None]) -> Callable[[], None]:
-    """The turn as one CUDA graph, which spares its kernels' launches one by one."""
+    """The turn captured as a CUDA graph, which replaces its separate kernel launches."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
-        for _ in range(3):  # what is made in the first calls must not be captured
+        for _ in range(3):  # warm-up: allocations of the first calls must not be captured
             turn()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()

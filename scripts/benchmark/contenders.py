@@ -1,4 +1,4 @@
-"""Who is timed: ganexp through its own training entry point, a textbook's loop, and the bare step."""
+"""The contenders: ganexp through its own training entry point, a textbook's loop, and the bare step."""
 
 import tempfile
 import time
@@ -22,16 +22,16 @@ from ganexp.training.precision import Precision
 
 
 class Contender(Protocol):
-    """Something that trains."""
+    """A training loop that can be timed."""
 
     def rate(self, steps: int) -> float:
-        """Real images per second over so many steps, after those that a first call takes longer for."""
+        """Real images per second over ``steps`` steps, without warm-up."""
         ...
 
 
 @contextmanager
 def settings_restored() -> Iterator[None]:
-    """ganexp and the bare step say how exactly a process computes; who comes next is not to notice."""
+    """Restores torch's global precision settings, which ganexp and the bare step change."""
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
     before = (products.fp32_precision, convolutions.fp32_precision, torch.backends.cudnn.deterministic)
     try:
@@ -41,9 +41,9 @@ def settings_restored() -> Iterator[None]:
 
 
 class Ganexp:
-    """The whole of a run, from a step to its last checkpoint on the disk: data, log, averaging, grids, records.
+    """A complete run: data, log, EMA, grids, records, until its last checkpoint is on disk.
 
-    Not its start, nor the first ``warm`` steps, in which kernels are chosen, captured or compiled.
+    Its start and the first ``warm`` steps, in which kernels are chosen, captured or compiled, are not timed.
     """
 
     def __init__(self, overrides: list[str], warm: int) -> None:
@@ -76,7 +76,7 @@ class Ganexp:
 
 
 class Textbook:
-    """See ``textbook.py``; in float32, as torch comes."""
+    """The loop of ``textbook.py``, in float32 with torch's default settings."""
 
     def __init__(self, name: str, overrides: list[str], device: torch.device, workers: int) -> None:
         cfg, self._device = composed(overrides), device
@@ -92,7 +92,7 @@ class Textbook:
 
 
 class Bare:
-    """See ``bare.py``."""
+    """The step of ``bare.py``."""
 
     def __init__(self, name: str, place: Place, *, graphs: bool) -> None:
         cfg, self._device = composed(place.overrides(name, BATCH)), torch.device(place.device)
@@ -109,19 +109,19 @@ class Bare:
             self._critic, self._generator = (bare.captured(turn) if graphs else turn for turn in turns)
 
     def step(self, number: int) -> None:
-        """The critic's turn, and the generator's if it comes in the step of this number, from 0."""
+        """The critic's turn, and the generator's if it is due; ``number`` counts steps from 0."""
         self._critic()
         if (number + 1) % self.turns == 0:
             self._generator()
 
     def rate(self, steps: int) -> float:
         with settings_restored():
-            Precision(self._precision, self._device)  # sets what kernels to choose
+            Precision(self._precision, self._device)  # sets torch's global precision settings
             return _timed(self.step, steps, self._device)
 
 
 def contenders(name: str, place: Place, count: int, workers: int) -> dict[str, Callable[[], Contender]]:
-    """How to make each of them, by its name in the table; ``count`` images where they are random."""
+    """A factory of each contender by its name in the table; ``count``: the number of random images."""
     device, overrides = torch.device(place.device), place.overrides(name, count)
     cuda = device.type == "cuda"
     warm = (20 if cuda else 1) * WORKLOADS[name].turns

@@ -1,4 +1,4 @@
-"""How much memory training takes, in a process of its own: what a process once took is never given back."""
+"""Peak memory of training, in a process of its own, because a process's peak never falls."""
 
 import json
 import subprocess
@@ -19,13 +19,13 @@ from ganexp.data.store import MemoryMap
 
 
 def peaks(name: str, who: str, place: Place, count: int) -> tuple[float, float]:
-    """The most MB that this process has held in memory, and on the device, once this contender has trained."""
+    """Peak MB of this process in host memory and on the device, after a contender has trained."""
     contenders(name, place, count, 0)[who]().rate(2 * WORKLOADS[name].turns)
     return peak_memory(), torch.cuda.max_memory_allocated() / 1e6 if place.device == "cuda" else 0.0
 
 
 def in_a_process(script: str, name: str, who: str, place: Place, count: int) -> tuple[float, float]:
-    """See ``peaks``; ``script`` is the one that knows ``--once``."""
+    """``peaks`` in a new process; ``script`` must accept ``--once``."""
     roots = [word for real, root in place.roots.items() for word in (f"--{real}", root)]
     where = ["--device", place.device, "--precision", place.precision, *roots]
     command = [sys.executable, script, *where, "--once", name, who, str(count)]
@@ -37,10 +37,10 @@ def in_a_process(script: str, name: str, who: str, place: Place, count: int) -> 
 
 
 def from_disk(size: float, place: Place, seconds: float) -> str:
-    """Trains on ``size`` GB of images that stay on disk, and tells what it held in memory.
+    """Trains on ``size`` GB of images that stay on disk; returns a line with speed and memory use.
 
-    Pages of the file are counted apart: the system keeps them while nobody else wants the room. To see that it
-    can do without them, run this where memory is limited (a container) with a set that is larger.
+    Pages of the mapped file are counted separately, because the system can evict them. To check that training
+    works without them, run this in a container whose memory limit is below ``size``.
     """
     name = "mlp_28"
     count = max(BATCH, int(size * 1e9 / np.prod(WORKLOADS[name].shape)))

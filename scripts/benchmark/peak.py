@@ -1,4 +1,4 @@
-"""The fastest that this machine multiplies, and how much multiplying a step is."""
+"""The machine's peak FLOP/s, and the floating-point operations of a step."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class _Counter(TorchDispatchMode):
-    """Torch's FlopCounterMode without its list of modules, which a penalty's gradient upsets."""
+    """Torch's FlopCounterMode without its module tracking, which fails on a gradient penalty."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -37,13 +37,13 @@ def operations(work: Callable[[], object]) -> int:
 
 
 def peak(kind: str, precision: str, device: torch.device, seconds: float) -> float:
-    """FLOP/s of a large ``conv`` or ``gemm``, at its best within so many seconds."""
+    """The best FLOP/s of a large ``conv`` or ``gemm`` within ``seconds``."""
     dtype = _HALVES.get(precision, torch.float32)
     return _best(_convolution(dtype, device) if kind == "conv" else _product(dtype, device), device, seconds)
 
 
 def synchronise(device: torch.device) -> None:
-    """Waits until the device has done what it was told."""
+    """Waits for all kernels of a CUDA device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -1,4 +1,4 @@
-"""Images that no one needs to have: random ones in memory, or more of them on disk than memory holds."""
+"""Data sets of random images, in memory or on disk; on disk they may exceed memory."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from ganexp.data.arrays import Arrays
 from ganexp.data.images import Images
 
-_PIECE = 1 << 26  # bytes that are written at once
+_PIECE = 1 << 26  # bytes written at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,14 +22,14 @@ class Noise(Images):
         return self._named(rng.integers(0, 256, (self.count, *self.shape), np.uint8))
 
     def _named(self, samples: np.ndarray) -> Arrays:
-        """Any label will do; a fingerprint that is known spares the hashing of it all."""
+        """Arrays with label 0 throughout; the given fingerprint avoids hashing the samples."""
         labels = np.zeros(self.count, np.int64)
         return self.checked(Arrays(samples, labels, ("noise",), known="noise"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseOnDisk(Noise):
-    """The same in a ``.npy`` that stays on disk, as prepared sets do; the pixels repeat."""
+    """The same in a memory-mapped ``.npy``, like a cache entry; the pixels repeat."""
 
     file: str
 

@@ -1,6 +1,6 @@
-"""GANs as tutorials train them. Nothing here is tuned, and it is to stay so: it is what is compared with.
+"""GANs as tutorials train them. This is the baseline, so it must stay untuned.
 
-The images are held decoded, as torchvision's MNIST holds them: a tutorial that reads files is slower.
+The images are decoded in memory, as in torchvision's MNIST; a tutorial that reads files is slower.
 """
 
 import os
@@ -27,7 +27,7 @@ class Pair(NamedTuple):
     d: DiscriminatorBase
 
     def usual(self) -> "Pair":
-        """With torch's own layers."""
+        """Replaces ganexp's layers by torch's, with the same weights."""
         for net in self:
             for module in list(net.modules()):
                 for name, child in module.named_children():
@@ -41,10 +41,10 @@ class Pair(NamedTuple):
 
 
 class Decoded(torch.utils.data.Dataset[tuple[Tensor, int]]):
-    """One image at a time, as torchvision's data sets give them."""
+    """Yields single images, like torchvision's data sets."""
 
     def __init__(self, samples: np.ndarray, labels: np.ndarray) -> None:
-        from torchvision import transforms  # here, so that it is in no other contender's memory
+        from torchvision import transforms  # here, so that other contenders do not load it
 
         self._samples = samples.transpose(0, 2, 3, 1)
         self._labels = labels
@@ -61,7 +61,7 @@ class Decoded(torch.utils.data.Dataset[tuple[Tensor, int]]):
 
 
 def batches(samples: np.ndarray, labels: np.ndarray, workers: int, device: torch.device) -> Iterator[Tensor]:
-    """Epoch after epoch of shuffled batches."""
+    """Shuffled batches without end."""
     loader = torch.utils.data.DataLoader(
         Decoded(samples, labels), BATCH, shuffle=True, num_workers=workers, drop_last=True
     )
@@ -71,7 +71,7 @@ def batches(samples: np.ndarray, labels: np.ndarray, workers: int, device: torch
 
 
 def gan(pair: Pair, device: torch.device) -> Step:
-    """The discriminator's turn on real and fake, then the generator's on the same fakes."""
+    """A discriminator step on real and fake, then a generator step on the same fakes."""
     g, d = pair
     judged = nn.BCEWithLogitsLoss()
     g_optimiser = torch.optim.Adam(g.parameters(), lr=2e-4, betas=(0.5, 0.999))
@@ -95,7 +95,7 @@ def gan(pair: Pair, device: torch.device) -> Step:
 
 
 def wgan_gp(pair: Pair, device: torch.device) -> Step:
-    """Five steps of the critic, with the penalty that everybody copies, for one of the generator."""
+    """Five critic steps, with the penalty that is copied everywhere, per generator step."""
     g, d = pair
     g_optimiser = torch.optim.Adam(g.parameters(), lr=1e-4, betas=(0.0, 0.9))
     d_optimiser = torch.optim.Adam(d.parameters(), lr=1e-4, betas=(0.0, 0.9))

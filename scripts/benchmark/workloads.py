@@ -1,4 +1,4 @@
-"""What is measured: networks, loss and images, as overrides of ``ganexp train``."""
+"""The workloads: networks, loss and images, as overrides of ``ganexp train``."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,18 +12,18 @@ _WIDTHS = ["arch.generator.widths=[128,256,512,1024]", "arch.discriminator.width
 
 
 class Workload(NamedTuple):
-    """One line of the table."""
+    """Networks and loss of one table."""
 
     shape: tuple[int, int, int]
     overrides: list[str]
     real: str
-    """Which data set takes the place of random images, if its path is given."""
+    """The data set that replaces the random images if its path is given."""
     turns: int = 1
-    """Steps of the critic for one of the generator."""
+    """Critic steps per generator step."""
 
     @property
     def convolves(self) -> bool:
-        """Whether its time goes into convolutions, or into products of matrices."""
+        """Whether convolutions dominate its time; otherwise matrix products do."""
         return "arch=dcgan" in self.overrides
 
 
@@ -44,15 +44,15 @@ _REAL = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where and how exactly it is computed, and where real images are."""
+    """The device, the precision and the paths of real images."""
 
     device: str
     precision: PrecisionName
     roots: dict[str, str]
-    """Paths by the name of a data set; what is missing here is random."""
+    """Paths by data set; images of a data set without a path are random."""
 
     def overrides(self, name: str, count: int) -> list[str]:
-        """Of the workload of that name, on ``count`` images if they are random."""
+        """The overrides of workload ``name``; ``count``: the number of random images."""
         work = WORKLOADS[name]
         where = [f"device={self.device}", f"device.precision={self.precision}", f"batch_size={BATCH}"]
         return [*work.overrides, *self._data(work, count), *where, "evaluate.every=null"]

@@ -1,1 +1,1 @@
-"""What ``scripts/fuzz.py`` is made of."""
+"""The parts of ``scripts/fuzz.py``."""

@@ -1,4 +1,4 @@
-"""What a case of the fuzzer is, and what all kinds of cases change files with."""
+"""A case of the fuzzer, and helpers that damage files and values."""
 
 import copy
 import random
@@ -10,18 +10,18 @@ ANY = frozenset({0, 1, 2, 130})
 """Statuses that a command may end with: done, failed or diverged, refused, stopped."""
 
 REFUSED = frozenset({1, 2})
-"""Where something must not be accepted."""
+"""Allowed statuses where the input must not be accepted."""
 
 
 class Case(NamedTuple):
-    """A command, run in the folder that was prepared for it, and the statuses that it may end with."""
+    """A command, run in the folder prepared for it, and its allowed exit statuses."""
 
     arguments: list[str]
     allowed: frozenset[int] = ANY
 
 
 class Room(NamedTuple):
-    """Where a case is prepared: a ``folder`` of its own, sound runs to copy, and a folder nobody may touch."""
+    """The paths of a case: its own ``folder``, valid runs to copy, and a ``canary`` that must not change."""
 
     folder: Path
     sound: Path
@@ -34,11 +34,11 @@ ODD: list[Any] = [
     "../../canary", "\x1b[31mred\x1b[0m", "\u202e", "a\x00b", "a\nb", "x" * 5000, {"_target_": "os.system"},
     {"a": {"b": [1, {"c": None}]}}, [1, "a", None], "1e99", "~", "*", "🙂",
 ]  # fmt: skip
-"""Values that something else was meant to stand in the place of."""
+"""Unexpected values, to replace valid ones."""
 
 
 def damaged(rng: random.Random, raw: bytes) -> bytes:
-    """The bytes of a file, cut, flipped, overwritten, repeated or put into another order."""
+    """The bytes of a file, damaged: cut, flipped, overwritten, repeated, inserted into or emptied."""
     content = bytearray(raw)
     how = rng.choice(["cut", "flip", "flip", "flips", "fill", "repeat", "insert", "empty"])
     at = rng.randrange(len(content) + 1) if content else 0
@@ -59,7 +59,7 @@ def damaged(rng: random.Random, raw: bytes) -> bytes:
 
 
 def changed(rng: random.Random, tree: Any) -> Any:
-    """Nested dicts and lists with one value replaced by an odd one, removed, or put under another key."""
+    """A copy of nested dicts and lists with one value replaced by an odd one, removed, or its key renamed."""
     tree = copy.deepcopy(tree)
     place, key = rng.choice(list(_places(tree)))
     how = rng.choice(["replace", "replace", "replace", "remove", "rename"])
@@ -73,7 +73,7 @@ def changed(rng: random.Random, tree: Any) -> Any:
 
 
 def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
-    """Every value of nested dicts and lists: where it stands, and under which key."""
+    """The container and the key of every value in nested dicts and lists."""
     keys = list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else []
     for key in keys:
         yield tree, key

@@ -1,4 +1,4 @@
-"""Checkpoints made to harm: damaged bytes, other shapes and values behind a checksum that is right, code."""
+"""Hostile checkpoints: damaged bytes, wrong shapes and values with a correct checksum, pickled code."""
 
 import os
 import pickle
@@ -21,7 +21,7 @@ class _Code:
 
 
 def checkpoint(rng: random.Random, room: Room) -> Case:
-    """A checkpoint that is torn, made by hand, or none."""
+    """A checkpoint that is damaged, forged, or another kind of file."""
     run = copied(rng, room)
     file = run / "checkpoints" / "last.pt"
     for other in file.parent.glob("*.pt"):
@@ -59,15 +59,15 @@ def checkpoint(rng: random.Random, room: Room) -> Case:
 
 
 def _sealed(content: Any, file: Path) -> None:
-    """Written with a checksum that is right."""
+    """Writes a checkpoint with a correct checksum."""
     try:
         save_tensors(content, file)
-    except Exception:  # no checkpoint can hold that
+    except Exception:  # a value that no checkpoint can hold
         torch.save({"format": 2, "sha256": "", "content": repr(content)[:1000]}, file)
 
 
 def _oversized(rng: random.Random, content: dict[str, Any], file: Path) -> None:
-    """A tensor that says it is larger than all memory: a small storage seen large, or none at all."""
+    """Writes a tensor whose shape exceeds all memory: a small storage expanded, or a meta tensor."""
     huge = torch.zeros(1).expand(10**11) if rng.random() < 0.5 else torch.empty(10**11, device="meta")
     place, key = rng.choice([pair for pair in _tensors(content)])
     checksum = digest(content)
@@ -76,7 +76,7 @@ def _oversized(rng: random.Random, content: dict[str, Any], file: Path) -> None:
 
 
 def _with_tensor(rng: random.Random, content: dict[str, Any]) -> dict[str, Any]:
-    """One tensor made NaN, infinite, of another shape, dtype or layout, or replaced by something else."""
+    """One tensor replaced by NaN, infinity, another shape, dtype or layout, or an odd value."""
     place, key = rng.choice([pair for pair in _tensors(content)])
     tensor: Tensor = place[key]
     made: list[Callable[[], Any]] = [
@@ -99,7 +99,7 @@ def _with_tensor(rng: random.Random, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tensors(node: Any) -> list[tuple[Any, Any]]:
-    """Every tensor of nested dicts and lists: where it stands, and under which key."""
+    """The container and the key of every tensor in nested dicts and lists."""
     found: list[tuple[Any, Any]] = []
     pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else []
     for key, value in pairs:

@@ -1,4 +1,4 @@
-"""Data sets made to harm: damaged images of six formats, labels that are none, zips, published sets."""
+"""Hostile data sets: damaged images of six formats, invalid labels, zips, published data sets."""
 
 import gzip
 import io
@@ -22,7 +22,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 
 
 def images(rng: random.Random, room: Room) -> Case:
-    """A folder of sound images and of damaged ones, all of one format."""
+    """A folder of valid images and of damaged ones in one format."""
     root, kind = room.folder / "set", rng.choice(FORMATS)
     _sound(rng, root)
     for index in range(12):
@@ -32,7 +32,7 @@ def images(rng: random.Random, room: Room) -> Case:
 
 
 def labels(rng: random.Random, room: Room) -> Case:
-    """``labels.csv`` or ``dataset.json``: contradictions, other types, damage."""
+    """A ``labels.csv`` or ``dataset.json`` with contradictions, wrong types or damaged bytes."""
     root = room.folder / "set"
     names, wrong = _sound(rng, root), rng.random() < 0.3
     if rng.random() < 0.5:
@@ -53,7 +53,7 @@ def labels(rng: random.Random, room: Room) -> Case:
 
 
 def zips(rng: random.Random, room: Room) -> Case:
-    """A zip with odd names, twice the same, more than it declares, damaged, or one that unpacks to 400 MB."""
+    """A zip with odd or duplicate names, a wrong declared size, damage, or a file that unpacks to 400 MB."""
     file = room.folder / "set.zip"
     allowed, how = ANY, rng.choice(["names", "damage", "damage", "bomb", "labels bomb", "lies"])
     with (
@@ -91,7 +91,7 @@ def zips(rng: random.Random, room: Room) -> Case:
 
 
 def published(rng: random.Random, room: Room) -> Case:
-    """MNIST's, MedMNIST's or CIFAR-10's files, damaged or declaring too much."""
+    """Files of MNIST, MedMNIST or CIFAR-10, damaged or with wrong declared sizes."""
     root, name = room.folder / "set", rng.choice(["mnist", "medmnist", "cifar10"])
     (root / "MNIST/raw").mkdir(parents=True)
     if name == "mnist":
@@ -147,14 +147,14 @@ def _encoded(rng: random.Random, kind: str) -> bytes:
     options = {"compression": packing} if kind == "TIFF" else {}
     try:
         picture.convert(mode).save(stream, kind, **options)
-    except (OSError, ValueError, KeyError):  # not every format has every mode
+    except (OSError, ValueError, KeyError):  # the format does not support the mode
         stream = io.BytesIO()
         picture.save(stream, kind)
     return stream.getvalue()
 
 
 def _bomb(rng: random.Random) -> bytes:
-    """A PNG of 74 bytes that declares more pixels than there is memory for, or just fewer than are refused."""
+    """A PNG of 74 bytes that declares more pixels than fit in memory, or slightly fewer than are refused."""
     width, height = rng.choice([(65_000, 65_000), (2**31 - 1, 2**31 - 1), (9_400, 9_400), (0, 5)])
     parts = [
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
@@ -165,7 +165,7 @@ def _bomb(rng: random.Random) -> bytes:
 
 
 def odd_files(rng: random.Random, room: Room) -> Case:
-    """A folder with pipes, links, names that are no text, and folders named as images."""
+    """A folder with a pipe, a link, undecodable names, or a folder named like an image."""
     root = room.folder / "set"
     _sound(rng, root)
     how = rng.choice(["pipe", "loop", "bytes", "folder", "device", "nothing", "control"])

@@ -1,4 +1,4 @@
-"""``ganexp`` commands in forked processes: torch is imported once, by the parent, and not for each of them."""
+"""Runs ``ganexp`` commands in forked processes, so that only the parent imports torch."""
 
 import os
 import signal
@@ -14,11 +14,11 @@ if sys.platform != "win32":
     import resource
 
 MEMORY = 6 << 30
-"""Bytes that a command may take beyond what the parent holds: the machine has to survive it."""
+"""Bytes of address space that a command may use beyond the parent's, to protect the machine."""
 
 
 class Outcome(NamedTuple):
-    """How a command ended: its status (None: it had to be killed), what it printed, its peak in MB."""
+    """How a command ended: status (None if it was killed), output, seconds, peak memory in MB."""
 
     status: int | None
     output: str
@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
 
 
 def forked(arguments: list[str], folder: Path, environment: dict[str, str], seconds: float) -> Outcome:
-    """Runs ``ganexp <arguments>`` in ``folder``; kills it, with all that it started, after so many seconds."""
+    """Runs ``ganexp <arguments>`` in ``folder``; after ``seconds``, kills it with its child processes."""
     log = folder / "output.txt"
     sys.stdout.flush()
     began, child = time.monotonic(), os.fork()
@@ -49,7 +49,7 @@ def forked(arguments: list[str], folder: Path, environment: dict[str, str], seco
 
 
 def _become(arguments: list[str], folder: Path, environment: dict[str, str], log: Path) -> None:
-    """The child: its streams go to a file, and it leaves without the parent's ``finally`` and ``atexit``."""
+    """The child process: logs to a file, and exits without running the parent's ``finally`` and ``atexit``."""
     os.setsid()
     os.chdir(folder)
     os.environ.update(environment)

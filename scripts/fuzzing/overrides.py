@@ -1,4 +1,4 @@
-"""Command lines made to harm: values of other types and sizes, settings that do not exist, half a grammar."""
+"""Hostile command lines: values of wrong types and sizes, unknown settings, incomplete override syntax."""
 
 import random
 from typing import Any
@@ -26,7 +26,7 @@ SIZES = ["100000000000", "30000000", "[30000000]", "[1,1,1,1]", "1000000", "[]",
 
 
 def overrides(rng: random.Random, room: Room) -> Case:
-    """A small training whose settings are partly nonsense."""
+    """A small training run with one to three odd overrides."""
     base = ["max_steps=1", "data.resolution=8", "evaluate.every=null", "name=fuzz"]
     if rng.random() < 0.7:
         base += ["arch=mlp", "arch.generator.widths=[8]", "arch.discriminator.widths=[8]"]
@@ -38,7 +38,7 @@ def overrides(rng: random.Random, room: Room) -> Case:
 
 
 def readers(rng: random.Random, room: Room) -> Case:
-    """A sound run, asked for what it cannot give."""
+    """A command with an odd value that reads a valid run."""
     run = copied(rng, room)
     value = rng.choice([*SIZES, *(str(odd).replace("\x00", "") for odd in ODD)])
     asked = rng.choice(

@@ -1,4 +1,4 @@
-"""Run folders made to harm: configurations, receipts, metrics, links."""
+"""Hostile run folders: configurations, manifests (run.json), metrics, links."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from fuzzing.case import ANY, ODD, REFUSED, Case, Room, changed, damaged
 
 
 def config(rng: random.Random, room: Room) -> Case:
-    """A ``config.yaml``: one value changed, the text damaged, or a structure that takes time to read."""
+    """A ``config.yaml`` with one value changed, damaged text, or a structure that is slow to parse."""
     run = copied(rng, room)
     file = run / "config.yaml"
     text = file.read_text(encoding="utf-8")
@@ -29,14 +29,14 @@ def config(rng: random.Random, room: Room) -> Case:
 
 
 def receipt(rng: random.Random, room: Room) -> Case:
-    """A ``run.json``: one value changed, damaged, or nested deeply."""
+    """A ``run.json`` with one value changed, damaged text, or deep nesting."""
     run = copied(rng, room)
     _json(rng, run / "run.json")
     return looked_at(rng, room, run)
 
 
 def metrics(rng: random.Random, room: Room) -> Case:
-    """A ``metrics.jsonl`` or ``evaluations.jsonl`` with a line changed, damaged, or nested deeply."""
+    """A ``metrics.jsonl`` or ``evaluations.jsonl`` with changed lines or damaged bytes."""
     run = copied(rng, room)
     file = run / "metrics.jsonl"
     lines = file.read_text(encoding="utf-8").splitlines()
@@ -51,7 +51,7 @@ def metrics(rng: random.Random, room: Room) -> Case:
 
 
 def links(rng: random.Random, room: Room) -> Case:
-    """A run folder that leads out of itself: what is written there must not arrive elsewhere."""
+    """A run folder with a symbolic link out of it, through which nothing may be written."""
     run = copied(rng, room)
     name = rng.choice(["samples", "checkpoints", "metrics.jsonl", "train.log", "run.json", "evaluations.jsonl"])
     target = run / name
@@ -61,7 +61,7 @@ def links(rng: random.Random, room: Room) -> Case:
 
 
 def foreign_root(rng: random.Random, room: Room) -> Case:
-    """A configuration that names a folder of the system as its data."""
+    """A configuration whose data folder is a system folder."""
     run = copied(rng, room)
     file = run / "config.yaml"
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -84,7 +84,7 @@ def foreign_root(rng: random.Random, room: Room) -> Case:
 
 
 def looked_at(rng: random.Random, room: Room, run: Path) -> Case:
-    """One of the commands that read a run folder."""
+    """A random command that reads the run folder."""
     other = room.sound / "plain"
     return Case(
         rng.choice(
@@ -106,7 +106,7 @@ def looked_at(rng: random.Random, room: Room, run: Path) -> Case:
 
 
 def copied(rng: random.Random, room: Room) -> Path:
-    """One of the sound runs, to be changed."""
+    """A copy of a random valid run, to be changed."""
     run = room.folder / "runs" / "run"
     shutil.copytree(rng.choice(sorted(room.sound.iterdir())), run)
     return run

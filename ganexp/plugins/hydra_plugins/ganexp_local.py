@@ -1,7 +1,7 @@
-"""``hydra/launcher=local``: the members of a sweep side by side, each in a process of its own.
+"""``hydra/launcher=local``: runs the members of a sweep in parallel, each in its own process.
 
-Hydra looks for launchers in the namespace package ``hydra_plugins`` alone; ``ganexp.cli.hydra_app`` adds this
-folder.
+Hydra looks for launchers only in the namespace package ``hydra_plugins``; ``ganexp.cli.hydra_app`` adds this
+folder to the path.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 
 class Local(Launcher):
-    """``slots`` runs at a time on this machine."""
+    """Runs ``slots`` members at a time on this machine."""
 
     _config: DictConfig
 
@@ -25,7 +25,7 @@ class Local(Launcher):
         self._config, self._loader = config, hydra_context.config_loader
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Runs every member that is not done; how each ended is in its folder. Raises UserError, Stopped."""
+        """Runs every member that is not done; results are in the run folders. Raises UserError, Stopped."""
         from ganexp.config.validate import validate_config
         from ganexp.errors import UserError
         from ganexp.sweeps.process_pool import Job, config_flags, run_all

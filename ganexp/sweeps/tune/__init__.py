@@ -1,1 +1,1 @@
-"""``ganexp tune``: a search for settings, with Optuna. Every trial is a plain run in a process of its own."""
+"""``ganexp tune``: hyperparameter search with Optuna. Every trial is an ordinary run in its own process."""

@@ -1,4 +1,4 @@
-"""What a search is for: a score of the runs, and whether less of it is better."""
+"""The objective of a search: a score of the runs, and whether lower is better."""
 
 import math
 import re
@@ -11,18 +11,18 @@ from ganexp.metrics.directions import of_metrics, shipped
 from ganexp.runs.saved_run import SavedRun
 
 _SUFFIX = "(_cnn|_random|_pixels)?"
-"""Whose features a score came about by."""
+"""The suffix that names a score's features."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A score by name, with or without its suffix; None is the first of a run's scores."""
+    """A score by name, with or without its suffix; None is the first score of a run."""
 
     name: str | None
     lower: bool
 
     def score(self, row: dict[str, Any]) -> tuple[str, float] | None:
-        """The score's full name and value in a line of metrics, where that is a finite number."""
+        """The score's full name and value in a row of metrics.jsonl; None where it is absent or not finite."""
         scores = [key.removeprefix("score/") for key in row if key.startswith("score/")]
         wanted = [key for key in scores if self.name is None or re.fullmatch(self.name + _SUFFIX, key)]
         value = row[f"score/{wanted[0]}"] if wanted else None
@@ -34,14 +34,14 @@ class Goal:
         return {epoch: score[1] for epoch, score in found if isinstance(epoch, int) and score is not None}
 
     def best(self, values: list[float]) -> float | None:
-        """The best of them, if there is one."""
+        """The best value, or None if there are none."""
         return (min if self.lower else max)(values, default=None)
 
 
 def read_goal(name: str | None, direction: str | None, metrics: Mapping[str, Any]) -> Goal:
-    """``metrics``: those of the runs, of which the first one's score is meant where there is no ``name``.
+    """The goal; without a ``name``, the score of the first of the runs' ``metrics``.
 
-    Raises UserError where no direction is known.
+    Raises UserError where the name is malformed or no direction is known.
     """
     if name is not None and not re.fullmatch(r"\w+", name):
         raise UserError(f"goal={name}: should be a score's name, such as fid or recall_cnn")
@@ -50,7 +50,7 @@ def read_goal(name: str | None, direction: str | None, metrics: Mapping[str, Any
     for metric, scores in by_metric.items():
         known |= scores
         for way in list(scores.values())[:1]:
-            known.setdefault(metric, way)  # metrics=is gives cnn_score
+            known.setdefault(metric, way)  # a metric's name may differ from its score's: metrics=is, cnn_score
     stem = re.sub(_SUFFIX + "$", "", name or next(iter(metrics)))
     if direction is None and stem not in known:
         raise UserError(f"goal={stem}: say direction=lower or higher, or {suggest(stem, known)}")

@@ -1,4 +1,4 @@
-"""What every process of a search agrees on: what is fixed, what is searched, what for."""
+"""The plan that all processes of a search share: fixed overrides, search space and goal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _OURS = ("name", "resume", "trust", "hydra")
 
 @dataclass(frozen=True)
 class Plan:
-    """A search, as it was asked for."""
+    """A search as the user configured it."""
 
     name: str
     fixed: tuple[str, ...]
@@ -29,20 +29,20 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Of the study; a folder for each run is in it."""
+        """The study's folder, which contains the run folders."""
         return Path("outputs", self.name)
 
     def overrides(self, settings: Sequence[str]) -> list[str]:
-        """What ``ganexp train`` is given for a trial with such settings."""
+        """The overrides of ``ganexp train`` for a trial with these settings."""
         return [*self.fixed, *settings, f"name={self.name}"]
 
     def job(self, settings: Sequence[str]) -> Job:
-        """The trial as a run, in the folder where the same line typed by hand would have it."""
+        """The trial as a job, in the run folder that the same ``ganexp train`` command would use."""
         overrides = self.overrides(settings)
         return Job([*config_flags(), *overrides], self.folder / overrides_name(overrides))
 
     def composed(self, settings: Sequence[str]) -> DictConfig:
-        """The trial's configuration, checked as every run's. Raises UserError."""
+        """The trial's configuration, validated like any run's. Raises UserError."""
         overrides = self.overrides(settings)
         try:
             return validate_train(compose("train", overrides=overrides), overrides)
@@ -53,7 +53,7 @@ class Plan:
             raise UserError(line) from error
 
     def identity(self) -> dict[str, object]:
-        """What makes it this study, as plain data: where this differs it is another one."""
+        """The data that identify the study: a search with other data is another study."""
         space = {key: repr(values) for key, values in self.space.items()}
         return {
             "train": list(self.fixed),
@@ -64,7 +64,7 @@ class Plan:
 
 
 def read_plan(cfg: DictConfig) -> Plan:
-    """The plan of a checked configuration; all that a trial can be is composed once. Raises UserError."""
+    """The plan of a validated configuration. Composes example trials to check the space. Raises UserError."""
     node = OmegaConf.to_container(cfg.space)
     assert isinstance(node, dict)
     space = read_space({str(key): value for key, value in node.items()})
@@ -78,7 +78,7 @@ def read_plan(cfg: DictConfig) -> Plan:
     fixed = [*cfg.train]
     if "evaluate.every" not in given:
         fixed.append("evaluate.every=1")
-    if cfg.goal is not None and "evaluate.best.score" not in given:  # so that best.pt is the trial's value
+    if cfg.goal is not None and "evaluate.best.score" not in given:  # best.pt then has the trial's value
         fixed.append(f"evaluate.best.score={cfg.goal}")
         fixed += [f"evaluate.best.direction={cfg.direction}"] if cfg.direction is not None else []
     plan = Plan(cfg.name, tuple(fixed), space, Goal(cfg.goal, lower=True))

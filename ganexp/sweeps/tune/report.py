@@ -1,4 +1,4 @@
-"""What a search says: a line per trial, a table at the end, and how to go on from the best."""
+"""The output of a search: a line per trial, a table at the end, and commands to continue from the best."""
 
 import shlex
 
@@ -19,7 +19,7 @@ _BEST = 10  # lines of the table
 
 
 def introduction(study: Study, total: int) -> str:
-    """One line: how many trials there are, and how to go on."""
+    """One line: how many trials there are, and how to continue."""
     ended = sum(trial.state.is_finished() for trial in study.trials())
     done = f", {ended} of them done already" if ended else ""
     return (
@@ -29,7 +29,7 @@ def introduction(study: Study, total: int) -> str:
 
 
 def trial_line(study: Study, trial: FrozenTrial) -> str:
-    """How a trial ended."""
+    """One line: a trial's settings, how it ended, its score."""
     value, settings = study.value(trial), " ".join(trial.user_attrs["settings"])
     told = f"trial {trial.number}: {settings}: {_ENDS[trial.state]}"
     if value is not None:
@@ -44,7 +44,7 @@ def trial_line(study: Study, trial: FrozenTrial) -> str:
 
 
 def closing(study: Study) -> str:
-    """The best trials, what mattered, how many there are, and how to train the best further."""
+    """The best trials, the settings' importances, the counts, and commands to train the best further."""
     trials, ranked = study.trials(), _ranked(study)
     lines = [_table(study, ranked[:_BEST])] if ranked else []
     importances = study.importances()
@@ -66,7 +66,7 @@ def closing(study: Study) -> str:
 
 
 def _ranked(study: Study) -> list[FrozenTrial]:
-    """Finished trials, the best first; of those that are the same, the first alone."""
+    """Finished trials, the best first; of trials with the same settings, only the first."""
     finished = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
     sign = 1 if study.plan.goal.lower else -1
     once = {tuple(trial.user_attrs["settings"]): trial for trial in reversed(finished)}
@@ -74,7 +74,7 @@ def _ranked(study: Study) -> list[FrozenTrial]:
 
 
 def _score(study: Study, trial: FrozenTrial) -> str:
-    """The score's full name, as the trial's run calls it."""
+    """The score's full name, as in the run's metrics."""
     rows = SavedRun(study.plan.job(trial.user_attrs["settings"]).folder).rows
     named = [score[0] for score in map(study.plan.goal.score, rows) if score is not None]
     return named[0] if named else "score"

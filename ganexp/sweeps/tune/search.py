@@ -1,4 +1,4 @@
-"""The search: takes trials from the study, runs them side by side, and gives up what the pruner gives up."""
+"""The search: takes trials from the study, runs them in parallel, and stops those that the pruner rejects."""
 
 import time
 from typing import Any
@@ -19,9 +19,9 @@ from ganexp.system.terminal import print_lines
 
 
 def search(cfg: DictConfig) -> None:
-    """Runs a checked search until its trials are complete, its minutes are over, or a signal comes.
+    """Runs a validated search until all trials have ended, the time limit is reached, or a signal arrives.
 
-    Raises UserError, and Stopped after the runs under way have saved.
+    Raises UserError; raises Stopped on a signal, after the active runs have saved.
     """
     study = Study(read_plan(cfg), cfg)
     print_lines(introduction(study, cfg.trials))
@@ -46,22 +46,22 @@ class NothingFound(UserError):
 
 
 class _Search:
-    """What this process has in hand."""
+    """The trials of this process and the loop that runs them."""
 
     def __init__(self, study: Study, cfg: DictConfig, requests: SignalHandler, bar: "tqdm[Any]") -> None:
         self._study, self._requests, self._bar = study, requests, bar
         self._slots = Slots(cfg.slots)
         self._running: dict[int, Trial] = {}
-        """By slot."""
+        """Active trials by slot."""
         self._pruned: set[int] = set()
-        """Trials that have been told to stop."""
+        """Numbers of pruned trials, whose processes have been sent a signal."""
         self._doubles: list[Trial] = []
-        """They wait for the end of another trial with the same settings."""
+        """Trials that wait for an earlier trial with the same settings to end."""
         self._deadline = None if cfg.minutes is None else time.monotonic() + 60 * cfg.minutes
         self._stopping = False
 
     def run(self) -> None:
-        """Returns when there is nothing more to do, or all under way have saved and stopped."""
+        """Returns when no trial is left, or when all active runs have saved and stopped."""
         try:
             while True:
                 self._stop_if_asked()
@@ -75,7 +75,7 @@ class _Search:
                 ended = sum(trial.state.is_finished() for trial in self._study.trials())
                 show(self._bar, ended, self._slots)
         except BaseException:
-            self._slots.stop()  # a second signal: nothing is waited for
+            self._slots.stop()  # a second signal: stop without waiting
             raise
         finally:
             for trial in [*self._running.values(), *self._doubles]:
@@ -89,7 +89,7 @@ class _Search:
         if over:
             tqdm.write("the minutes are over: what is under way saves and stops, and the same line goes on")
         for slot, trial in self._running.items():
-            if trial.number not in self._pruned:  # a second signal would not let it save
+            if trial.number not in self._pruned:  # already signalled; a second signal would prevent its saving
                 self._slots.working[slot].stop()
 
     def _fill(self) -> None:
@@ -104,7 +104,7 @@ class _Search:
                 self._running[self._slots.start(trial.job).slot] = trial
 
     def _over_already(self, trial: Trial) -> bool:
-        """Whether the trial's folder holds just this run, at its end: then that is its value."""
+        """Whether the trial's folder already holds this run, ended; its result then becomes the trial's."""
         if not (trial.job.folder / "config.yaml").is_file():
             return False
         if not is_done(trial.job.folder, self._study.plan.composed(trial.settings)):
@@ -115,7 +115,7 @@ class _Search:
         return True
 
     def _settle_doubles(self) -> None:
-        """What was drawn twice ends as it ended the first time."""
+        """Ends each duplicate with the result of the earlier trial, once that one has ended."""
         for trial in list(self._doubles):
             twin = self._study.twin(trial)
             assert twin is not None
@@ -127,7 +127,7 @@ class _Search:
                 self._tell(trial)
 
     def _look(self) -> None:
-        """At what the runs have written since, and which of them have ended."""
+        """Reports the runs' new scores, prunes, and handles the runs that have ended."""
         ended = {work.slot: work for work in self._slots.ended()}
         for slot, trial in list(self._running.items()):
             record = SavedRun(trial.job.folder)
@@ -143,7 +143,7 @@ class _Search:
         self._pruned.add(trial.number)
         self._study.end(trial, TrialState.PRUNED, None)
         self._say(trial)
-        work.stop()  # it saves, and can be trained further by hand
+        work.stop()  # it saves, so that a user can resume it later
 
     def _leave(self, trial: Trial, work: Process, record: SavedRun) -> None:
         if trial.number in self._pruned:
@@ -151,7 +151,7 @@ class _Search:
         elif work.process.returncode == 0:
             self._end(trial, record, None)
         elif self._stopping and record.status in ("interrupted", "finished", "unknown"):
-            self._study.let_go(trial)  # the same line takes it up again
+            self._study.let_go(trial)  # the same command resumes it
         else:
             self._end(trial, record, work.reason())
 
@@ -179,5 +179,5 @@ class _Search:
 
 
 def _at_its_end(record: SavedRun) -> bool:
-    """Whether a run has written its last epoch and only its last checkpoint is to come."""
+    """Whether a run has logged its last epoch, so that only its last checkpoint is still to be written."""
     return bool(record.last_rows) and record.last_rows[-1].get("step") == record.manifest.get("steps")

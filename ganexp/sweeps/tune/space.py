@@ -1,6 +1,6 @@
-"""What is searched: for settings of ``ganexp train``, where their values are drawn from.
+"""The search space: ranges and choices for settings of ``ganexp train``.
 
-A space is written as the configuration is, with a range or choices in place of each value:
+A space has the structure of the configuration, with a range or choices in place of each value:
 
     optim:
       lr: {low: 5e-5, high: 2e-3, log: true}          # a number; with step: 0.1 a multiple of it from low
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 class Values(Protocol):
-    """Where one setting's values are drawn from; they are written as an override is typed."""
+    """The values that one setting can take, as text in override syntax."""
 
     def draw(self, trial: "BaseTrial", key: str) -> str:
-        """The trial's value: drawn, or the one that it has already."""
+        """The trial's value: a new draw, or its stored value if it has one."""
         ...
 
     def examples(self) -> list[str]:
-        """Values that a check of the whole space has to see."""
+        """Values that the validation of the space composes."""
         ...
 
 
 class Numbers(BaseModel):
-    """Numbers from ``low`` to ``high``; with ``log``, each order of magnitude as often as another."""
+    """Real numbers from ``low`` to ``high``, uniform, or log-uniform with ``log``."""
 
     model_config = STRICT
     low: float
@@ -47,11 +47,11 @@ class Numbers(BaseModel):
         return self._text(trial.suggest_float(key, self.low, self.high, log=self.log, step=self.step))
 
     def examples(self) -> list[str]:
-        between = self.low + (self.step or 0.382 * (self.high - self.low))  # no whole number by chance
+        between = self.low + (self.step or 0.382 * (self.high - self.low))  # unlikely to be a whole number
         return [self._text(value) for value in (self.low, between, self.high)]
 
     def _text(self, value: float) -> str:
-        """Six digits are enough, and folders are named by them; but never beyond an end."""
+        """Six digits, which keeps folder names short; all digits where rounding would leave the range."""
         return f"{value:g}" if self.low <= float(f"{value:g}") <= self.high else repr(value)
 
 
@@ -73,7 +73,7 @@ class Integers(BaseModel):
 
 
 class Choices(BaseModel):
-    """One of these values; lists and null too."""
+    """One of these values; lists and null are allowed."""
 
     model_config = STRICT
     choices: Annotated[list[Any], Field(min_length=1)]
@@ -89,7 +89,7 @@ Space = dict[str, Values]
 
 
 def read_space(node: Mapping[str, Any]) -> Space:
-    """The space that a configuration's node describes. Raises UserError."""
+    """Parses a configuration node into a space. Raises UserError."""
     space = {key: _values(key, values) for key, values in _leaves(node)}
     if not space:
         raise UserError("space is empty: say space=rates, or '+space.seed={choices:[1,2]}'")
@@ -102,7 +102,7 @@ def draw(space: Space, trial: "BaseTrial") -> list[str]:
 
 
 def rehearsals(space: Space) -> Iterator[list[str]]:
-    """Overrides in which each value that a check has to see comes up once, beside the first of the others."""
+    """Overrides that contain each example value once, with the first example of every other setting."""
     first = {key: values.examples()[0] for key, values in space.items()}
     yield _overrides(first)
     for key, values in space.items():
@@ -115,7 +115,7 @@ def _overrides(settings: Mapping[str, str]) -> list[str]:
 
 
 def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """What stands at each key; a mapping that holds no other is a range or choices."""
+    """Dotted keys and their values; a mapping without nested mappings is a leaf: a range or choices."""
     for name, inner in node.items():
         key = f"{path}.{name}" if path else str(name)
         if isinstance(inner, Mapping) and any(isinstance(value, Mapping) for value in inner.values()):
@@ -145,7 +145,7 @@ def _values(key: str, node: Any) -> Values:
 
 
 def _text(value: Any) -> str:
-    """A value as an override is typed."""
+    """A value in override syntax."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{','.join(map(_text, value))}]"
     if value is None:

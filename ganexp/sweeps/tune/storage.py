@@ -1,6 +1,6 @@
-"""``study.log``: Optuna's journal in a file, a line of JSON for each thing that happened.
+"""``study.journal``: Optuna's journal storage in a file, with one line of JSON per event.
 
-Of a file Optuna keeps no snapshots, which are all that it would pickle.
+Optuna pickles only snapshots, and with a file it keeps none.
 """
 
 import warnings
@@ -18,12 +18,12 @@ from ganexp.errors import UserError
 from ganexp.system.atomic import check_regular, replacing
 
 SETTINGS = "settings"
-"""A trial's attribute: its overrides, as plain text."""
+"""The user attribute of a trial that holds its overrides as text."""
 
 
 def open_study(folder: Path, *, lower: bool, pruner: BasePruner) -> optuna.Study:
-    """The study that ``folder`` holds, made if need be. Raises UserError where its journal is damaged."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what there is to tell is told in our words
+    """Loads or creates the study in ``folder``. Raises UserError where ``study.journal`` is damaged."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # we print our own messages
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     file, lock = folder / "study.journal", _Lock(folder / ".locks" / "journal")
     _mend(file, lock)
@@ -37,8 +37,8 @@ def open_study(folder: Path, *, lower: bool, pruner: BasePruner) -> optuna.Study
             load_if_exists=True,
         )
     except OSError:
-        raise  # a full disk is told as such
-    except Exception:  # whatever Optuna stumbles over as it reads what is written there
+        raise  # such as a full disk
+    except Exception:  # a damaged file may raise anything in Optuna
         raise UserError(damaged) from None
     if not all(_is_sound(trial) for trial in study.get_trials(deepcopy=False)):
         raise UserError(damaged)
@@ -46,13 +46,13 @@ def open_study(folder: Path, *, lower: bool, pruner: BasePruner) -> optuna.Study
 
 
 def _is_sound(trial: FrozenTrial) -> bool:
-    """Whether its settings are a list of ``key=value``; only a trial that has just begun may have none yet."""
+    """Whether its settings are a list of ``key=value``; only a trial that has just started may lack them."""
     settings = trial.user_attrs.get(SETTINGS, None if trial.state.is_finished() else [])
     return isinstance(settings, list) and all(isinstance(word, str) and "=" in word for word in settings)
 
 
 class _Lock(JournalFileOpenLock):
-    """The operating system's, gone with the process that holds it; Optuna's own would stay for 30 seconds."""
+    """A file lock of the operating system, released when its process dies; Optuna's would stay for 30 s."""
 
     def __init__(self, file: Path) -> None:
         self._held = FileLock(file)
@@ -66,7 +66,7 @@ class _Lock(JournalFileOpenLock):
 
 
 def _mend(file: Path, lock: _Lock) -> None:
-    """Half a line, of a process that died while it wrote, would spoil the next one too."""
+    """Removes an incomplete last line, left by a process that died; the next line would be appended to it."""
     check_regular(file)
     lock.acquire()
     try:

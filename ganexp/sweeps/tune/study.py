@@ -1,9 +1,9 @@
-"""The study: what all processes that search together know. It outlives each of them.
+"""The study: the state on disk that all processes of a search share.
 
-``study.log`` is Optuna's, a line of JSON for each thing that happened. Optuna cannot say whether the
-process that began a trial is still alive (its heartbeats are for databases), so each trial in hand is a lock
-of the operating system's, which ends with its process. A trial that is under way and that nobody holds is
-taken up again: its run goes on from its checkpoint, and it keeps its number.
+``study.journal`` is Optuna's journal, with one line of JSON per event. Optuna cannot say whether the process
+that started a trial is still alive (its heartbeats need a database), so a process holds a file lock for each of
+its trials, which the operating system releases when the process dies. A running trial whose lock is free is
+taken over: its run resumes from its checkpoint, and the trial keeps its number.
 """
 
 import json
@@ -31,7 +31,7 @@ _PLAN = "plan"
 
 @dataclass
 class Trial:
-    """A trial in the hands of this process."""
+    """A trial whose file lock this process holds."""
 
     number: int
     settings: list[str]
@@ -39,10 +39,10 @@ class Trial:
     handle: optuna.Trial
     lock: FileLock
     reported: set[int] = field(default_factory=set)
-    """The epochs whose score the study knows."""
+    """Epochs whose scores have been reported to the study."""
 
     def report(self, series: dict[int, float]) -> bool:
-        """Tells the study what is new; returns whether the pruner gives the trial up."""
+        """Reports new scores by epoch; returns whether the pruner rejects the trial."""
         hopeless = False
         for epoch in sorted(set(series) - self.reported):
             self.handle.report(series[epoch], epoch)
@@ -52,12 +52,12 @@ class Trial:
 
 
 class Study:
-    """The study in a plan's folder. Raises UserError where the folder holds another one."""
+    """The study in a plan's folder. Raises UserError where the folder holds a different study."""
 
     def __init__(self, plan: Plan, cfg: DictConfig) -> None:
         self.plan, self._cfg = plan, cfg
         self.dying = False
-        """Whether a trial that nobody holds has a run that is still about to stop."""
+        """Whether some trial without an owner still has a running process, which is about to stop."""
         self._held: dict[int, Trial] = {}
         self._lock = FileLock(plan.folder / ".locks" / "study")
         (plan.folder / ".locks").mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ class Study:
             raise UserError(f"{plan.folder} holds another study ({differs} differs): choose another name=...")
 
     def take(self) -> Trial | None:
-        """A trial to work on: one that was left behind, or a new one; None where there is none to take."""
+        """An abandoned trial or a new one, locked by this process; None where there is none to take."""
         with self._lock:
             trials = self.trials()
             self.dying = False
@@ -84,7 +84,7 @@ class Study:
                         return trial
             if len(trials) >= self._cfg.trials:
                 return None
-            # A seed for each trial: processes that share a study do not all draw the same.
+            # A seed per trial: otherwise all processes of a study would draw the same values.
             number = len(trials)
             seeded = OmegaConf.merge(self._cfg.sampler, {"seed": self._cfg.sampler.seed + number})
             self._study.sampler = instantiate(seeded)
@@ -108,7 +108,7 @@ class Study:
         return lock
 
     def _in_hand(self, handle: optuna.Trial, lock: FileLock) -> Trial:
-        settings = draw(self.plan.space, handle)  # of a trial that is taken up, what it drew before
+        settings = draw(self.plan.space, handle)  # a trial that is taken over keeps its earlier draws
         handle.set_user_attr(SETTINGS, settings)
         reported = set(self._study.get_trials(deepcopy=False)[handle.number].intermediate_values)
         trial = Trial(handle.number, settings, self.plan.job(settings), handle, lock, reported)
@@ -116,14 +116,14 @@ class Study:
         return trial
 
     def twin(self, trial: Trial) -> FrozenTrial | None:
-        """An earlier trial with the same settings, as it stands now."""
+        """The first earlier trial with the same settings, in its current state; None if there is none."""
         for other in self.trials()[: trial.number]:
             if other.user_attrs.get(SETTINGS) == trial.settings:
                 return other
         return None
 
     def end(self, trial: Trial, state: TrialState, value: float | None, reason: str | None = None) -> None:
-        """Notes how a trial ended, for good."""
+        """Records a trial's final state and value."""
         with self._lock:
             if reason is not None:
                 trial.handle.set_user_attr("reason", reason)
@@ -131,25 +131,25 @@ class Study:
             self._write_table()
 
     def write_table(self) -> None:
-        """``study.json``: every trial as plain data."""
+        """Writes ``study.json``: every trial as plain data."""
         with self._lock:
             self._write_table()
 
     def let_go(self, trial: Trial) -> None:
-        """It has ended, or somebody else may take it up."""
+        """Releases a trial's lock: it has ended, or another process may take it over."""
         del self._held[trial.number]
         trial.lock.release()
 
     def trials(self) -> list[FrozenTrial]:
-        """All of them, by number, whichever process they are of."""
+        """The trials of all processes, by number."""
         return self._study.get_trials(deepcopy=False)
 
     def value(self, trial: FrozenTrial) -> float | None:
-        """The best score of the trial so far: what a run has once reached is in its ``best.pt``."""
+        """The best score of the trial so far, whose checkpoint is the run's ``best.pt``."""
         return self.plan.goal.best(list(trial.intermediate_values.values()))
 
     def importances(self) -> dict[str, float]:
-        """How much of the differences each setting accounts for, in [0, 1]; empty while too little is known."""
+        """The importance of each setting, in [0, 1]; empty with too few complete trials or equal values."""
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
             return {}
