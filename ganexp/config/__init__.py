@@ -1,1 +1,1 @@
-"""Configuration: everything between the command line and the first import of torch."""
+"""Configuration: composes, validates and explains it, before torch is imported."""
