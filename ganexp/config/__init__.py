@@ -1,1 +1,1 @@
-"""Configuration: composes, validates and explains it, before torch is imported."""
+"""Configuration: resolvers, schema, validation and error messages, all without torch."""

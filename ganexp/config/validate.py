@@ -73,7 +73,7 @@ def _typed_facts(cfg: DictConfig) -> list[tuple[str, str]]:
 
 
 def _check_facts(validated: DictConfig, typed: Sequence[tuple[str, str]]) -> None:
-    """Raises UserError for a typed shape or number of classes that is not the data's."""
+    """Raises UserError for a value among ``typed`` that is not the data's."""
     shape, classes = validated.data.shape, validated.data.classes
     for name, key in typed:
         if name not in validated.arch:

@@ -1,1 +1,1 @@
-"""Builds an experiment from a validated configuration; everything that training changes in it."""
+"""Builds an experiment from a validated configuration, and holds the state that training changes."""

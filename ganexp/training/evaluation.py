@@ -224,7 +224,7 @@ class PeriodicEvaluation:
         return score_table(self._last, self._floor, self._published, images)
 
     def improves(self, scores: Scores, progress: Progress) -> bool:
-        """Whether the score that decides is the best so far; if so, stores it in ``progress.best``."""
+        """Whether the score ``evaluate.best`` is the best so far; if so, stores it in ``progress.best``."""
         if not scores or not math.isfinite(scores.get(self._score, math.nan)):
             return False
         score, before = scores[self._score], progress.best
