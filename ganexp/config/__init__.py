@@ -1,1 +1,1 @@
-"""Configuration: everything between the command line and the first import of torch."""
+"""Configuration: resolvers, schema, validation and error messages, all without torch."""

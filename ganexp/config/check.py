@@ -1,7 +1,8 @@
-"""Every value of a run's configuration is checked here, before torch is imported.
+"""Checks every value of a run's configuration before torch is imported.
 
-Three layers: Hydra refuses keys and choices that do not exist; the models of ``schema.py`` state the keys
-that every run has; a node with a ``_target_`` is held against the signature of that class (``signature.py``).
+There are three layers: Hydra refuses keys and choices that do not exist; the models of ``schema.py`` check the
+keys that every run has; a node with a ``_target_`` is checked against the signature of that class
+(``signatures.py``).
 """
 
 from collections.abc import Mapping
@@ -18,11 +19,11 @@ from ganexp.config.signatures import settings_of
 from ganexp.errors import UserError, suggest
 
 _BUILT = ("data", "game", "loss", "optim", "schedule", "device", "sentinel", "features")
-"""Groups whose choice is one class; each network of ``arch`` is one too."""
+"""Groups that must have a ``_target_``; so must each network of ``arch``."""
 
 
 class Missing(UserError):
-    """A setting that is not there."""
+    """A required setting is missing."""
 
     def __init__(self, where: str) -> None:
         super().__init__(f"{where} is missing: {where}=null and ~{where} leave nothing to run with")
@@ -30,9 +31,9 @@ class Missing(UserError):
 
 
 def check(cfg: DictConfig, model: type[BaseModel]) -> DictConfig:
-    """The configuration with every interpolation resolved and every value found good.
+    """Resolves all interpolations and checks every value; returns the resolved configuration.
 
-    Raises UserError, one line that names the key, what it holds and what is allowed.
+    Raises UserError, one line that names the key, its value and what is allowed.
     """
     plain = _resolve(cfg)
     validate(model, plain, "")
@@ -52,7 +53,7 @@ def _resolve(cfg: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise user_error(error) or error from None  # a resolver's own words, if it had any
+        raise user_error(error) or error from None  # the UserError of a resolver, if there is one
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -87,7 +88,7 @@ def _check_node(node: Node, path: str) -> None:
 
 
 def validate(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> None:
-    """Holds values against a model; ``prefix`` is where they stand. Raises UserError."""
+    """Validates values with a model. ``prefix``: their path in the configuration. Raises UserError."""
     try:
         model.model_validate(values)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's exceptions as one line that names the key, what is allowed and the nearest."""
+"""Turns Hydra's and OmegaConf's exceptions into one line: the key, the allowed values, the closest match."""
 
 import errno
 import re
@@ -12,7 +12,7 @@ from ganexp.errors import UserError, first_line, suggest
 
 
 def explain(error: BaseException) -> tuple[str | None, int]:
-    """One line for a mistake of the user's, and the exit status; None for a defect of ours."""
+    """One line for a user's mistake, or None for a bug of ganexp's; and the exit status."""
     mistake = user_error(error)
     if mistake is not None:
         return str(mistake), mistake.status
@@ -25,9 +25,9 @@ def explain(error: BaseException) -> tuple[str | None, int]:
 
 
 def user_error(error: BaseException) -> UserError | None:
-    """The UserError that an exception is or was caused by: Hydra wraps what a constructor raises.
+    """The UserError that an exception is or was caused by (Hydra wraps exceptions of constructors), or None.
 
-    What the system says of a file is one too, and memory that it has not got.
+    File errors of the system and failed allocations become UserErrors too.
     """
     for link in _causes(error):
         if isinstance(link, UserError):
@@ -45,7 +45,7 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 
 
 def _choice(error: BaseException) -> str | None:
-    """A group's choice that does not exist."""
+    """The group has no such choice."""
     if not isinstance(error, MissingConfigException):
         return None
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
@@ -55,13 +55,13 @@ def _choice(error: BaseException) -> str | None:
 
 
 def _value(error: BaseException) -> str | None:
-    """A value that was never given."""
+    """A mandatory value is missing."""
     missing = str(error).partition("Missing mandatory value: ")[2].split("\n")[0]
     return f"{missing} is needed: say {missing}=..." if missing else None
 
 
 def _key(error: BaseException) -> str | None:
-    """A key that does not exist, or whose value cannot be worked out."""
+    """The key does not exist, or its value cannot be resolved."""
     if not isinstance(error, OmegaConfBaseException) or not error.full_key:
         return None
     key, parent = str(error.full_key), error.parent_node
@@ -76,7 +76,7 @@ def _key(error: BaseException) -> str | None:
 
 
 def _override(error: BaseException) -> str | None:
-    """Words that are no override, or name several values."""
+    """The override cannot be parsed, or has several values."""
     if isinstance(error, OverrideParseException):
         return (
             f"cannot read {error.override!r}: quote twice what has blanks or = , [ ] ( ) ~, as in \"key='a=b'\""
@@ -100,7 +100,7 @@ def _raised_in(error: BaseException) -> str:
 
 
 def _file(error: BaseException) -> str | None:
-    """A YAML of the user's that is none, a folder that cannot be made."""
+    """A YAML file cannot be parsed, or a file or folder cannot be read or written."""
     if isinstance(error, YAMLError):
         return f"a YAML cannot be read: {' '.join(str(error).split())}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
@@ -111,7 +111,7 @@ def _file(error: BaseException) -> str | None:
 
 
 def _memory(error: BaseException) -> str | None:
-    """Memory that the system or the device has not got: Python's, NumPy's and torch's ways to say so."""
+    """The system or the device is out of memory, as reported by Python, NumPy or torch."""
     for link in _causes(error):
         text = first_line(link)
         wanted = re.search(r"[Uu]nable to allocate [^ ]+ \w+|tried to allocate [^ ]+ \w+", text)
@@ -127,5 +127,5 @@ _FULL = re.compile(
 
 
 def _anything(error: BaseException) -> str | None:
-    """Whatever else composing a configuration stumbled over, in its own words."""
+    """Any other exception of Hydra or OmegaConf: its own first line."""
     return first_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None

@@ -1,4 +1,4 @@
-"""Whether the networks of ``arch`` are those that a game is played with."""
+"""Checks that ``arch`` has the networks that a game needs."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from ganexp.errors import UserError, suggest
 
 
 def check_nets(game: str, wanted: tuple[str, ...], found: Iterable[object]) -> None:
-    """Raises UserError if a network is missing, or is of no use to the game."""
+    """Raises UserError if a network is missing, or if the game has no network of that name."""
     names = [str(name) for name in found]
     for name in wanted:
         if name not in names:

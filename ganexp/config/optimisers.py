@@ -1,7 +1,7 @@
-"""``optim`` and what a player has of its own: ``optim.d.lr=4e-4`` is the discriminator's rate alone.
+"""Settings of ``optim`` for single players: ``optim.d.lr=4e-4`` is the learning rate of the discriminator only.
 
-A node of ``optim`` that holds settings is a player's: they override the others for it, and a ``_target_`` among
-them gives it an optimiser of another kind, of which then every setting is needed.
+A node ``optim.<player>`` overrides the shared settings for that player. If it has a ``_target_``, the player
+gets another class of optimiser, and the node must have all settings of that class.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def split_by_player(optim: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """What all players share, and each named player's whole node."""
+    """The settings that all players share, and the complete node of each player that has its own."""
     shared = {str(key): value for key, value in optim.items() if not isinstance(value, Mapping)}
     own = {str(key): dict(value) for key, value in optim.items() if isinstance(value, Mapping)}
     return shared, {player: node if "_target_" in node else shared | node for player, node in own.items()}

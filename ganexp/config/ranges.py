@@ -1,7 +1,7 @@
-"""Annotated types for what can be configured: the signature of a class is the schema of its YAML node.
+"""Annotated types for settings: the signature of a class is the schema of its YAML node.
 
-A constructor written ``def __init__(self, weight: NonNegative, every: Count)`` makes
-``penalties.r1.weight=-1`` a one-line error before torch is imported (see ``signature.py``).
+A constructor ``def __init__(self, weight: NonNegative, every: Count)`` makes ``penalties.r1.weight=-1`` a
+one-line error before torch is imported (see ``signatures.py``).
 """
 
 from typing import Annotated, Literal
@@ -9,19 +9,19 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
 
 Count = Annotated[int, Ge(1)]
-"""A whole number from 1."""
+"""An integer >= 1."""
 
 Whole = Annotated[int, Ge(0)]
-"""A whole number from 0."""
+"""An integer >= 0."""
 
 Factor = Annotated[int, Ge(2)]
-"""A whole number by which something is divided."""
+"""An integer >= 2 by which something is divided."""
 
 Positive = Annotated[float, Gt(0)]
-"""A number above 0."""
+"""A number > 0."""
 
 NonNegative = Annotated[float, Ge(0)]
-"""A number from 0."""
+"""A number >= 0."""
 
 Fraction = Annotated[float, Ge(0), Lt(1)]
 """A number in [0, 1): a momentum, a dropout rate."""
@@ -30,7 +30,7 @@ Share = Annotated[float, Ge(0), Le(1)]
 """A number in [0, 1]."""
 
 Betas = Annotated[list[Fraction], Len(2, 2)]
-"""Adam's two momenta."""
+"""Adam's two betas."""
 
 Widths = Annotated[list[Count], MinLen(1)]
 """Units of each hidden layer, in the order of the layers."""
@@ -39,19 +39,19 @@ Shape = list[Count]
 """A sample's shape without the batch: [channels, height, width] of an image, [dimensions] of a point."""
 
 ImageNorm = Literal["batch", "layer", "instance", "none"]
-"""What normalises feature maps."""
+"""Normalisation of feature maps."""
 
 Upsample = Literal["transposed", "nearest"]
 """How feature maps are doubled: a transposed convolution; nearest neighbours, then a convolution."""
 
 FlatNorm = Literal["batch", "layer", "none"]
-"""What normalises feature vectors."""
+"""Normalisation of feature vectors."""
 
 PrecisionName = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
-"""What products are computed in; see ``ganexp.training.precision``."""
+"""Numerical precision; see ``ganexp.training.precision``."""
 
 Noise = Literal["normal", "uniform"]
-"""What latents are drawn from."""
+"""The distribution of latents."""
 
 Crop = Literal["centre", "none"]
-"""How an image becomes square: its largest middle square, or all of it, squeezed."""
+"""How an image becomes square: cropped to its largest central square, or resized as a whole."""

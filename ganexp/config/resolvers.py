@@ -1,13 +1,13 @@
-"""OmegaConf resolvers: what a YAML may compute, all of it without torch.
+"""OmegaConf resolvers for ganexp's YAML files; none needs torch.
 
 | in a YAML | gives |
 |---|---|
-| ``${timestamp:}`` | the start of this command, the same in every member of a sweep |
+| ``${timestamp:}`` | the start of this command, the same in every run of a sweep |
 | ``${run_folder:}`` | ``outputs/<name>/<overrides>``, or the folder that ``resume`` names |
 | ``${overrides_name:}`` | the overrides as a folder name: ``loss-wgan_gp+seed-1`` |
-| ``${critic_norm:${penalties},batch}`` | the critic's norm: ``none`` with a penalty of its gradients |
-| ``${packed:${data.shape},2}`` | the shape of so many samples joined along their first axis |
-| ``${two_if:attribute}`` | the classes of a set that an attribute divides: 2, or 1 without one |
+| ``${critic_norm:${penalties},batch}`` | the critic's norm: ``none`` with a gradient penalty |
+| ``${packed:${data.shape},2}`` | the shape of 2 samples joined along their first axis |
+| ``${two_if:attribute}`` | the number of classes of a data set: 2 with an attribute, 1 if it is null |
 """
 
 import hashlib
@@ -36,11 +36,11 @@ RESUMABLE = (
     "features",
     "metrics",
 )
-"""Keys that say how long or where a run goes, and how it is kept and watched, not which run it is."""
+"""Keys that do not identify a run: its length, device, checkpoints and evaluation."""
 
 
 def is_identity(key: str) -> bool:
-    """Whether a setting says which run it is; of the device, only what makes it compute something else."""
+    """Whether a setting identifies a run. Of the device, only settings that change the results do."""
     return key in ("device.precision", "device.sync_batch_norm") or key.split(".")[0] not in RESUMABLE
 
 
@@ -48,7 +48,7 @@ _LONGEST = 120  # characters of a folder's name; the usual limit of a file syste
 
 
 def register_own() -> None:
-    """Makes these resolvers known to OmegaConf; ``data.resolvers.register`` calls it."""
+    """Registers these resolvers with OmegaConf; ``data.resolvers.register`` calls it."""
     resolvers: dict[str, Callable[..., Any]] = {
         "timestamp": _timestamp,
         "run_folder": _run_folder,
@@ -62,11 +62,11 @@ def register_own() -> None:
 
 
 def overrides_name(overrides: Sequence[str]) -> str:
-    """The overrides as a folder name that TensorBoard's list and a shell can both live with.
+    """The overrides as a folder name that needs no quoting in a shell and is short in TensorBoard's list.
 
-    Sorted ``key-value`` pairs joined by ``+``; a key is cut to its leaf where that is clear; everything
-    but letters, digits, ``.``, ``_`` and ``-`` becomes ``-``. What is no ``is_identity`` is left out, so
-    that the same command run for longer finds the same folder.
+    Sorted ``key-value`` pairs joined by ``+``. A key is cut to its leaf where that is unique; characters other
+    than letters, digits, ``.``, ``_`` and ``-`` become ``-``. Keys that do not identify a run (``is_identity``)
+    are left out, so that the same command with more epochs finds the same folder.
     """
     pairs = []
     for override in overrides:
@@ -90,12 +90,12 @@ _EXPONENT = re.compile(r"(?<=\d)[eE]([+-]?)0*(\d+)")
 
 
 def _plain_exponent(found: re.Match[str]) -> str:
-    """1e-05 is 1e-5, and 1e+30 is 1e30, and not what ``-`` in place of ``+`` would make of it."""
+    """1e-05 becomes 1e-5, and 1e+30 becomes 1e30: otherwise its ``+`` would be replaced by ``-``."""
     return f"e{found[1].strip('+')}{found[2]}"
 
 
 def _timestamp() -> str:
-    """Kept in the environment, so that processes that a sweep starts see the same; never one in use."""
+    """A time without a folder in outputs/. Kept in the environment, so that a sweep's processes share it."""
     stamp = os.environ.get("GANEXP_TIMESTAMP")
     if stamp is None:
         stamp = base = time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -114,9 +114,9 @@ def _run_folder(*, _root_: DictConfig) -> str:
 
 
 def _critic_norm(penalties: Any, norm: str) -> str:
-    """``none`` where a penalty differentiates the critic's gradient of each sample, which batch norm mixes.
+    """``none`` with a penalty of the critic's per-sample gradients, because batch norm mixes samples.
 
-    The class says so itself (``Penalty.double_backward``); of one that cannot be read it is assumed.
+    Read from the class (``Penalty.double_backward``); assumed if the class's source cannot be read.
     """
     nodes = penalties.values() if isinstance(penalties, DictConfig) else []
     targets = [str(node.get("_target_")) for node in nodes if isinstance(node, DictConfig)]
@@ -127,5 +127,5 @@ def _penalises_critics_gradient(target: str) -> bool:
     try:
         player, twice = constant_of(target, "player"), constant_of(target, "double_backward")
     except LookupError:
-        return True  # there is no such class; that is told where the node itself is checked
+        return True  # there is no such class; check() reports it
     return twice is not False and player in (None, "d")

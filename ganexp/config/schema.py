@@ -1,4 +1,4 @@
-"""The keys that the verbs' configurations have, as strict models; ``conf/<verb>.yaml`` says what each means."""
+"""Strict models of the keys in each verb's configuration; ``conf/<verb>.yaml`` explains each key."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_
 Node = dict[str, Any]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 _Word = BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)
-Folder = Annotated[str, _Word]  # run=1e3 is read as a number
+Folder = Annotated[str, _Word]  # Hydra parses run=1e3 as a number
 Name = Annotated[
     str,
     _Word,
@@ -23,7 +23,7 @@ PenaltyName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # a mo
 
 
 class Ema(BaseModel):
-    """The averaged generator; see ``ganexp.ema``."""
+    """The averaged generator (EMA); see ``ganexp.ema``."""
 
     model_config = STRICT
     halflife: Whole
@@ -31,7 +31,7 @@ class Ema(BaseModel):
 
 
 class Every(BaseModel):
-    """When a checkpoint is written."""
+    """How often a checkpoint is written."""
 
     model_config = STRICT
     epochs: Count | None
@@ -47,7 +47,7 @@ class Checkpoint(BaseModel):
 
 
 class Best(BaseModel):
-    """Which score says that a checkpoint is the best so far."""
+    """The score that decides which checkpoint is the best."""
 
     model_config = STRICT
     score: str | None
@@ -55,7 +55,7 @@ class Best(BaseModel):
 
 
 class Published(BaseModel):
-    """A paper's figures, to print beside ours."""
+    """A paper's scores, to print beside this run's."""
 
     model_config = STRICT
     source: str
@@ -158,7 +158,7 @@ class FilmSettings(BaseModel):
     model_config = STRICT
     run: Folder
     format: Literal["webp", "gif"]
-    seconds: Annotated[float, Field(gt=0, le=600)]  # a GIF shows no frame longer than 655 s
+    seconds: Annotated[float, Field(gt=0, le=600)]  # a frame of a GIF lasts at most 655 s
     frames: Annotated[int, Field(ge=2)]
     width: Annotated[int, Field(ge=16, le=10_000)]
     out: str | None

@@ -1,8 +1,8 @@
-"""What a ``_target_`` accepts, read from its source without importing it (and so without torch).
+"""Reads the parameters of a ``_target_`` from its source, without importing it (and so without torch).
 
-The annotations are evaluated where only plain types, ``Literal`` and the names of ``ranges`` exist. A parameter
-whose annotation needs more of ganexp or torch (``Parts``, ``Tensor``) is one that the program hands over
-itself, not one that a user sets.
+Annotations are evaluated in a namespace of plain types, ``Literal`` and the names of ``ranges``. A parameter
+whose annotation needs other names of ganexp or torch (``Parts``, ``Tensor``) is not a setting: the program
+passes it.
 """
 
 import ast
@@ -18,7 +18,7 @@ _NAMESPACE = vars(ranges) | _PLAIN | {"Literal": Literal, "Any": Any, "__builtin
 
 
 class Parameter(NamedTuple):
-    """One setting: its annotation, and whether the configuration has to name it."""
+    """One setting: its annotation, and whether it is required."""
 
     annotation: Any
     required: bool
@@ -31,8 +31,8 @@ Settings = dict[str, Parameter]
 def settings_of(target: str) -> Settings | None:
     """The settings of the class or function at a dotted path, by name.
 
-    None means that its source says nothing (a compiled module, arbitrary keywords).
-    Raises LookupError if the module or the name in it does not exist.
+    None if its source does not tell (a compiled module, ``**kwargs``). Raises LookupError if the module or the
+    name in it does not exist.
     """
     module, _, name = target.rpartition(".")
     tree = _parse(module)
@@ -71,13 +71,13 @@ def _literal(value: ast.expr | None) -> Any:
     try:
         return None if value is None else ast.literal_eval(value)
     except ValueError:
-        return None  # worked out when the module is imported
+        return None  # not a literal: computed when the module is imported
 
 
 def _base(base: ast.expr, module: str, tree: ast.Module | None) -> str | None:
-    """The dotted path of a base class that is named by a plain name, or as ``module.Class``.
+    """The dotted path of a base class that is written as ``Class`` or ``module.Class``.
 
-    A class of torch's is none that is read: ``nn.Module`` brings no settings.
+    None for torch's classes: ``nn.Module`` has no settings.
     """
     if tree is None:
         return None
@@ -92,7 +92,7 @@ def _base(base: ast.expr, module: str, tree: ast.Module | None) -> str | None:
 
 @cache
 def _parse(module: str) -> ast.Module | None:
-    """The syntax tree of a module, found by path: ``find_spec`` of a submodule would import its parents."""
+    """The syntax tree of a module. Found by path, because ``find_spec`` of a submodule imports its parents."""
     top, *inner = module.split(".")
     spec = importlib.util.find_spec(top) if top else None
     if spec is None:
@@ -118,7 +118,7 @@ def _class_settings(node: ast.ClassDef, module: str, tree: ast.Module) -> Settin
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             return _function_settings(item, module, tree)
     inherited: Settings = {}
-    for base in node.bases:  # without a constructor of its own, a class takes its base's
+    for base in node.bases:  # without __init__, a class inherits its base's parameters
         known = _base(base, module, tree)
         if known is not None and (found := _settings_of_base(known)) is not None:
             inherited |= found
@@ -141,7 +141,7 @@ def _is_setting(item: ast.AnnAssign) -> bool:
 
 
 def _settings_of_base(target: str) -> Settings | None:
-    """Of a class whose module says nothing of it (it is compiled, or made on import), nothing is known."""
+    """The settings of a base class; None if its source does not define it (compiled, or created on import)."""
     try:
         return settings_of(target)
     except LookupError:
@@ -193,7 +193,7 @@ def _evaluated(
 
 
 def _is_handed_over(annotation: ast.expr | None, tree: ast.Module) -> bool:
-    """Whether an annotation of somebody else's class names a type of ganexp's or torch's."""
+    """Whether an annotation of a class outside ganexp uses a type of ganexp or torch."""
     names = {node.id for node in ast.walk(annotation or ast.Name("Any")) if isinstance(node, ast.Name)}
     known = _modules(tree) | _imported(tree)
     origins = [known.get(name, "") for name in names]

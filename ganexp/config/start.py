@@ -1,4 +1,4 @@
-"""A run that begins with another run's networks: ``start_from=<run>`` brings their configuration along."""
+"""``start_from=<run>``: takes the configuration of the networks from another run."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -11,14 +11,14 @@ from ganexp.errors import UserError
 
 
 def _wanted(cfg: DictConfig) -> tuple[str, ...]:
-    """The networks that the game is played with."""
+    """The names of the networks that the game needs."""
     return tuple(constant_of(str(cfg.game.get("_target_")), "NETS") or cfg.arch)
 
 
 def with_start(cfg: DictConfig, stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration with the networks of another run, whose configuration is ``stored``.
 
-    Where it has all that the game is played with, nothing is left of ``arch``. Raises UserError.
+    If that run has all networks that the game needs, ``arch`` is replaced as a whole. Raises UserError.
     """
     wanted = _wanted(cfg)
     names = [str(name) for name in stored.arch if name in wanted]

@@ -1,8 +1,8 @@
-"""The ``config.yaml`` of a run folder, which a stranger may have written: bounded before anything is built.
+"""Reads the ``config.yaml`` of a run folder. It may be untrusted, so its size is checked before it is loaded.
 
-A kilobyte of YAML can stand for more than any memory holds (``b: [*a, *a]``, ``c: [*b, *b]``, ...), contain
-itself, or be nested deeper than Python can follow. What ganexp writes has neither aliases nor tags nor
-interpolations, so that all three are refused, and size, depth and number of values are bounded.
+A kilobyte of YAML can expand to more than fits into memory (``b: [*a, *a]``, ``c: [*b, *b]``, ...), contain
+itself, or be nested deeper than Python's recursion limit. ganexp writes no aliases, tags or interpolations, so
+all three are refused; size, depth and number of values are limited.
 """
 
 import re
@@ -23,7 +23,7 @@ except ImportError:  # PyYAML was built without libyaml
 MOST_BYTES = 1 << 20
 MOST_VALUES = 3_000
 DEEPEST = 32
-"""A run's own configuration takes 4 kB, 250 values and 5 levels; OmegaConf takes a second for 3,000 values."""
+"""A run's configuration has about 4 kB, 250 values and 5 levels; OmegaConf loads 3,000 values in a second."""
 
 
 def read_stored(file: Path) -> dict[Any, Any]:
@@ -37,7 +37,7 @@ def read_stored(file: Path) -> dict[Any, Any]:
     try:
         _check_bounds(text, file)
         content = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError):  # a number that is none, or of too many digits
+    except (yaml.YAMLError, ValueError):  # ValueError: a malformed number, or one with too many digits
         raise UserError(f"{file} is damaged: it is not YAML") from None
     if not isinstance(content, dict) or not content:
         raise UserError(f"{file} is damaged: it holds no settings")
@@ -45,7 +45,7 @@ def read_stored(file: Path) -> dict[Any, Any]:
 
 
 def _check_bounds(text: str, file: Path) -> None:
-    """Goes through the YAML event by event, which builds nothing. Raises UserError, yaml.YAMLError."""
+    """Checks the YAML's events, which builds no objects. Raises UserError, yaml.YAMLError."""
     depth = values = 0
     for event in yaml.parse(text, _SafeLoader):
         if isinstance(event, yaml.AliasEvent):
@@ -64,7 +64,7 @@ def _check_bounds(text: str, file: Path) -> None:
 
 
 class _Loader(_SafeLoader):
-    """Reads as OmegaConf does: ``1e-5`` is a number, ``2026-01-01`` is text, and no key stands twice."""
+    """Reads as OmegaConf does: ``1e-5`` is a number, ``2026-01-01`` is text, duplicate keys are an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]

@@ -1,7 +1,7 @@
-"""The configuration's folder, and what its ``_target_`` lines name.
+"""The folder of the configuration, and the ``_target_`` values in it.
 
-What a YAML of ganexp's own names is a building block of ganexp's: a stored run may name it without being
-trusted. So a new loss or metric is known by its YAML, and by no list beside it.
+A stored run may name any ``_target_`` of ganexp's own YAML files without ``trust=true``. So a new loss or
+metric needs only its YAML, and no entry in a list.
 """
 
 import re
@@ -12,7 +12,7 @@ _TARGET = re.compile(r"^\s*(?:\w+\s*:\s*\{)?\s*_target_:\s*([\w.]+)", re.MULTILI
 
 
 def conf_folder() -> Path:
-    """The configuration: inside the package in a wheel, beside it in a checkout."""
+    """The folder ``conf``: inside the package in a wheel, beside it in a checkout."""
     inside = Path(__file__).resolve().parent.parent / "conf"
     return inside if inside.is_dir() else inside.parent.parent / "conf"
 
@@ -21,11 +21,11 @@ _MOVED = {
     "ganexp.device": "ganexp.training.device",
     "ganexp.sentinel.Limits": "ganexp.sentinel.SentinelConfig",
 }
-"""What runs of earlier versions name, and where it is now: a module with all that is in it, or a class."""
+"""Former path -> today's path of modules (with everything in them) and classes that stored runs name."""
 
 
 def present_target(target: str) -> str:
-    """The dotted path that a stored ``_target_`` has today."""
+    """Today's dotted path of a stored ``_target_``."""
     for former, now in _MOVED.items():
         if target == former or target.startswith(f"{former}."):
             return now + target.removeprefix(former)
@@ -34,7 +34,7 @@ def present_target(target: str) -> str:
 
 @cache
 def own_targets() -> frozenset[str]:
-    """Every class and function that the choices of ganexp's own configuration groups name."""
+    """Every class and function of ganexp that its own YAML files name as a ``_target_``."""
     groups = (file for file in conf_folder().glob("*/*.yaml") if file.parent.name != "hydra")
     texts = (file.read_text(encoding="utf-8") for file in (conf_folder() / "train.yaml", *groups))
     found = (target for text in texts for target in _TARGET.findall(text))

@@ -1,4 +1,4 @@
-"""From what was composed to what is run: checked, resolved, with absolute paths; or read from a folder."""
+"""Validates each verb's composed configuration, or one read from a run folder, and resolves its paths."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -38,7 +38,7 @@ ADDED: dict[str, Any] = {
     "augment": {"_target_": "ganexp.augment.NoAugment"},
     "evaluate.split": "training",
 }
-"""Settings that earlier versions did not write, as those versions behaved."""
+"""Settings that earlier versions did not write, with the values that correspond to their behaviour."""
 
 
 def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -53,8 +53,8 @@ def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if cfg.start_from is not None:
         cfg = with_start(cfg, read_run(cfg.start_from, trust=cfg.trust), overrides)
     if isinstance(cfg.game, DictConfig) and isinstance(cfg.arch, DictConfig):
-        with suppress(LookupError):  # a class that does not exist is told of below
-            check_parts(cfg)  # before another network asks for a setting of one that is missing
+        with suppress(LookupError):  # check() below reports a class that does not exist
+            check_parts(cfg)  # early, because a network may refer to a setting of a missing network
     validated = _absolute(check(cfg, TrainSettings))
     check_parts(validated)
     _check_facts(validated, typed)
@@ -63,11 +63,10 @@ def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def _typed_facts(cfg: DictConfig) -> list[tuple[str, str]]:
-    """Networks, and which of their facts (``shape``, ``classes``) were typed and not worked out from the
-    data's.
+    """(network, key) pairs of ``shape`` and ``classes`` that are values and not interpolations.
 
-    What a game or an architecture works them out by (an interpolation) may be anything: a critic of pairs has
-    twice the channels.
+    Only these must equal the data's. What the interpolation of a game or an architecture gives may differ: a
+    critic of pairs has twice the channels.
     """
     nets = [(str(name), net) for name, net in cfg.arch.items() if isinstance(net, DictConfig)]
     facts = [(name, key, net) for name, net in nets for key in ("shape", "classes") if key in net]
@@ -75,11 +74,11 @@ def _typed_facts(cfg: DictConfig) -> list[tuple[str, str]]:
 
 
 def _check_facts(validated: DictConfig, typed: Sequence[tuple[str, str]]) -> None:
-    """Raises UserError for a fact that was typed and is not the data's."""
+    """Raises UserError for a value among ``typed`` that is not the data's."""
     shape, classes = validated.data.shape, validated.data.classes
     for name, key in typed:
         if name not in validated.arch:
-            continue  # start_from brought others in its place
+            continue  # start_from replaced it
         value = validated.arch[name][key]
         if key == "shape" and value != shape:
             raise UserError(f"arch.{name}.shape={value}: the data's samples are {shape}")
@@ -88,7 +87,7 @@ def _check_facts(validated: DictConfig, typed: Sequence[tuple[str, str]]) -> Non
 
 
 def check_parts(validated: DictConfig) -> None:
-    """Raises UserError where ``arch`` is not what the game is played with."""
+    """Raises UserError where ``arch`` does not have exactly the networks that the game needs."""
     target = str(validated.game.get("_target_"))
     nets = constant_of(target, "NETS")
     if nets is not None:
@@ -96,12 +95,12 @@ def check_parts(validated: DictConfig) -> None:
 
 
 def processes(cfg: DictConfig) -> int:
-    """How many processes a run is to start on this machine."""
+    """The number of processes that a run starts on this machine."""
     return int(cfg.device.count) if "count" in cfg.device else 1  # Metal is one device
 
 
 def check_batch_split(cfg: DictConfig, world: int) -> None:
-    """Raises UserError where so many processes cannot take equal parts of a batch, as the game counts them."""
+    """Raises UserError where ``world`` ranks cannot split a batch evenly in multiples of the game's unit."""
     name = constant_of(str(cfg.game.get("_target_")), "BATCH_UNIT")
     unit = 1 if name is None else int(cfg.game[name])
     if cfg.batch_size % unit:
@@ -118,7 +117,7 @@ def validate_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def validate_tune(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The configuration of a search; what it searches is checked before it starts. Raises UserError."""
+    """The configuration of ``ganexp tune``; ``sweeps.tune.space`` checks the space. Raises UserError."""
     if find_spec("optuna") is None:
         raise UserError("ganexp tune needs Optuna: pip install 'ganexp[tune]'")
     return check(cfg, TuneSettings)
@@ -127,23 +126,23 @@ def validate_tune(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 def _validate_reader(
     model: type[BaseModel], runs: Sequence[str], cfg: DictConfig, overrides: Sequence[str]
 ) -> DictConfig:
-    """The configuration of a verb that reads what the keys ``runs`` name. Raises UserError."""
+    """The configuration of a verb that reads the runs named by the keys ``runs``. Raises UserError."""
     validated = check(cfg, model)
     if "device" in validated and processes(validated) > 1:
         raise UserError(f"device.count={validated.device.count}: only ganexp train uses several")
     for key in runs:
         if validated[key] is not None:
-            validated[key] = str(validated[key])  # run=nan is read as a number
+            validated[key] = str(validated[key])  # Hydra parses run=nan as a number
             read_run(validated[key], trust=validated.trust)
     return validated
 
 
 def read_run(folder: str, *, trust: bool) -> DictConfig:
-    """The configuration that a run folder holds.
+    """The configuration stored in a run folder, which may be untrusted.
 
-    It may come from a stranger. It was written without interpolations, so none is resolved; a target that
-    is no building block of ganexp's names code that only the run's owner can vouch for, and a link that
-    leads out of the folder a place to write: both are refused unless ``trust``. Raises UserError.
+    It was written without interpolations, so none is resolved. Unless ``trust``, a ``_target_`` that ganexp's
+    own YAML files do not name is refused, because it could run any code; and so is a link that leads out of the
+    folder, because files could be written through it. Raises UserError.
     """
     file = Path(folder).expanduser() / "config.yaml"
     if not file.is_file():
@@ -176,7 +175,7 @@ def _bring_up_to_date(cfg: DictConfig) -> None:
 
 
 def _rename_targets(node: DictConfig) -> None:
-    """Puts what has been moved since under its present name."""
+    """Replaces former ``_target_`` paths with today's, in place."""
     for key, value in node.items():
         if isinstance(value, DictConfig):
             _rename_targets(value)
@@ -185,7 +184,7 @@ def _rename_targets(node: DictConfig) -> None:
 
 
 def load_config(file: Path) -> DictConfig:
-    """What a config.yaml holds. Raises UserError where it is damaged."""
+    """The content of a config.yaml. Raises UserError where it is damaged."""
     content = read_stored(file)
     try:
         cfg = OmegaConf.create(content)
@@ -196,7 +195,7 @@ def load_config(file: Path) -> DictConfig:
 
 
 def stays_inside(folder: Path) -> None:
-    """What is written into a run folder must not land elsewhere. Raises UserError."""
+    """Raises UserError if a link in a run folder leads out of it: writes must stay inside."""
     inside = folder.resolve()
     for path in folder.rglob("*"):
         if path.is_symlink() and not path.resolve().is_relative_to(inside):
@@ -204,7 +203,7 @@ def stays_inside(folder: Path) -> None:
 
 
 def _absolute(validated: DictConfig) -> DictConfig:
-    """A run is resumed and sampled from any directory: where its data lies must not depend on one."""
+    """Makes ``data.root`` absolute, because a run can be resumed and sampled from another directory."""
     root = OmegaConf.select(validated, "data.root")
     if root is not None:
         validated.data.root = str(Path(root).expanduser().absolute())
@@ -221,7 +220,7 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             raise UserError(
                 f"{override}: a resumed run stays what it was; only {', '.join(allowed)} can be given with it"
             )
-        key = key if key != group and group in stored else group  # one setting, or a whole group's choice
+        key = key if key != group and group in stored else group  # one setting, or the whole group
         OmegaConf.update(stored, key, OmegaConf.select(cfg, key))
     stored.resume = str(Path(str(cfg.resume)).expanduser().absolute())
     validated = check(stored, TrainSettings)
@@ -230,7 +229,7 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def validate_config(verb: str, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The configuration of a verb, of which Hydra's own node is no part. Raises UserError."""
+    """Validates a verb's configuration without Hydra's own node. Raises UserError."""
     settings = [str(key) for key in composed if key != "hydra"]
     return VALIDATORS[verb](OmegaConf.masked_copy(composed, settings), overrides)
 
@@ -246,4 +245,4 @@ VALIDATORS: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "data_info": validate_data,
     "data_prepare": validate_data,
 }
-"""What checks a verb's configuration and overrides, by the name of the configuration."""
+"""Functions that validate a verb's configuration and overrides, by the name of the configuration."""

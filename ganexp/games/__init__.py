@@ -1,1 +1,1 @@
-"""Games: the algorithm box of a paper, as named players and what each of them minimises."""
+"""Games: a paper's training algorithm, as named players and the losses that each of them minimises."""

@@ -2,7 +2,7 @@
 
     min_G max_D  E log D(x | y) + E log(1 - D(G(z | y) | y))
 
-The label is joined to both players' input; fakes take the labels of the real batch. Any loss will do.
+The label is joined to both players' input; fakes have the labels of the real batch. Any loss can be used.
 """
 
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ class CGAN(GAN):
         return rows * -(-count // rows)
 
     def grid(self, request: Request) -> Grid:
-        """One row per class, as many columns as that takes; of one label if that is asked for."""
+        """One row per class, as many columns as needed; if the request has labels, these are kept."""
         rows = min(self.generator.classes, _MOST_ROWS)
         columns = -(-request.count // rows)
         if request.label is None:

@@ -1,9 +1,9 @@
-"""What the training loop asks of a game, and what goes in and comes out of it.
+"""The interface between the training loop and a game, and the types that it uses.
 
-A game is a module, so that its networks, penalties and buffers are saved and moved as one; and a dataclass,
-whose fields are its settings, so that a game that extends another states only what is new. Its ``players`` say
-who is trained and on what, ``begin_step`` who moves when, and ``inputs`` what the generator is given when
-somebody looks at its samples.
+A game is a module, so that its networks, penalties and buffers are saved and moved together; and a dataclass,
+whose fields are its settings, so that a subclass adds only its own. ``players`` holds the trained networks and
+the functions that compute their losses, ``begin_step`` decides which players move, and ``inputs`` gives the
+generator's inputs for sampling and evaluation.
 """
 
 import math
@@ -23,8 +23,7 @@ from ganexp.penalties import Penalty
 class Turn(NamedTuple):
     """One player's turn. ``turn | other`` has the entries of both.
 
-    ``losses``: scalars with a graph; the player minimises their sum. ``logs``: detached scalars, only to look
-    at.
+    ``losses``: scalars with a graph; the player minimises their sum. ``logs``: detached scalars, only logged.
     """
 
     losses: dict[str, Tensor]
@@ -35,20 +34,20 @@ class Turn(NamedTuple):
 
 
 class Player(NamedTuple):
-    """A network (or a ModuleDict of several), the function that plays its turn, and how often it moves."""
+    """A network (or a ModuleDict of several), the function that computes its losses, and how often it moves."""
 
     net: nn.Module
     turn: Callable[[Batch], Turn]
     every: int = 1
-    """It moves once in so many steps."""
+    """It moves in every ``every``-th step."""
     times: int = 1
-    """And then so many times in a row."""
+    """In such a step it moves ``times`` times in a row."""
     graph_through: tuple[nn.Module, ...] = ()
-    """Other networks that are not frozen in this turn, because a later turn takes up their graph."""
+    """Other networks that are not frozen in this turn, because a later turn reuses their autograd graph."""
 
 
 class StepProgress(NamedTuple):
-    """Where a run stands when a step begins."""
+    """The progress of a run at the beginning of a step."""
 
     step: int
     """Steps taken so far."""
@@ -59,21 +58,21 @@ class StepProgress(NamedTuple):
 
 
 class StepPlan(NamedTuple):
-    """What one step consists of."""
+    """The players that move in one step."""
 
     key: Hashable
-    """What decides which kernels run: steps with one key can share a captured graph."""
+    """Steps with equal keys launch the same kernels, so that they can share a CUDA graph."""
     players: tuple[str, ...]
-    """Who moves, in this order; a player may move twice."""
+    """The players that move, in this order; a player may move several times."""
     reset: tuple[str, ...] = ()
-    """Players whose optimiser starts anew before this step (a new level of a growing network)."""
+    """Players whose optimiser state is cleared before this step (a new level of a growing network)."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks a generator for.
+    """A request for samples of a generator.
 
-    ``label``: int64 classes [count], or attributes or embeddings [count, K]; None leaves them to the game.
+    ``label``: int64 classes [count], or attributes or embeddings [count, K]; None: the game chooses.
     ``codes``: values of InfoGAN's codes by their number. ``truncation``: of the latents, None for none.
     """
 
@@ -84,10 +83,10 @@ class Request:
 
 
 class Inputs(NamedTuple):
-    """Calls of a generator, ``generator(*args)``, row by row on the CPU.
+    """Inputs of N calls of a generator, on the CPU; ``generator(*args)`` takes any slice of their rows.
 
-    ``labels`` [N] or [N, K]: what was asked for, None where the generator takes no labels. ``source`` [N, ...]
-    is shown before each output in a grid, ``target`` [N, ...] behind it; PSNR and SSIM compare with the target.
+    ``labels`` [N] or [N, K]: the labels, None where the generator takes none. ``source`` [N, ...] is drawn
+    before each output in a grid, ``target`` [N, ...] after it; PSNR and SSIM compare with the target.
     """
 
     args: tuple[Tensor, ...]
@@ -97,18 +96,18 @@ class Inputs(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """An overview: the samples to ask for, row by row, and how many make a row."""
+    """A grid of samples: the request, row by row, and the number of columns."""
 
     request: Request
     columns: int
 
 
 class Prior(Protocol):
-    """A latent distribution: called with a count it draws z [count, size]."""
+    """A latent distribution: a call draws z [count, size]."""
 
     @property
     def size(self) -> int:
-        """How many numbers a latent has."""
+        """Dimensions of a latent."""
         ...
 
     def __call__(
@@ -118,10 +117,10 @@ class Prior(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """What a game is made from: everything that the configuration names besides the game's own settings.
+    """The objects that a game is built from, besides its own settings.
 
     ``nets``: the nodes of ``arch``. ``loss``: None for games without an adversarial objective (``loss=none``).
-    ``augment``: stands between samples and critic.
+    ``augment``: applied to samples before the critic.
     """
 
     nets: dict[str, nn.Module]
@@ -132,21 +131,21 @@ class Parts:
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Game(nn.Module):
-    """The base of every game: takes the parts in, decides who moves in a step.
+    """The base class of every game: registers the parts and decides which players move in a step.
 
-    A subclass is decorated like this one, has its settings as fields, and sets ``players`` (and ``generator``,
-    if it is no node of ``arch``) in ``__post_init__`` after the base's. Raises UserError if ``parts.nets`` are
-    not ``NETS``.
+    A subclass has the same decorator, declares its settings as fields, and sets ``players`` (and ``generator``,
+    if it is not a node of ``arch``) in ``__post_init__`` after calling the base's. Raises UserError if the
+    names of ``parts.nets`` are not ``NETS``.
     """
 
     NETS: ClassVar[tuple[str, ...]] = ()
-    """The nodes of ``arch`` that the game is played with. A literal: it is read before anything is imported."""
+    """The nodes of ``arch`` that the game needs. A literal: it is read from the source without an import."""
 
     BATCH_UNIT: ClassVar[str | None] = None
-    """The setting of which each process's part of a batch has to be a multiple. A literal, like ``NETS``."""
+    """The setting of which each rank's share of a batch must be a multiple. A literal, like ``NETS``."""
 
     needs_reference: ClassVar[bool] = False
-    """Whether ``inputs`` needs real samples, as those of a translator do."""
+    """Whether ``inputs`` needs real samples, as for image translation."""
 
     parts: Parts
 
@@ -154,7 +153,7 @@ class Game(nn.Module):
     """In the order of their turns."""
 
     generator: nn.Module = field(init=False)
-    """The network that is averaged, shown, sampled and scored."""
+    """The network that is averaged (EMA), sampled and scored."""
 
     prior: "Prior | None" = field(init=False, default=None)
     """The latent and its distribution; None if the generator takes no noise."""
@@ -169,23 +168,23 @@ class Game(nn.Module):
         self.augment = parts.augment
 
     def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
-        """What the generator is given for a request, on the CPU, drawn from ``rng`` alone.
+        """The generator's inputs for a request, on the CPU, drawn from ``rng`` only.
 
-        ``reference``: as many real samples, on the CPU, whose labels or sources stand in for what the request
-        leaves open. Raises UserError if the generator cannot be asked for that.
+        ``reference``: ``request.count`` real samples, on the CPU; their labels or sources are used where the
+        request has none. Raises UserError if the generator does not support the request.
         """
         raise NotImplementedError
 
     def preview_count(self, count: int) -> int:
-        """How many samples an overview of about ``count`` has, so that its rows are full."""
+        """The number of samples of a grid of about ``count``, so that its rows are full."""
         return count
 
     def grid(self, request: Request) -> Grid:
-        """The request with what it leaves open filled in, so that it makes a good overview."""
+        """The request with its missing fields filled in for a grid, and the number of columns."""
         return Grid(request, math.ceil(math.sqrt(request.count)))
 
     def begin_step(self, progress: StepProgress) -> StepPlan:
-        """Sets whatever depends on the progress (phases, lazy penalties) and says who moves in this step."""
+        """Sets what depends on the progress (phases, lazy penalties); returns the players of this step."""
         moving = {name for name, player in self.players.items() if (progress.step + 1) % player.every == 0}
         for penalty in self.parts.penalties.values():
             if penalty.player in moving:
@@ -196,16 +195,14 @@ class Game(nn.Module):
         return StepPlan((players, tuple(penalty.active for penalty in self.parts.penalties.values())), players)
 
     def after_step(self, player: str) -> None:
-        """Called after each move of a player: what the algorithm imposes on its weights."""
+        """Called after each optimiser step of a player, e.g. to clip its weights."""
 
     def penalties_of(self, player: str) -> dict[str, Penalty]:
-        """The regularisers of one player by name."""
+        """The penalties of one player by name."""
         return {name: penalty for name, penalty in self.parts.penalties.items() if penalty.player == player}
 
     def freeze_the_rest(self) -> None:
-        """Puts networks of no player into evaluation mode and freezes them. Called once the players are
-        known.
-        """
+        """Freezes networks that no player trains, in evaluation mode. Called when ``players`` is set."""
         trained = {id(weight) for player in self.players.values() for weight in player.net.parameters()}
         nets = self.parts.nets.values()
         self._frozen = [net for net in nets if not any(id(weight) in trained for weight in net.parameters())]
@@ -213,12 +210,12 @@ class Game(nn.Module):
             net.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "Game":
-        """Networks of no player stay in evaluation mode."""
+        """As in ``nn.Module``, but frozen networks stay in evaluation mode."""
         super().train(mode)
         for net in getattr(self, "_frozen", []):
             net.eval()
         return self
 
     def differentiated_twice(self, player: str) -> bool:
-        """Whether a loss of a player holds a gradient of its own network, as gradient penalties do."""
+        """Whether a player's loss contains a gradient of its own network, as gradient penalties do."""
         return any(penalty.double_backward for penalty in self.penalties_of(player).values())

@@ -1,14 +1,14 @@
-"""The game of two: Goodfellow et al. 2014, Algorithm 1.
+"""The game of two players: Goodfellow et al. 2014, Algorithm 1.
 
     for each step:
         the discriminator minimises  L_d(D(x), D(G(z))) + penalties(D; x, G(z))
         every n_critic steps, the generator minimises  L_g(D(G(z))), n_generator times
 
-WGAN (Arjovsky et al. 2017, Algorithm 1) is the same with five steps of the critic for one of the
-generator and, after each of them, w <- clip(w, -c, c).
+WGAN (Arjovsky et al. 2017, Algorithm 1) is the same with five critic steps for each generator step and, after
+each critic step, w <- clip(w, -c, c).
 
-The paper draws new noise for the generator. ``reuse_fake`` gives it the fakes that the discriminator has just
-been shown, as most programs do: one pass of the generator less.
+The paper draws new noise for the generator's turn. With ``reuse_fake`` that turn uses the discriminator's fakes
+again, as most implementations do, which saves one forward pass of the generator.
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ from ganexp.system.float32 import at_least_float32
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class GAN(Game):
-    """``generator(z)`` against ``discriminator(x)``; see the module."""
+    """``generator(z)`` against ``discriminator(x)``; see the module's docstring."""
 
     NETS: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
 
@@ -59,7 +59,7 @@ class GAN(Game):
         }
 
     def discriminator_turn(self, batch: Batch) -> Turn:
-        """Real against fake; no gradient reaches the generator, which is frozen."""
+        """The discriminator's losses on real and fake samples; no gradient reaches the generator."""
         real, (fake, inputs) = self.real(batch), self._fake_for_critic(batch)
         critic = self.critic(batch)
         real_logits, fake_logits = logits_of_both(
@@ -69,26 +69,26 @@ class GAN(Game):
         return critic_turn(self.loss, self.penalties_of("d"), call, self.augment)
 
     def generator_turn(self, batch: Batch) -> Turn:
-        """New fakes, or the critic's; gradients flow through the discriminator, which is frozen."""
+        """The generator's losses on new or reused fakes, through the frozen discriminator."""
         critic, real = self.critic(batch), self.real(batch)
         fake, inputs = self._reused or self.fake(batch)
-        self._reused = None  # its graph serves once
+        self._reused = None  # its autograd graph is freed by one backward pass
         fake_logits, real_logits = critic(fake), real_logits_if_needed(self.loss, critic, real)
         call = self._call(critic, batch, real, fake, real_logits, fake_logits, inputs)
         return generator_turn(self.loss, self.penalties_of("g"), call)
 
     def real(self, batch: Batch) -> Tensor:
-        """The batch's samples, as the discriminator is shown them."""
+        """The batch's samples, in the form that the discriminator takes."""
         return batch.x
 
     def fake(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """As many generated ones, from the training's own random numbers, and what they were made from."""
+        """As many fakes, and the generator's inputs; noise comes from the global RNG."""
         inputs = self.training_inputs(batch)
         samples: Tensor = self.generator(*inputs)
         return samples, inputs
 
     def training_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        """What the generator is given in training."""
+        """The generator's inputs in training."""
         return (self.latents(batch),)
 
     def latents(self, batch: Batch) -> Tensor:
@@ -97,7 +97,7 @@ class GAN(Game):
         return self.prior(len(batch.x), device=batch.x.device)
 
     def critic(self, batch: Batch, *, augmented: bool = True) -> Critic:
-        """The discriminator as a function of one or several batches of samples, to logits."""
+        """A function from samples, one or several times the batch size, to logits (float32 at least)."""
 
         def critic(samples: Tensor) -> Tensor:
             (shown,) = self.augment(samples) if augmented else (samples,)
@@ -106,7 +106,7 @@ class GAN(Game):
         return critic
 
     def judged(self, samples: Tensor, batch: Batch) -> Tensor:
-        """Logits of samples, which are one or several times as many as the batch has."""
+        """The logits of samples, one or several times the batch size."""
         logits: Tensor = self.discriminator(samples)
         return logits
 
@@ -124,7 +124,7 @@ class GAN(Game):
                     parameter.clamp_(-self.clip, self.clip)
 
     def _fake_for_critic(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Fakes without a graph, which costs less; with one if the generator's turn is to reuse them."""
+        """Fakes, and the generator's inputs. An autograd graph is kept only if the generator reuses them."""
         if not self.reuse_fake:
             with torch.no_grad():
                 return self.fake(batch)

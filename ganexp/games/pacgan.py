@@ -1,9 +1,9 @@
-"""Packing: Lin et al. 2018, section 1.1. The discriminator judges several samples at once.
+"""Packing: Lin et al. 2018, section 1.1. The discriminator takes m samples (a pack) at once.
 
     L_d(D(x_1, ..., x_m), D(G(z_1), ..., G(z_m)))
 
-All of a pack are real or all generated; a generator that repeats itself is found out by a pack that lacks
-variety. Packs are joined along the channels, and losses and penalties see one pack as one sample.
+A pack is all real or all fake, so the discriminator can detect mode collapse by the lack of variety in a pack.
+Samples of a pack are joined along the channels; losses and penalties treat a pack as one sample.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ganexp.games.gan import GAN
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class PacGAN(GAN):
-    """``generator(z)`` against ``discriminator`` of ``packing`` samples; a batch holds whole packs."""
+    """``generator(z)`` against a discriminator of ``packing`` samples; a batch holds whole packs."""
 
     BATCH_UNIT: ClassVar[str | None] = "packing"
 
@@ -33,6 +33,6 @@ class PacGAN(GAN):
 
 
 def pack(samples: Tensor, packing: int) -> Tensor:
-    """Samples [N, C, ...] joined by so many into [N / packing, packing * C, ...]."""
+    """Joins ``packing`` samples each: [N, C, ...] to [N / packing, packing * C, ...]."""
     count, channels, *rest = samples.shape
     return samples.reshape(count // packing, packing * channels, *rest)

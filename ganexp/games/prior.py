@@ -1,4 +1,4 @@
-"""What latents are drawn from."""
+"""The distribution of latents."""
 
 from dataclasses import dataclass
 

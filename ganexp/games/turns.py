@@ -1,7 +1,7 @@
 """The two turns that most games share. A game calls them and adds its own losses with ``|``.
 
-critic_turn        real against fake; penalties of the critic
-generator_turn     the fakes' logits; penalties of the generator
+critic_turn        adversarial loss of real and fake samples; the critic's penalties
+generator_turn     adversarial loss of fakes; the generator's penalties
 """
 
 import torch
@@ -15,9 +15,9 @@ from ganexp.penalties import Critic, Penalty, PlayerCall
 def critic_turn(
     loss: Loss, penalties: dict[str, Penalty], call: PlayerCall, augment: nn.Module | None = None
 ) -> Turn:
-    """What the discriminator minimises: the adversarial loss and each of its penalties.
+    """The discriminator's losses: the adversarial loss and each of its penalties.
 
-    ``augment`` is shown the real logits (ADA adapts to them).
+    The real logits are passed to ``augment.observe`` (ADA adapts to them).
     """
     assert call.real_logits is not None
     losses = {"adversarial": loss.d(real=call.real_logits, fake=call.fake_logits)}
@@ -31,7 +31,7 @@ def critic_turn(
 
 
 def generator_turn(loss: Loss, penalties: dict[str, Penalty], call: PlayerCall) -> Turn:
-    """What the generator minimises: the adversarial loss and each of its penalties."""
+    """The generator's losses: the adversarial loss and each of its penalties."""
     losses = {"adversarial": loss.g(real=call.real_logits, fake=call.fake_logits)}
     for name, penalty in penalties.items():
         losses[name] = penalty(call)
@@ -41,7 +41,7 @@ def generator_turn(loss: Loss, penalties: dict[str, Penalty], call: PlayerCall) 
 def logits_of_both(critic: Critic, real: Tensor, fake: Tensor, *, samplewise: bool) -> tuple[Tensor, Tensor]:
     """The logits of real and of fake samples.
 
-    In one pass, which is quicker, where each logit depends on its own sample alone.
+    ``samplewise``: each logit depends on its own sample only, so one forward pass, which is faster, is enough.
     """
     if samplewise:
         real_logits, fake_logits = critic(torch.cat([real, fake.to(real.dtype)])).chunk(2)
@@ -51,5 +51,5 @@ def logits_of_both(critic: Critic, real: Tensor, fake: Tensor, *, samplewise: bo
 
 @torch.no_grad()
 def real_logits_if_needed(loss: Loss, critic: Critic, real: Tensor) -> Tensor | None:
-    """For a generator's turn: the real logits, without a graph, if the loss compares with them."""
+    """For a generator's turn: the real logits, without a graph, if the loss uses them; else None."""
     return critic(real) if loss.needs_real else None

@@ -1,1 +1,1 @@
-"""Networks: plain modules that know nothing of losses. ``forward(z, y=None)`` and ``forward(x, y=None)``."""
+"""Networks: plain modules without losses. ``forward(z, y=None)`` and ``forward(x, y=None)``."""

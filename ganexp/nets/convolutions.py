@@ -1,18 +1,18 @@
-"""Convolutions in cheaper forms than the one in which they are written, mostly for processors.
+"""Faster implementations of convolutions, mostly for CPUs.
 
-Each layer has the weights, the initialisation and, up to rounding, the result of the layers of torch that it
-stands for. Weights are read with channels last, the order in which they lie after
-``to(memory_format=torch.channels_last)``, so that nothing is copied.
+Each layer has the weights, the initialisation and, up to rounding, the results of the torch layers that it
+replaces. Weights are read in channels_last order, in which ``to(memory_format=torch.channels_last)`` stores
+them, so that nothing is copied.
 
-``ConvDown2x`` and ``ConvTransposeUp2x`` belong together. With the sum S(x, w, y) = sum of y * conv(x, w) over
-everything, which is linear in a large map x, a kernel w and a small map y, each of
+``ConvDown2x`` and ``ConvTransposeUp2x`` share their derivatives. Let S(x, w, y) = sum of y * conv(x, w) over
+all elements, which is linear in a large map x, a kernel w and a small map y. The derivatives of each of
 
     halved(x, w)       dS/dy, a convolution
     doubled(y, w)      dS/dx, a transposed convolution
     correlated(x, y)   dS/dw, the gradient of their weights
 
-is differentiated by the two others. So one fast way for each serves all orders of derivatives, the second one
-of gradient penalties too.
+are the other two. So one fast implementation of each serves derivatives of any order, also the second
+derivatives of gradient penalties.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ from ganexp.nets.layers import is_traced, knows_only_torch
 
 
 class ProjectToMap(nn.ConvTranspose2d):
-    """A map grown from a point, [N, C, 1, 1] to [N, D, k, k]: a linear layer."""
+    """A transposed convolution of a 1 x 1 map, [N, C, 1, 1] to [N, D, k, k], computed as a linear layer."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool) -> None:
         super().__init__(inputs, outputs, kernel, bias=bias)
@@ -38,7 +38,7 @@ class ProjectToMap(nn.ConvTranspose2d):
 
 
 class MapToVector(nn.Conv2d):
-    """A map judged as a whole, [N, C, k, k] to [N, D, 1, 1]: a linear layer."""
+    """A convolution over a whole map, [N, C, k, k] to [N, D, 1, 1], computed as a linear layer."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(inputs, outputs, kernel)
@@ -49,9 +49,9 @@ class MapToVector(nn.Conv2d):
 
 
 class ConvDown2x(nn.Conv2d):
-    """A map of half the size, [N, C, H, W] to [N, D, H/2, W/2]: kernel 4, stride 2, padding 1.
+    """Halves a map, [N, C, H, W] to [N, D, H/2, W/2]: kernel 4, stride 2, padding 1.
 
-    Raises ValueError where a side is odd: ``doubled`` would not lead back to it.
+    Raises ValueError where a side is odd: ``doubled``, its derivative, would return another size.
     """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
@@ -69,7 +69,7 @@ class ConvDown2x(nn.Conv2d):
 
 
 class ConvTransposeUp2x(nn.ConvTranspose2d):
-    """A map of twice the size, [N, C, H, W] to [N, D, 2H, 2W]: kernel 4, stride 2, padding 1."""
+    """Doubles a map, [N, C, H, W] to [N, D, 2H, 2W]: kernel 4, stride 2, padding 1."""
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
         super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
@@ -81,8 +81,8 @@ class ConvTransposeUp2x(nn.ConvTranspose2d):
 class ResizeConv(nn.Conv2d):
     """Nearest neighbours, then a convolution (Odena et al. 2016): [N, C, H, W] to [N, D, 2H, 2W], kernel 3.
 
-    Where neighbours are equal, what they are multiplied with can be added up before: one transposed convolution
-    of kernel 4 takes 16 products for each point of x and pair of channels, the two steps take 36.
+    Upsampled neighbours are equal, so their weights can be added up first. That gives one transposed
+    convolution of kernel 4 with 16 products for each point of x and pair of channels; the two steps take 36.
     """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
@@ -104,7 +104,7 @@ def _doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _in_one_precision(x: Tensor, weight: Tensor, bias: Tensor | None) -> list[Tensor | None]:
-    """What autocast would do before a convolution."""
+    """Casts to autocast's dtype, as autocast would before a convolution."""
     if not torch.is_autocast_enabled("cpu"):
         return [x, weight, bias]
     half = torch.get_autocast_dtype("cpu")
@@ -169,11 +169,11 @@ class _Correlated(torch.autograd.Function):
 
 
 _FEW = 16
-"""On maps of so few points, in 16 bits, a product of matrices takes a half to two thirds of oneDNN's time."""
+"""On maps of up to 16 points, in 16 bits, a matrix product takes a half to two thirds of oneDNN's time."""
 
 
 def _spread(y: Tensor, w: Tensor) -> Tensor:
-    """``doubled`` to one channel: each point is multiplied with the whole kernel, what overlaps is added up."""
+    """``doubled`` to one channel: multiplies each point with the whole kernel and adds up the overlaps."""
     count, channels, height, width = y.shape
     points = y.permute(0, 2, 3, 1).reshape(-1, channels)
     products = (points @ w.flatten(1)).view(count, height * width, -1)
@@ -181,7 +181,7 @@ def _spread(y: Tensor, w: Tensor) -> Tensor:
 
 
 def _from_patches(x: Tensor, y: Tensor) -> Tensor:
-    """``correlated`` as the product of all points of y with the patches of x under them."""
+    """``correlated`` as a matrix product of all points of y with the patches of x that they cover."""
     count, channels, height, width = y.shape
     padded = functional.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
     image, row, column, one = padded.stride()
@@ -192,6 +192,6 @@ def _from_patches(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _from_maps(x: Tensor, y: Tensor) -> Tensor:
-    """``correlated`` as torch does it."""
+    """``correlated`` by torch's ``conv2d_weight``."""
     w: Tensor = conv2d_weight(x, [y.shape[1], x.shape[1], 4, 4], y, stride=2, padding=1)
     return w

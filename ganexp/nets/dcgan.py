@@ -1,7 +1,7 @@
 """DCGAN (Radford et al. 2016): strided convolutions only, ReLU in the generator, LeakyReLU in the critic.
 
-The stack of halvings ends at 4 x 4 for powers of two and at 7 x 7 for 28, so that no map is cut unevenly.
-With ``upsample: nearest`` the generator grows maps as Odena et al. 2016 do, who saw checkerboards without it.
+The smallest map is 4 x 4 for powers of two and 7 x 7 for 28, so that no map with an odd side is halved.
+With ``upsample: nearest`` the generator upsamples as in Odena et al. 2016, which avoids checkerboard artifacts.
 """
 
 import torch
@@ -84,7 +84,7 @@ class Generator(GeneratorBase):
 
 
 class Discriminator(DiscriminatorBase):
-    """Images [N, C, H, W] and, if ``classes``, labels [N] to logits [N]. A label is a map of its own."""
+    """Images [N, C, H, W] and, if ``classes``, labels [N] to logits [N]. Labels are added as one-hot maps."""
 
     def __init__(
         self,

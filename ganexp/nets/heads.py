@@ -1,4 +1,4 @@
-"""What a discriminator ends in: heads turn the features of its trunk into logits.
+"""Heads: the last layer of a discriminator, which maps the features of its trunk to logits.
 
 A head is called as ``head(features, y=None)`` and returns logits [N].
 """
@@ -19,9 +19,7 @@ class LinearHead(nn.Linear):
 
 
 class MapHead(MapToVector):
-    """Feature maps [N, C, side, side] to logits [N]: one convolution over the whole map (DCGAN's last
-    layer).
-    """
+    """Feature maps [N, C, side, side] to logits [N]: a convolution over the whole map (DCGAN's last layer)."""
 
     def __init__(self, inputs: int, side: int) -> None:
         super().__init__(inputs, 1, side)

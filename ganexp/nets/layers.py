@@ -1,4 +1,4 @@
-"""What several architectures are made of."""
+"""Layers and base classes that several architectures share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,26 +26,26 @@ FLAT_NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 
 def is_traced() -> bool:
-    """Whether torch.jit.trace is watching, to which a shape is no number."""
+    """Whether torch.jit.trace is running; shapes are not Python numbers then."""
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def knows_only_torch() -> bool:
-    """Whether the caller is torch.compile, torch.jit.trace or a transform of torch.func.
+    """Whether torch.compile, torch.jit.trace or a transform of torch.func is running.
 
-    They know torch's operations, not derivatives of our own: torch's take their place then.
+    These do not support our autograd functions, so that the layers use torch's operations then.
     """
     return (
         torch.compiler.is_compiling()
         or is_traced()
-        or torch._C._are_functorch_transforms_active()  # as autograd.Function asks; there is no public name
+        or torch._C._are_functorch_transforms_active()  # autograd.Function calls it too; no public API exists
     )
 
 
 class LeakyReLU(nn.Module):
-    """x where it is positive, ``slope`` times x elsewhere: torch's, but cheaper where gradients are penalised.
+    """x where it is positive, ``slope`` times x elsewhere. Cheaper than torch's under gradient penalties.
 
-    Its second derivative is zero. Torch computes that zero, and carries it back through all layers below.
+    Its second derivative is zero. Torch computes that zero and propagates it through all layers below.
     """
 
     def __init__(self, slope: float) -> None:
@@ -74,31 +74,31 @@ class _LeakyReLU(torch.autograd.Function):
 
 
 class GeneratorBase(nn.Module):
-    """A generator that is fed noise: ``forward(z, y=None)``. The base of every architecture's ``Generator``."""
+    """A generator from noise: ``forward(z, y=None)``. The base class of every architecture's ``Generator``."""
 
     latent: int
-    """How many numbers z has."""
+    """Dimensions of z."""
 
     classes: int
-    """How many labels it can be asked for; 0 if none."""
+    """Number of classes of its labels; 0 if it takes no labels."""
 
 
 class DiscriminatorBase(nn.Module):
-    """A trunk (``features``) and a head (``heads.py``). The base of every architecture's ``Discriminator``.
+    """A trunk (``features``) and a head (``heads.py``). The base class of every ``Discriminator``.
 
-    ``forward(x, y=None)`` gives logits [N], or [N, ...] where patches are judged.
+    ``forward(x, y=None)`` returns logits [N], or [N, ...] if the head has a logit for each patch.
     """
 
     samplewise: bool
-    """Whether a sample's logit depends on that sample alone: then batches may be joined."""
+    """Whether a sample's logit depends on that sample only, so that batches may be concatenated."""
 
     classes: int
-    """How many labels it is told of; 0 if none."""
+    """Number of classes of its labels; 0 if it takes no labels."""
 
     head: nn.Module
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """What the head judges: [N, D] or [N, C, H, W]."""
+        """The head's input: [N, D] or [N, C, H, W]."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -106,7 +106,7 @@ class DiscriminatorBase(nn.Module):
         return logits
 
     def rename_former_head(self, former: str) -> None:
-        """Has checkpoints load that were written when the head was a layer of another name, such as ``out``."""
+        """Lets old checkpoints load, in which the head had the name ``former``, such as ``out``."""
 
         def rename(module: nn.Module, content: dict[str, Tensor], prefix: str, *_: object) -> None:
             for key in [key for key in content if key.startswith(f"{prefix}{former}.")]:
@@ -116,14 +116,14 @@ class DiscriminatorBase(nn.Module):
 
 
 def one_hot(y: Tensor | None, classes: int) -> Tensor:
-    """Labels [N] as vectors [N, classes] of 0 and 1. Raises UserError if there are no labels."""
+    """Labels [N] as one-hot vectors [N, classes]. Raises UserError if ``y`` is None."""
     if y is None:
         raise UserError("these networks expect labels (classes > 0): train them with game=cgan")
     return torch.zeros(y.shape[0], classes, device=y.device).scatter(
         1, y[:, None], 1.0
-    )  # torch's own waits for y
+    )  # functional.one_hot would synchronise
 
 
 def count_weights(module: nn.Module) -> int:
-    """How many numbers training changes."""
+    """The number of parameters."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -1,7 +1,7 @@
-"""PacGAN's players for points of the plane (Lin et al. 2018, section 4.1, after Dumoulin et al. 2017).
+"""PacGAN's networks for points of the plane (Lin et al. 2018, section 4.1, after Dumoulin et al. 2017).
 
-A generator of rectified layers with batch norm, and a discriminator of maxout layers (Goodfellow et al. 2013):
-each unit is the largest of several linear functions. All weights start from N(0, std^2).
+The generator has ReLU layers with batch norm. The discriminator has maxout layers (Goodfellow et al. 2013): a
+unit is the largest of several linear functions. All weights are initialised from N(0, std^2).
 """
 
 import math

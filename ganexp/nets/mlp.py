@@ -1,6 +1,6 @@
-"""Fully connected players, as in the first GAN (Goodfellow et al. 2014), with today's activations.
+"""Fully connected networks, as in the first GAN (Goodfellow et al. 2014), but with LeakyReLU.
 
-They take any shape of sample: [channels, height, width] of an image, [dimensions] of a point.
+Samples may have any shape: [channels, height, width] of an image, [dimensions] of a point.
 """
 
 import math
@@ -27,7 +27,7 @@ def _hidden(inputs: int, widths: list[int], norm: FlatNorm, dropout: float) -> n
 class Generator(GeneratorBase):
     """Latents [N, latent] and, if ``classes``, labels [N] to samples [N, *shape].
 
-    Samples lie in [-1, 1] if ``bounded`` (tanh), else anywhere.
+    Samples are in [-1, 1] if ``bounded`` (tanh), otherwise unbounded.
     """
 
     def __init__(

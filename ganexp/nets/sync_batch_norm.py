@@ -1,9 +1,9 @@
-"""Batch norm (Ioffe & Szegedy 2015) over the batches of all processes of a run, on any device.
+"""Batch norm (Ioffe & Szegedy 2015) over the batches of all ranks, on any device.
 
     y = (x - E[x]) / sqrt(Var[x] + eps) * weight + bias
 
-with the mean and the variance of the whole batch, each process having as large a part of it. A gradient takes
-account of what a sample does to the statistics of the others, on other processes too.
+with the mean and the variance of the global batch, of which each rank has an equal share. Gradients include a
+sample's effect on the statistics of all ranks.
 """
 
 from typing import TypeVar
@@ -20,9 +20,9 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class SynchronisedBatchNorm(_BatchNorm):
-    """In place of a ``layer``, whose parameters and buffers it takes over under their names.
+    """Replaces ``layer`` and shares its parameters and buffers, under the same names.
 
-    [N, C, ...] to the same shape. In evaluation it needs no other process.
+    [N, C, ...] to the same shape. In evaluation mode there is no communication between ranks.
     """
 
     def __init__(self, layer: _BatchNorm) -> None:
@@ -31,7 +31,7 @@ class SynchronisedBatchNorm(_BatchNorm):
         self.training = layer.training
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any shape will do."""
+        """Accepts any shape."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
@@ -61,7 +61,7 @@ class SynchronisedBatchNorm(_BatchNorm):
 
 
 def synchronise(net: M) -> M:
-    """The network itself, with its batch norms synchronised."""
+    """Replaces the batch norms of a network in place; returns the network."""
     for name, layer in net.named_children():
         if isinstance(layer, _BatchNorm) and type(layer) in _PLAIN:
             setattr(net, name, SynchronisedBatchNorm(layer))

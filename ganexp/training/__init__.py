@@ -1,1 +1,1 @@
-"""From a checked configuration to an experiment, and what of it training changes."""
+"""Builds an experiment from a validated configuration, and holds the state that training changes."""

@@ -1,4 +1,4 @@
-"""From a checked configuration to the objects it names."""
+"""Builds the objects that a validated configuration names."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from ganexp.penalties import Penalty
 
 
 def build(node: DictConfig) -> Any:
-    """The object that a node's ``_target_`` and settings name, with plain lists and dicts for its settings."""
+    """Instantiates a node's ``_target_``; its settings are passed as plain lists and dicts."""
     return instantiate(node, _convert_="all")
 
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def build_as(kind: type[T], node: DictConfig, where: str) -> T:
-    """The object that a node names, which stands at ``where``. Raises UserError if it is of another kind."""
+    """Builds the node at the path ``where``. Raises UserError if the object is not a ``kind``."""
     made = build(node)
     if not isinstance(made, kind):
         raise UserError(f"{where}._target_={node.get('_target_')}: it makes no {kind.__name__}")
@@ -31,10 +31,10 @@ def build_as(kind: type[T], node: DictConfig, where: str) -> T:
 
 
 def build_game(cfg: DictConfig) -> Game:
-    """Networks, loss, penalties and augmentation, joined by the game. Raises UserError where they do not fit.
+    """The game with its networks, loss, penalties and augmentation. Raises UserError where they do not fit.
 
     Networks are built in the order of their names, so that the order of lines in a YAML does not change the
-    first weights.
+    initial weights.
     """
     parts = Parts(
         nets={str(name): build_as(nn.Module, cfg.arch[name], f"arch.{name}") for name in sorted(cfg.arch)},
@@ -44,7 +44,7 @@ def build_game(cfg: DictConfig) -> Game:
         },
         augment=build_as(Augment, cfg.augment, "augment"),
     )
-    # Objects never enter the configuration, which would turn dataclasses into nodes: the game is made last.
+    # The parts are passed to a partial: OmegaConf would turn dataclasses in a configuration into nodes.
     kind = get_object(cfg.game["_target_"])
     if not (isinstance(kind, type) and issubclass(kind, Game)):
         raise UserError(f"game._target_={cfg.game['_target_']}: it is no Game")
@@ -58,7 +58,7 @@ def build_game(cfg: DictConfig) -> Game:
 
 
 def _check_penalties(game: Game) -> None:
-    """Raises UserError for a penalty of a player that is not there, or whose network mixes samples."""
+    """Raises UserError for a penalty of an unknown player, or of sample gradients in a net with batch norm."""
     for name, penalty in game.parts.penalties.items():
         if penalty.player not in game.players:
             players = ", ".join(game.players)

@@ -1,4 +1,4 @@
-"""Recording what a GPU is told, with torch's CUDA graphs: the only module that knows how they are made.
+"""Captures work as CUDA graphs: the only module that calls torch's CUDA graph API.
 
 See https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs.
 """
@@ -16,10 +16,9 @@ _CAPTURABLE = "This instance was constructed with capturable=True"
 
 
 class CudaRecorder:
-    """Graphs of one GPU, all in one pool of memory: they are played one at a time, and leave nothing behind.
+    """Captures graphs on one GPU. They share one memory pool, because only one is replayed at a time.
 
-    Warm-up and capture share a stream of their own, as torch asks; what is captured is played in the stream
-    of whoever plays it.
+    Warm-up and capture use a side stream, as torch requires; a graph is replayed on the current stream.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -41,33 +40,33 @@ class CudaRecorder:
         here = torch.cuda.current_stream(self.device)
         numbers = torch.cuda.get_rng_state(self.device)
         try:
-            # Other threads may go on with their own streams: one reads batches ahead.
+            # thread_local: the thread that prefetches batches may call CUDA on its own stream meanwhile.
             with (
                 torch.cuda.device(self.device),
                 torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"),
             ):
                 logs = work()
         except RuntimeError:
-            torch.cuda.set_stream(here)  # before torch 2.12 a failed capture leaves its own behind
+            torch.cuda.set_stream(here)  # before torch 2.12 a failed capture leaves its own stream current
             self._mend(numbers)
             raise
         return graph.replay, logs
 
     def restart(self) -> None:
-        self._pool = torch.cuda.graph_pool_handle()  # a pool ends with its last graph
+        self._pool = torch.cuda.graph_pool_handle()  # torch frees the former pool with its last graph
 
     def _mend(self, numbers: torch.Tensor) -> None:
-        """A capture that fails leaves random numbers and memory as if it were still under way."""
+        """Ends what a failed capture leaves open: the capture modes of the RNG and of the allocator."""
         fresh = torch.Generator(self.device)
         fresh.set_state(numbers)
         torch.cuda.default_generators[self.device.index].graphsafe_set_state(fresh)
-        with suppress(RuntimeError):  # it was ended properly
+        with suppress(RuntimeError):  # raised where the allocation had been ended already
             torch._C._cuda_endAllocateToPool(self.device.index, self._pool)
 
 
 @contextmanager
 def detect_syncs(waits: list[str]) -> Iterator[None]:
-    """DeferredLog where Python waited for the device; other warnings go where they would have gone."""
+    """Appends to ``waits`` the ``file:line`` of each device synchronisation; re-issues all other warnings."""
     before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
@@ -80,5 +79,5 @@ def detect_syncs(waits: list[str]) -> Iterator[None]:
         text = str(warning.message)
         if _WAITS in text:
             waits.append(f"{warning.filename}:{warning.lineno}")
-        elif _CAPTURABLE not in text:  # torch wonders why its optimiser is not captured yet
+        elif _CAPTURABLE not in text:  # torch warns that a capturable optimiser steps outside a capture
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -1,10 +1,10 @@
-"""Lines about a run from where its log is not known yet."""
+"""Log lines that are written before a run's log is open."""
 
 from collections.abc import Callable
 
 
 class DeferredLog:
-    """Called with a line, it is kept until somebody listens, and passed on at once from then on."""
+    """Keeps the lines it is called with until ``to`` is called; passes them on at once after that."""
 
     def __init__(self) -> None:
         self._kept: list[str] = []
@@ -14,7 +14,7 @@ class DeferredLog:
         self._say(line)
 
     def to(self, say: Callable[[str], None]) -> None:
-        """Tells ``say`` what was kept, and all that comes."""
+        """Passes the kept lines, and every later one, to ``say``."""
         for line in self._kept:
             say(line)
         self._kept.clear()

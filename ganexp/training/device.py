@@ -1,4 +1,4 @@
-"""Where tensors live and how they are computed: one function for each choice of ``conf/device``."""
+"""Device, precision and threads of a run: one function for each choice of ``conf/device``."""
 
 import platform
 from typing import NamedTuple
@@ -13,19 +13,19 @@ from ganexp.training.precision import Precision
 
 
 class Hardware(NamedTuple):
-    """What a run is computed by."""
+    """The device that a run uses, and how it computes there."""
 
     device: torch.device
     precision: Precision
     compile: bool
-    """Whether torch.compile translates the networks."""
+    """Whether the networks are compiled with torch.compile."""
     graphs: bool
     """Whether turns are captured as CUDA graphs."""
     sync_batch_norm: bool
-    """Whether batch norm takes its statistics over the batches of all processes."""
+    """Whether batch norm takes its statistics over the batches of all ranks."""
 
     def __str__(self) -> str:
-        """In words: ``cuda:0 (NVIDIA H100, tf32, graphs)``, ``2 x cpu (x86_64, 1 threads)``."""
+        """For the log: ``cuda:0 (NVIDIA H100, tf32, graphs)``, ``2 x cpu (x86_64, 1 threads)``."""
         if self.device.type == "cuda":
             told = torch.cuda.get_device_name(self.device)
         else:
@@ -57,7 +57,7 @@ def auto(
 def cpu(
     precision: PrecisionName, threads: Count | None, compile: bool, count: Count, sync_batch_norm: bool
 ) -> Hardware:
-    """The processor, on as many threads as it has cores for this process."""
+    """The CPU. Each process of this machine gets an equal share of ``threads``, or of the cores."""
     share = max(1, (threads or cores()) // collectives.process_info().local_world)
     torch.set_num_threads(share if threads else min(torch.get_num_threads(), share))
     device = torch.device("cpu")
@@ -67,10 +67,7 @@ def cpu(
 def cuda(
     index: Whole, precision: PrecisionName, compile: bool, graphs: bool, count: Count, sync_batch_norm: bool
 ) -> Hardware:
-    """An NVIDIA (or ROCm) GPU by its number; the next ones for a run's further processes on this machine.
-
-    Raises UserError if they are not there.
-    """
+    """The NVIDIA (or ROCm) GPU ``index`` plus local rank. Raises UserError if there are too few GPUs."""
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     here = collectives.process_info()
     needed = max(count, here.local_world)
@@ -78,16 +75,16 @@ def cuda(
         what = f"this machine has {found} CUDA device(s)" if found else "this machine has no CUDA device"
         asked = f"device.index={index}" + (f" device.count={needed}" if needed > 1 else "")
         raise UserError(f"device=cuda {asked}: {what}; device=auto takes what there is")
-    torch.backends.cudnn.deterministic = True  # a resumed run ends in the same weights, bit for bit: for the
-    torch.backends.cudnn.benchmark = False  # same reason no kernel is chosen by how fast it was this time
+    torch.backends.cudnn.deterministic = True  # both, so that a resumed run ends in the same weights, bit for
+    torch.backends.cudnn.benchmark = False  # bit: benchmarking may choose another kernel each time
     device = torch.device("cuda", index + here.local_rank)
     if here.world > 1:
-        torch.cuda.set_device(device)  # messages between GPUs go from the current one
+        torch.cuda.set_device(device)  # collectives between GPUs use the current device
     return Hardware(device, Precision(precision, device), compile, graphs, sync_batch_norm)
 
 
 def mps(precision: PrecisionName) -> Hardware:
-    """Apple's Metal. Raises UserError if it is not there."""
+    """Apple's Metal. Raises UserError if there is none, or if the run has several ranks."""
     if not torch.backends.mps.is_available():
         raise UserError("device=mps: this machine has no Metal device; device=auto takes what there is")
     if collectives.world() > 1:

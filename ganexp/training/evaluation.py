@@ -1,13 +1,12 @@
-"""How good is a generator: the metrics of a configuration, against real samples kept for comparison.
+"""Scores a generator with the metrics of a configuration, against real samples.
 
-Everything has a seed of its own, so that looking never changes a run: which real samples, which latents, the
-subsets of a metric.
+Real samples, latents and the subsets of a metric are drawn with seeds of their own, so that an evaluation never
+changes a run.
 
-Real against real, with as many samples on each side, is the floor: what the limited number of samples costs
-by itself. A generator with the data's own distribution scores as much, by chance a little less. One that copies
-training samples comes as near, since they are real: what tells the two apart is ``metrics=memorisation``. With
-``evaluate.split``, samples are compared with images that training never saw, and the floor is what training
-images themselves score against those.
+The floor is the score of real samples against as many other real samples: it shows the bias that the limited
+number of samples causes. A generator with the data's distribution scores about the floor. So does one that
+copies training samples; ``metrics=memorisation`` distinguishes the two. With ``evaluate.split``, samples are
+compared with images that training never saw, and the floor is the score of training images against those.
 """
 
 import math
@@ -41,22 +40,22 @@ _LACKING: dict[Need, str] = {
 }
 
 TRAINING, HELD_OUT = "training", "held_out"
-"""What evaluate.split says beside a split's name: the samples trained on; the first held-out split there is."""
+"""Values of evaluate.split besides a split's name: the training samples; the first held-out split found."""
 
 
 _Drawn = tuple[np.ndarray, np.ndarray | None, np.ndarray]
-"""Samples, their labels if they have any, and the rows that are drawn of them."""
+"""Samples, their labels if they have any, and the numbers of the rows that were drawn."""
 
 
 class Evaluator:
-    """Scores generators of one data set. Raises UserError where the metrics do not fit the data."""
+    """Scores generators against one data set. Raises UserError where the metrics do not fit the data."""
 
     def __init__(self, source: Source, data: Arrays, cfg: DictConfig, device: torch.device) -> None:
         self._source = source
         self._device = device
         self._metrics: dict[str, Metric] = {name: build(node) for name, node in cfg.metrics.items()}
         self.directions = of_metrics(str(node["_target_"]) for node in cfg.metrics.values())
-        """Which way each score is better."""
+        """Whether lower or higher is better, for each score."""
         self._seed = cfg.evaluate.seed
         split = cfg.evaluate.split
         named = None if split in (TRAINING, HELD_OUT) else split
@@ -69,17 +68,17 @@ class Evaluator:
 
     @property
     def compared(self) -> str:
-        """What the floor is of, in words."""
+        """Which two sets the floor compares, for the log."""
         if self.split == TRAINING:
             return "real against real"
         return f"training images against those of the split {self.split}"
 
     def floor(self) -> Scores:
-        """What real samples score against other real ones."""
+        """The scores of real samples against other real samples."""
         return self._scores(self._other, floor=True)
 
     def cautions(self, count: int | None = None) -> list[str]:
-        """A line for each metric that so few samples (by default ``self.count``) make doubtful."""
+        """A warning for each metric that ``count`` samples (by default ``self.count``) are too few for."""
         count = self.count if count is None else min(count, self.count)
         dimensions, classes = self.real.features.shape[1], self._source.classes
         basis = Basis(count, dimensions, classes, self.features.suffix, self._reference)
@@ -87,9 +86,9 @@ class Evaluator:
         return [line for line in found if line is not None]
 
     def inputs(self, game: Game, data: Arrays) -> Inputs:
-        """What a generator is given to be scored: always the same; labels as frequent as in ``data``.
+        """The generator's inputs for scoring: the same each time; labels as frequent as in ``data``.
 
-        Raises UserError where a metric asks for what the generator has not.
+        Raises UserError where a metric needs labels or targets that the game does not provide.
         """
         rng = np.random.default_rng(seed_for(self._seed, "labels to evaluate"))
         rows = rng.choice(len(data.labels), self.count)
@@ -139,7 +138,7 @@ class Evaluator:
             ) from None
 
     def _real_sets(self, data: Arrays, most: int) -> tuple[SampleFeatures, SampleFeatures]:
-        """Real samples to compare with, and as many others for the floor; features are kept in the cache."""
+        """Real samples to compare with, and as many others for the floor; their features are cached."""
         rng = np.random.default_rng(seed_for(self._seed, "real samples to evaluate"))
         held_out = None if self.split == TRAINING else self._reference.held_out
         if held_out is None:
@@ -169,13 +168,13 @@ class Evaluator:
 
 
 def _arrays(sets: list[SampleFeatures]) -> dict[str, np.ndarray | None]:
-    """What is kept of them, by name."""
+    """The arrays of a cache entry, by name."""
     found: dict[str, np.ndarray | None] = {f"features_{n}": one.features for n, one in enumerate(sets)}
     return found | {f"probabilities_{n}": one.probabilities for n, one in enumerate(sets)}
 
 
 class PeriodicEvaluation:
-    """Scores a run's generator now and then."""
+    """Scores a run's generator every ``evaluate.every`` epochs."""
 
     def __init__(self, source: Source, data: Arrays, game: Game, cfg: DictConfig, device: torch.device) -> None:
         self._arguments = (source, data, cfg, device)
@@ -189,15 +188,15 @@ class PeriodicEvaluation:
 
     @property
     def enabled(self) -> bool:
-        """Whether it is ever asked."""
+        """Whether ``evaluate.every`` is set."""
         return self._every is not None
 
     def is_due(self, epoch: int, *, last: bool) -> bool:
-        """Whether the generator is scored at this epoch's end."""
+        """Whether to score at this epoch's end: every ``evaluate.every`` epochs and after the last one."""
         return self._every is not None and (last or epoch % self._every == 0)
 
     def prepare(self) -> list[str]:
-        """Lines on what scores go by, and what real samples score: the floor.
+        """Builds the evaluator; returns log lines: number of samples, features, the floor and warnings.
 
         Raises UserError where the metrics do not fit the data.
         """
@@ -214,18 +213,18 @@ class PeriodicEvaluation:
         ]
 
     def __call__(self, generator: nn.Module) -> Scores:
-        """Its scores by name."""
-        assert self._evaluator is not None, "ready() comes first"
+        """The generator's scores by name. ``prepare`` must have been called."""
+        assert self._evaluator is not None, "prepare() comes first"
         generator = with_own_statistics(self._game, generator, self._arguments[3])
         self._last = self._evaluator.of_generator(generator, self._inputs)
         return self._last
 
     def closing(self, images: int) -> str:
-        """A table of the scores after so many ``images``, beside the floor and what was published."""
+        """A table of the last scores, after ``images`` images, beside the floor and the published scores."""
         return score_table(self._last, self._floor, self._published, images)
 
     def improves(self, scores: Scores, progress: Progress) -> bool:
-        """Whether these are the best so far, which ``progress`` then remembers."""
+        """Whether the score ``evaluate.best`` is the best so far; if so, stores it in ``progress.best``."""
         if not scores or not math.isfinite(scores.get(self._score, math.nan)):
             return False
         score, before = scores[self._score], progress.best
@@ -235,9 +234,9 @@ class PeriodicEvaluation:
         return better
 
     def _choose(self, floor: Scores, evaluator: Evaluator) -> None:
-        """Which score says what is best. Raises UserError if there is no such score."""
+        """Chooses the score that decides which checkpoint is best. Raises UserError if it does not exist."""
         stems = [stem for stem in evaluator.directions if not any(name.startswith(stem) for name in floor)]
-        known = [*floor, *stems]  # a floor lacks the scores that real samples cannot have
+        known = [*floor, *stems]  # the floor lacks scores that are not defined for real samples
         wanted = self._best.score or known[0]
         named = [name for name in known if name in (wanted, wanted + evaluator.features.suffix)]
         if not named:

@@ -1,15 +1,15 @@
-"""Steps as CUDA graphs: what a GPU is told kernel by kernel is recorded once and then started as a whole.
+"""Runs steps as CUDA graphs: a step's kernels are captured once and then launched together.
 
-Small GANs wait for launches, not for arithmetic. A step's turns - forward passes, penalties with their double
-backward, optimisers, clipping - always launch the same kernels on the same memory, so they are captured, and
-replayed from then on with a new batch and new random numbers. What Python decides between steps is in the key
-of a graph: who moves, which penalties act, the batch's shape. What changes from step to step is in tensors:
-the batch, the learning rates, the optimisers' counters.
+Small GANs are bound by kernel launches, not by arithmetic. A step's turns - forward passes, penalties with
+double backward, optimisers, clipping - always launch the same kernels on the same memory, so they are captured
+once and replayed with a new batch and new random numbers. What Python decides between steps is in the key of a
+graph: the players that move, the active penalties, the batch's shape. What changes from step to step is in
+tensors: the batch, the learning rates, the optimisers' counters.
 
-All turns of a step are one graph, so that a generator that takes up the critic's fakes finds them. The first
-steps of a kind run as they are; the third of these has CUDA's sync warnings on, and a step that synchronises
-cannot be captured and stays eager. Capturing executes nothing and draws no random number: the step is
-then replayed like the ones that follow.
+All turns of a step are one graph, so that the generator's turn can reuse the critic's fakes. The first
+``WARM_UP`` steps with a new key run eagerly. The last of them has CUDA sync warnings on: a step that
+synchronises cannot be captured and stays eager. Capturing executes nothing and draws no random number, so the
+captured step is then replayed like the ones that follow.
 """
 
 from collections import Counter
@@ -24,63 +24,63 @@ from ganexp.data.batches import Batch
 from ganexp.errors import first_line
 
 WARM_UP = 3
-"""So many steps of a kind run before it is captured: optimisers and libraries set themselves up."""
+"""Eager steps with one key before its capture: optimisers and libraries allocate their state in them."""
 
 _RUNS = "device.graphs=true, but kernels are launched one by one"
 
 
 TurnLogs = list[dict[str, Tensor]]
-"""What each turn of a step came to: scalars to look at, on the device."""
+"""The scalars that each turn of a step logs, on the device."""
 
 Turns = Callable[[Batch], TurnLogs]
 """The turns of one step."""
 
 
 class StepKey(NamedTuple):
-    """What decides which kernels a step launches."""
+    """Everything, besides the batch's shape, that decides which kernels a step launches."""
 
     players: tuple[str, ...]
-    """Who moves, in this order."""
+    """The players that move, in this order."""
     plan: Hashable
     """``StepPlan.key``."""
     measured: tuple[bool, ...]
-    """In whose turn the gradient's norm is taken."""
+    """For each turn, whether the gradient's norm is measured."""
 
 
 class StepRunner(Protocol):
-    """Runs the turns of a step, in whatever way."""
+    """Runs the turns of a step, eagerly or as a graph."""
 
     def __call__(self, turns: Turns, key: StepKey, batch: Batch) -> TurnLogs: ...
 
 
 def eager(turns: Turns, key: StepKey, batch: Batch) -> TurnLogs:
-    """As they are."""
+    """Runs the turns without a graph."""
     return turns(batch)
 
 
 class Recorder(Protocol):
-    """What takes and plays the recordings: ``cuda.CudaRecorder``, or its stand-in in the tests."""
+    """Captures work as graphs: ``cuda_graphs.CudaRecorder``, or its fake in the tests."""
 
     device: torch.device
 
     def warmup(self) -> AbstractContextManager[list[str]]:
-        """Where steps run before a capture; afterwards the list says where one waited for the device."""
+        """Context for the warm-up steps; on exit the list has the ``file:line`` of each synchronisation."""
         ...
 
     def record(self, work: Callable[[], TurnLogs]) -> tuple[Callable[[], None], TurnLogs]:
-        """What plays the work, and the tensors that it will then have filled; nothing is executed.
+        """Captures ``work`` without executing it; returns the replay and the tensors that a replay fills.
 
-        Raises RuntimeError where it cannot be recorded; no earlier recording may be played after that.
+        Raises RuntimeError where it cannot be captured; earlier graphs must not be replayed after that.
         """
         ...
 
     def restart(self) -> None:
-        """Earlier recordings will not be played any more."""
+        """Starts a new memory pool. Earlier graphs must not be replayed after this."""
         ...
 
 
 class Graph(NamedTuple):
-    """A step that was captured: it reads ``batch`` and fills ``logs``."""
+    """A captured step: ``replay`` reads ``batch`` and fills ``logs``."""
 
     batch: Batch
     replay: Callable[[], None]
@@ -88,10 +88,10 @@ class Graph(NamedTuple):
 
 
 class GraphedTurns:
-    """Runs each kind of step as it is at first, then as a graph. What cannot be captured goes on as it was.
+    """Runs each kind of step (key and batch shape) eagerly at first, then as a graph if it can be captured.
 
-    The optimisers are changed: their rates become tensors, which a graph reads. What they save stays what it
-    would be without graphs; where they load, every graph is dropped, for it knows the old memory.
+    The optimisers are changed: their learning rates become tensors, which a graph reads. Their ``state_dict``
+    is the same as without graphs. ``load_state_dict`` drops all graphs, because they use the old tensors.
     """
 
     def __init__(
@@ -130,9 +130,7 @@ class GraphedTurns:
         return graph.logs
 
     def _warm_up(self, kind: Hashable, turns: Turns, key: StepKey, batch: Batch) -> TurnLogs:
-        """A step before the capture. The last one has sync warnings on: a step that synchronises stays
-        eager.
-        """
+        """Runs an eager step before the capture. If the last one synchronises, this kind stays eager."""
         with self._recorder.warmup() as waits:
             logs = turns(batch)
         self._warm[kind] += 1
@@ -158,7 +156,7 @@ class GraphedTurns:
         self._graphs[kind] = Graph(static, replay, logs)
 
     def _loaded(self, optimiser: torch.optim.Optimizer) -> None:
-        """Readies an optimiser for graphs, at first and whenever it has loaded other memory."""
+        """Prepares an optimiser for graphs, at the start and after each ``load_state_dict``."""
         for group in optimiser.param_groups:
             group["lr"] = torch.tensor(float(group["lr"]), dtype=torch.float32, device=self._recorder.device)
             group.update(_switches(group))
@@ -170,14 +168,14 @@ class GraphedTurns:
 
 
 def _switches(group: Mapping[str, Any]) -> dict[str, bool]:
-    """What an optimiser's group has to be told; SGD knows of none, and fused ones need no foreach."""
+    """The settings that a parameter group needs for capture; SGD has none, fused ones need no foreach."""
     if "capturable" not in group:
         return {}
     return {"capturable": True} if group.get("fused") else {"capturable": True, "foreach": True}
 
 
 def _plain(optimiser: torch.optim.Optimizer, content: dict[str, Any]) -> None:
-    """What is saved knows nothing of graphs: it loads on any device."""
+    """Undoes in a ``state_dict`` what graphs changed, so that it loads on any device."""
     for group in content["param_groups"]:
         group["lr"] = float(group["lr"])
         group.update({name: optimiser.defaults[name] for name in _switches(group)})
@@ -188,7 +186,7 @@ def _form(batch: Batch) -> Hashable:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The first of the errors that led to this one."""
+    """The first exception of the chain that led to this one."""
     while error.__context__ is not None:
         error = error.__context__
     return error

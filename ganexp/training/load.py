@@ -1,4 +1,4 @@
-"""One way to open a run's generator, for every verb that looks at one."""
+"""Opens a run and loads its generator, for every verb that reads a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +22,17 @@ from ganexp.training.state import load_averaged
 
 @dataclass(frozen=True)
 class LoadedGenerator:
-    """A run's averaged generator, and where it comes from."""
+    """A run's averaged generator and the checkpoint that it was loaded from."""
 
     game: Game
     net: nn.Module
-    """On the device, with batch norm statistics of its own weights."""
+    """On the device, with batch norm statistics computed for the averaged weights."""
     checkpoint: LoadedCheckpoint
 
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A run that somebody looks at: its configuration, and its data's kind."""
+    """A run opened for reading: its configuration and its data source."""
 
     folder: Path
     config: DictConfig
@@ -41,11 +41,11 @@ class OpenedRun:
     source: Source
 
     def data(self) -> Arrays:
-        """The run's data set; fetched only for a run that is trusted. Raises UserError."""
+        """The run's data set; downloaded only if the run is trusted. Raises UserError."""
         return load(self.source, own=self.trust)
 
     def generator(self, checkpoint: str) -> LoadedGenerator:
-        """``checkpoint``: best, last, or a file. Raises UserError where it is of no use."""
+        """``checkpoint``: best, last, or a file. Raises UserError where it cannot be loaded."""
         game = within_memory(lambda: build_game(self.config), self.config, self.device, training=False)
         found = resolve_checkpoint(self.folder / "checkpoints", checkpoint)
         load_averaged(game.generator, found.content)
@@ -54,7 +54,7 @@ class OpenedRun:
 
 
 def open_run(cfg: DictConfig) -> OpenedRun:
-    """The run that a verb's ``run``, ``trust`` and ``device`` name. Raises UserError where it is none."""
+    """Opens the run that ``cfg.run`` names, on ``cfg.device``. Raises UserError where it is not a run."""
     config = read_run(cfg.run, trust=cfg.trust)
     hardware = build_as(Hardware, cfg.device, "device")
     source = build_as(Source, config.data, "data")

@@ -1,8 +1,8 @@
-"""Whether networks fit into memory, found out before anything large is made.
+"""Checks that networks fit into memory before large tensors are allocated.
 
-To build them on torch's meta device first would tell, but takes seconds at its first use. So the tensors that
-constructors ask for are counted as they are made; where there might be too many, and only there, the exact need
-is worked out on the meta device.
+Building the networks on torch's meta device gives their exact size, but its first use takes seconds. So the
+bytes that constructors allocate are counted as the networks are built; only where they might be too many is the
+exact need computed on the meta device.
 """
 
 import math
@@ -23,15 +23,15 @@ from ganexp.training.build import build
 T = TypeVar("T")
 
 _MOST_COPIES = 5
-"""Of a weight in training: itself, its gradient, two numbers of Adam's, the average."""
+"""Numbers per weight in training: the weight, its gradient, Adam's two moments, the EMA."""
 
 _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
 
 
 def within_memory(make: Callable[[], T], cfg: DictConfig, device: torch.device, *, training: bool) -> T:
-    """What ``make()`` returns: the networks of ``cfg.arch`` in a game. Raises UserError for want of memory.
+    """Returns ``make()``, which builds ``cfg.arch``. Raises UserError where memory does not suffice.
 
-    ``training``: whether gradients, an optimiser and an average will be needed too.
+    ``training``: whether gradients, optimiser state and the EMA will be needed too.
     """
     free = _free(device)
     random = torch.get_rng_state()
@@ -39,7 +39,7 @@ def within_memory(make: Callable[[], T], cfg: DictConfig, device: torch.device, 
     try:
         with counted:
             return make()
-    except Exception:  # Hydra wraps ours in its own
+    except Exception:  # Hydra wraps _Exceeded in an exception of its own
         if not counted.exceeded:
             raise
     _check(cfg, free, counted.made, training=training)
@@ -52,7 +52,7 @@ class _Exceeded(Exception):
 
 
 class _Counted(TorchFunctionMode):
-    """Counts the bytes of the tensors that are made within this context; more than ``most`` are an error."""
+    """Counts the bytes of tensors created in this context; raises _Exceeded above ``most``."""
 
     def __init__(self, most: float) -> None:
         super().__init__()
@@ -79,11 +79,11 @@ class _Counted(TorchFunctionMode):
 
 
 def _check(cfg: DictConfig, free: float, made: int, *, training: bool) -> None:
-    """Raises UserError where networks need more than is ``free``; ``made``: the bytes that were counted."""
+    """Raises UserError where the networks need more than ``free`` bytes; ``made``: the bytes counted so far."""
     try:
         with torch.device("meta"):
             sizes = {str(name): _bytes(build(node)) for name, node in cfg.arch.items()}
-    except Exception:  # torch cannot even count so many
+    except Exception:  # the sizes overflow even on the meta device
         sizes = {"generator": made}
     weights = sum(sizes.values())
     needed = weights
@@ -105,7 +105,7 @@ def _bytes(net: nn.Module) -> int:
 
 
 def _kept_for_each(optim: Callable[..., torch.optim.Optimizer]) -> int:
-    """How many numbers an optimiser keeps for each weight: 2 of Adam, 0 of plain SGD."""
+    """How many numbers an optimiser keeps for each weight: 2 for Adam, 0 for plain SGD."""
     weight = nn.Parameter(torch.zeros(8))
     optimiser = optim([weight], "g")
     weight.grad = torch.zeros_like(weight)
@@ -115,7 +115,7 @@ def _kept_for_each(optim: Callable[..., torch.optim.Optimizer]) -> int:
 
 
 def _free(device: torch.device) -> float:
-    """Bytes that each process of the run on this machine can take for networks."""
+    """Bytes available to each process of the run on this machine."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     return free_memory() / collectives.process_info().local_world

@@ -1,4 +1,4 @@
-"""Means of scalars, kept on the device: reading one waits for the device, so it is done when one is written."""
+"""Means of scalars, summed on the device and read only when they are logged, because reading synchronises."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,21 +9,21 @@ from torch import Tensor
 from ganexp.distributed import collectives
 
 SHARE = ":share"
-"""A scalar ``name + SHARE``, 1 or 0, says whether ``name`` counts in its row, where it is 0 if it does not."""
+"""A scalar ``name + SHARE`` is 1 where ``name`` counts, and 0 where it does not (``name`` is then 0 too)."""
 
 
 class Meter:
-    """Sums of named scalars since the last ``clear``, and over how many images and seconds they reach."""
+    """Sums of named scalars since the last ``clear``, with the number of images and seconds since then."""
 
     def __init__(self) -> None:
         self.images = 0
         self.seconds = 0.0
-        self._names: dict[str, list[str]] = {}  # by kind of row, in the order of the sums
+        self._names: dict[str, list[str]] = {}  # kind (prefix and names) -> names, in the order of the sums
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
     def add(self, prefix: str, scalars: dict[str, Tensor]) -> None:
-        """Adds detached scalars under ``prefix/name``; each has a mean over the rows that it is in."""
+        """Adds detached scalars as ``prefix/name``; a mean is over the calls that had that name."""
         row = torch.stack([scalar.float() for scalar in scalars.values()])
         kind = f"{prefix}/{'+'.join(scalars)}"
         if kind in self._sums:
@@ -33,7 +33,7 @@ class Meter:
         self._counts[kind] = self._counts.get(kind, 0) + 1
 
     def means(self) -> dict[str, float]:
-        """The mean of every scalar so far, over all processes of the run; one that never counted has none."""
+        """The mean of every scalar so far, over all ranks; scalars that never counted are left out."""
         if not self._sums:
             return {}
         sums = torch.cat(list(self._sums.values()))
@@ -50,12 +50,12 @@ class Meter:
         return {tag: mean / shares.get(tag, 1.0) for tag, mean in means.items() if shares.get(tag, 1.0)}
 
     def clear(self) -> None:
-        """Begins anew."""
+        """Sets everything back to zero."""
         self._names, self._sums, self._counts = {}, {}, {}
         self.images, self.seconds = 0, 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint in mid-epoch."""
+        """The sums so far, for a checkpoint within an epoch."""
         return {
             "names": {prefix: list(names) for prefix, names in self._names.items()},
             "sums": dict(self._sums),
@@ -65,7 +65,7 @@ class Meter:
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Goes on with sums from a checkpoint."""
+        """Restores the sums of a checkpoint."""
         self._names = {prefix: list(names) for prefix, names in state["names"].items()}
         self._sums = {prefix: row.to(device, copy=True) for prefix, row in state["sums"].items()}
         self._counts = dict(state["counts"])
@@ -77,7 +77,7 @@ def _prefix(kind: str) -> str:
 
 
 def merged(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """From the meters of processes that saw as much each, the one that any other number goes on with."""
+    """The mean of the meters of all ranks, which saw equal shares; for resuming with another world size."""
     sums = {
         prefix: torch.stack([state["sums"][prefix] for state in states]).mean(0) for prefix in states[0]["sums"]
     }

@@ -1,9 +1,9 @@
-"""How exactly networks compute: float32 throughout, or half of it where that loses nothing (mixed precision).
+"""The numerical precision of networks: float32, tf32, or mixed precision with bf16 or fp16.
 
-Weights, their gradients and the optimisers' memory are float32 in any case. Under ``bf16`` and ``fp16`` the
-products of convolutions and linear layers are taken in 16 bits (Micikevicius et al. 2018); losses and penalties
-stay in float32. ``fp16`` has few exponents, so its losses are scaled up before the backward pass. ``tf32`` is
-float32 whose products NVIDIA's tensor cores round to 10 bits.
+Weights, gradients and optimiser state are always float32. Under ``bf16`` and ``fp16``, convolutions and linear
+layers compute in 16 bits (Micikevicius et al. 2018); losses and penalties stay in float32. ``fp16`` has a small
+exponent range, so losses are scaled up before the backward pass. ``tf32`` is float32 whose factors NVIDIA's
+tensor cores round to a mantissa of 10 bits.
 """
 
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Precision:
-    """What a step computes in. Raises UserError where the device cannot."""
+    """Autocast and loss scaling of a step. Raises UserError where the device does not support ``name``."""
 
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
         if name == "auto":
@@ -40,29 +40,28 @@ class Precision:
 
     @property
     def waits(self) -> bool:
-        """Whether a step waits for the device, to see if a scaled gradient was too large."""
+        """Whether a step synchronises, to see if a scaled gradient overflowed (fp16 only)."""
         return self._scaler.is_enabled()
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Within this context networks compute in it."""
+        """The autocast context of this precision."""
         found: AbstractContextManager[None] = torch.autocast(
             self._device.type, dtype=self._half, enabled=self._half is not None
         )
         return found
 
     def backward(self, loss: Tensor) -> None:
-        """Adds the gradients of a scalar, in the scale of this precision."""
+        """Backward pass of a scalar; under fp16 the gradients are scaled."""
         torch.autograd.backward(self._scaler.scale(loss))
 
     def unscale(self, optimiser: torch.optim.Optimizer) -> None:
-        """Brings the gradients of an optimiser's weights back to their own scale."""
+        """Divides the gradients of an optimiser's weights by the scale."""
         self._scaler.unscale_(optimiser)
 
     def step(self, optimiser: torch.optim.Optimizer) -> Tensor | None:
-        """The optimiser's step; left out where a scaled gradient was too large, and the scale is lowered.
+        """The optimiser's step. Under fp16, if a gradient overflowed, skips it and lowers the scale.
 
-        Under fp16 it returns whether the step was left out, a bool on the device, where nobody waits for it;
-        otherwise None, for none ever is.
+        Under fp16 returns whether the step was skipped, a bool tensor on the device; otherwise None.
         """
         one = torch.ones((), device=self._device)
         before = self._scaler.scale(one)
@@ -71,21 +70,21 @@ class Precision:
         return self._scaler.scale(one) < before if self._scaler.is_enabled() else None
 
     def scalars(self) -> dict[str, float]:
-        """``precision/scale``, fp16's factor on the losses; waits for the device. Empty but for fp16."""
+        """``precision/scale``, the factor on fp16's losses; empty for other precisions. Synchronises."""
         return {SCALE: self._scaler.get_scale()} if self._scaler.is_enabled() else {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The scale and how long it has held; empty but for fp16."""
+        """The scale and the number of steps since it changed; empty except under fp16."""
         return dict(self._scaler.state_dict())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on with a scale from a checkpoint; one of another precision is none of ours."""
+        """Restores the scale of a checkpoint; does nothing unless both it and this run are fp16."""
         if state and self._scaler.is_enabled():
             self._scaler.load_state_dict(state)
 
 
 def _computes(name: str) -> bool:
-    """Whether the processor has instructions for it, as far as torch knows its instructions."""
+    """Whether the CPU has instructions for this precision; True where torch cannot tell."""
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     kinds = [has for instructions, has in known.items() if instructions.endswith(name)]
     return any(kinds) or not kinds

@@ -1,4 +1,4 @@
-"""PrecisionName that change during a run: each is what it began with, times a schedule.
+"""Numbers that change during a run: each is its initial value times a schedule.
 
 ``schedule`` drives the learning rates of all players. ``schedules`` drives any other number by its path:
 
@@ -7,9 +7,9 @@
       ema: {halflife: {_target_: ...}}
       optim: {beta2: {_target_: ...}, g: {lr: {_target_: ...}}}
 
-``optim.lr``, ``optim.beta1`` and ``optim.beta2`` are those of every player, ``optim.<player>.lr`` of one.
-Otherwise the first part of a path names an object (``penalties``, ``augment``, ``ema``, ``game``), the rest an
-attribute of it: a buffer, which a captured step sees change, or a number.
+``optim.lr``, ``optim.beta1`` and ``optim.beta2`` apply to every player, ``optim.<player>.lr`` to one. Any other
+path starts with an object (``penalties``, ``augment``, ``ema``, ``game``); the rest is its attribute: a buffer,
+whose changes a CUDA graph reads, or a number.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,15 +25,15 @@ from ganexp.optim import Schedule
 from ganexp.system.nested import leaves
 
 Setter = Callable[[float], None]
-"""Sets a number to so many times what it began with."""
+"""Sets a number to its initial value times the given factor."""
 
 _BETAS = {"beta1": 0, "beta2": 1}
 
 
 class Schedules:
-    """Every number that a run changes.
+    """All scheduled numbers of a run.
 
-    ``driven``: nested names with schedules at their ends. Raises UserError for a path that is no number of the
+    ``driven``: nested dicts with schedules as leaves. Raises UserError for a path that names no number of the
     run.
     """
 
@@ -59,11 +59,11 @@ class Schedules:
             self._add(tuple(map(str, path)), schedule)
 
     def set(self, done: float, scale: float = 1.0) -> None:
-        """For the step that comes when the share ``done`` of the run lies behind; ``scale`` is on the rates."""
+        """Sets all numbers for the next step. ``done``: share of the run in [0, 1]; ``scale``: on all rates."""
         for name, optimiser in self._optimisers.items():
             self._now[name] = self._initial[name] * (self._rates[name](done) * scale)
             for group in optimiser.param_groups:
-                if isinstance(group["lr"], Tensor):  # a CUDA graph reads it where it lies
+                if isinstance(group["lr"], Tensor):  # in place, for a CUDA graph reads this tensor
                     group["lr"].fill_(self._now[name])
                 else:
                     group["lr"] = self._now[name]
@@ -71,7 +71,7 @@ class Schedules:
             setter(schedule(done))
 
     def now(self) -> dict[str, float]:
-        """Each player's learning rate, as scalars to write."""
+        """Each player's current learning rate, as scalars to log."""
         return {f"{name}/lr": rate for name, rate in self._now.items()}
 
     def _add(self, path: tuple[str, ...], schedule: Schedule) -> None:
@@ -107,7 +107,7 @@ class Schedules:
 
 
 def _beta(optimiser: torch.optim.Optimizer, place: int, name: str) -> Setter:
-    """One of Adam's two momenta."""
+    """Sets one of Adam's two betas."""
     if "betas" not in optimiser.param_groups[0]:
         raise UserError(f"{name}: this optimiser has no momenta of that kind; optim=adam has")
     initial = optimiser.param_groups[0]["betas"][place]

@@ -1,4 +1,4 @@
-"""From a checked configuration to everything that a step needs."""
+"""Builds everything that a step needs from a validated configuration."""
 
 import math
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ from ganexp.training.state import Progress, State
 
 
 class Experiment(NamedTuple):
-    """What a configuration names, put together."""
+    """Everything that a run consists of, built from its configuration."""
 
     source: Source
     data: Arrays
@@ -45,19 +45,19 @@ class Experiment(NamedTuple):
     state: State
     schedules: Schedules
     steps: int
-    """How many of them the run has."""
+    """Number of steps of the whole run."""
     preview: Inputs
     columns: int
     evaluation: PeriodicEvaluation
     hardware: Hardware
     run_step: StepRunner
-    """How a step's turns are run: as they are, or as a CUDA graph."""
+    """Runs a step's turns: eagerly, or as a CUDA graph."""
     notes: DeferredLog
-    """What there is to tell about the hardware."""
+    """Log lines about compilation and CUDA graphs."""
 
 
 def build_experiment(cfg: DictConfig) -> Experiment:
-    """Networks, data and optimisers of a checked configuration. Raises UserError where they do not fit."""
+    """Builds networks, data and optimisers. Raises UserError where they do not fit."""
     hardware = build_as(Hardware, cfg.device, "device")
     device = hardware.device
     source = build_as(Source, cfg.data, "data")
@@ -69,7 +69,7 @@ def build_experiment(cfg: DictConfig) -> Experiment:
     driven = {name: _built(node) for name, node in cfg.schedules.items()}
     schedules, notes = Schedules(game, ema, optimisers, build(cfg.schedule), driven), DeferredLog()
     _compile(game, hardware, notes)
-    with fork_rng(device):  # preparing a set for the first time imports what draws
+    with fork_rng(device):  # preparing a data set imports libraries that draw random numbers
         data = objects.rank0_first(lambda: load(source, own=cfg.resume is None or cfg.trust))
     preview, columns = _preview(cfg, game, source, data)
     samples = store(data.samples, device)
@@ -95,7 +95,7 @@ def build_experiment(cfg: DictConfig) -> Experiment:
 
 
 def make_optimisers(optim: DictConfig, game: Game) -> dict[str, torch.optim.Optimizer]:
-    """An optimiser for each player, with what ``optim.<player>`` says of its own. Raises UserError."""
+    """An optimiser for each player; ``optim.<player>`` overrides ``optim``. Raises UserError."""
     plain = OmegaConf.to_container(optim)
     assert isinstance(plain, dict)
     shared, own = split_by_player({str(key): value for key, value in plain.items()})
@@ -109,14 +109,14 @@ def make_optimisers(optim: DictConfig, game: Game) -> dict[str, torch.optim.Opti
 
 
 def _built(node: DictConfig) -> Any:
-    """The schedules at the ends of nested names."""
+    """Builds the schedules that are the leaves of nested names."""
     if "_target_" in node:
         return build(node)
     return {str(name): _built(inner) for name, inner in node.items()}
 
 
 def _preview(cfg: DictConfig, game: Game, source: Source, data: Arrays) -> tuple[Inputs, int]:
-    """What the grid of each epoch is made from, always the same, and how many samples make a row."""
+    """The generator's inputs for the grid of each epoch, which never change, and the grid's columns."""
     grid = game.grid(Request(game.preview_count(source.preview_count)))
     real = None
     if game.needs_reference:
@@ -129,7 +129,7 @@ def _preview(cfg: DictConfig, game: Game, source: Source, data: Arrays) -> tuple
 def make_loader(
     cfg: DictConfig, source: Source, data: Arrays, samples: Store, device: torch.device
 ) -> BatchLoader:
-    """Batches of a data set whose samples are stored already; each process takes its part of them."""
+    """The loader of a data set whose samples are stored already; each rank takes its slice of a batch."""
     sources = None
     if data.sources is not None:
         sources = Domain(store(data.sources, device), len(data.sources), source.decode_sources)
@@ -147,7 +147,7 @@ def make_loader(
 
 
 def _game(cfg: DictConfig, hardware: Hardware) -> Game:
-    """On the device, in the order of channels that convolutions are fastest with."""
+    """The game on the device, in channels_last format, in which convolutions are fastest."""
     game = within_memory(lambda: build_game(cfg), cfg, hardware.device, training=True)
     if hardware.sync_batch_norm and collectives.world() > 1:
         synchronise(game)
@@ -155,16 +155,16 @@ def _game(cfg: DictConfig, hardware: Hardware) -> Game:
 
 
 def _compile(game: Game, hardware: Hardware, notes: DeferredLog) -> None:
-    """Has torch.compile translate the networks that are played with, but not the averaged copy.
+    """Compiles the players' networks, but not the averaged copy.
 
-    Where a penalty differentiates a network's gradient, it would fail: it cannot do a double backward.
+    A network whose gradient a penalty differentiates is left out: torch.compile has no double backward.
     """
     if not hardware.compile:
         return
     able = {name: player.net for name, player in game.players.items() if not game.differentiated_twice(name)}
     for net in able.values():
-        for part in net.values() if isinstance(net, nn.ModuleDict) else [net]:  # a dict itself is never called
-            part.compile(dynamic=False)  # the default mode: it makes no CUDA graphs, which do not fit into ours
+        for part in net.values() if isinstance(net, nn.ModuleDict) else [net]:  # a ModuleDict is never called
+            part.compile(dynamic=False)  # the default mode: other modes make CUDA graphs, which cannot nest
     left = [name for name in game.players if name not in able]
     why = f"; not {', '.join(left)}, whose penalty needs a second derivative" if left else ""
     notes(f"torch.compile translates {', '.join(able)}{why}: the first steps take long")
@@ -188,7 +188,7 @@ def _step_runner(
 
 
 def _sentinel(cfg: DictConfig, source: Source, data: Arrays, preview: Inputs) -> Sentinel:
-    """It compares within a class where the generator is given one: classes differ by themselves."""
+    """The sentinel. For a class-conditional generator it compares samples within a class."""
     count = len(preview.args[0])
     by_class = preview.labels is not None and source.label_kind == "classes"
     labels = preview.labels.numpy() if by_class and preview.labels is not None else np.zeros(count, np.int64)

@@ -1,7 +1,7 @@
-"""The first weights of a run that begins with another run's networks (``start_from``).
+"""Initial weights from another run's networks (``start_from``).
 
-They are read once, before the first step, and stored in the new run's first checkpoint: the other folder may
-go.
+They are read once, before the first step, and stored in the new run's first checkpoint. After that the other
+run folder may be deleted.
 """
 
 from pathlib import Path
@@ -21,10 +21,10 @@ from ganexp.training.state import State, load_game
 
 
 def load_start(state: State, cfg: DictConfig) -> str:
-    """Gives the networks that both runs have the other run's last weights; returns a line that says so.
+    """Loads the other run's last weights into the networks that both runs have; returns a log line.
 
-    What the other run shows takes the averaged ones, unless ``start_weights=live``; the rest have live ones
-    only. Raises UserError where they do not fit.
+    Its generator's weights are the averaged ones, unless ``start_weights=live``; all other networks have live
+    weights only. Raises UserError where they do not fit.
     """
     found = resolve_checkpoint(Path(cfg.start_from) / "checkpoints", "last")
     theirs = _networks(cfg, found.content)
@@ -42,9 +42,9 @@ def load_start(state: State, cfg: DictConfig) -> str:
 
 
 def _networks(cfg: DictConfig, content: dict[str, Any]) -> dict[str, nn.Module]:
-    """The other run's networks by their nodes of ``arch``, on the CPU. Raises UserError.
+    """The other run's networks by their names in ``arch``, on the CPU. Raises UserError.
 
-    Its game is built again, for only that knows which of them are the generator that is averaged.
+    Its game is built, because only the game knows which networks the averaged generator consists of.
     """
     stored, cpu = read_run(cfg.start_from, trust=cfg.trust), torch.device("cpu")
     try:

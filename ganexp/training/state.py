@@ -1,6 +1,6 @@
-"""Everything that training changes, as one value that can be copied out and put back.
+"""Everything that training changes: the content of a checkpoint.
 
-What is missing here is lost when a process dies, and a resumed run would end elsewhere.
+What is missing here is lost when a process dies, and a resumed run would not end in the same weights.
 """
 
 from collections.abc import Sequence
@@ -25,22 +25,22 @@ from ganexp.training.precision import Precision
 
 @dataclass
 class Progress:
-    """Where a run stands. ``images`` counts real samples seen; the loader has the position in the data."""
+    """Counters of a run. ``images``: real samples seen. The loader keeps the position in the data."""
 
     step: int = 0
     images: int = 0
     seconds: float = 0.0
-    """Spent training, without what is done at an epoch's end."""
+    """Time spent in steps, without the work at an epoch's end."""
     averaged: int = 0
-    """When the averaged generator last took in the weights, in images."""
+    """``images`` at the last update of the EMA."""
     rollbacks: int = 0
-    """How often the sentinel has gone back to an earlier checkpoint."""
+    """How often the run has gone back to an earlier checkpoint after an alarm of the sentinel."""
     best: float | None = None
     """The best score so far; None before the first evaluation."""
 
 
 class State(NamedTuple):
-    """What training changes. Networks, and the buffers of penalties and augmentations, are in the game."""
+    """What training changes. The game holds the networks and the buffers of penalties and augmentation."""
 
     game: Game
     ema: EMA
@@ -53,12 +53,12 @@ class State(NamedTuple):
     device: torch.device
 
     def add_time(self, seconds: float) -> None:
-        """Counts time spent training."""
+        """Adds time spent in steps."""
         self.progress.seconds += seconds
         self.meter.seconds += seconds
 
     def scalars(self) -> dict[str, float]:
-        """The meter's means so far, each player's weights' norm, and fp16's scale. Waits for the device."""
+        """The meter's means, the norm of each player's weights, and fp16's scale. Synchronises."""
         norms = {
             f"{name}/weight_norm": torch.nn.utils.get_total_norm(list(player.net.parameters()))
             for name, player in self.game.players.items()
@@ -67,16 +67,16 @@ class State(NamedTuple):
         return self.meter.means() | dict(zip(norms, values, strict=True)) | self.precision.scalars()
 
     def weights_hash(self) -> str:
-        """SHA-256 of every weight and buffer, the averaged ones too, and of every optimiser's memory."""
+        """SHA-256 of all weights and buffers, the EMA's too, and of all optimiser state."""
         optimisers = {name: optimiser.state_dict()["state"] for name, optimiser in self.optimisers.items()}
         return digest([self.game.state_dict(), self.ema.module.state_dict(), optimisers])
 
     def rank_state(self) -> dict[str, Any]:
-        """What differs between the processes of a run: a copy on the CPU."""
+        """What differs between ranks, the meter and the RNG state: a copy on the CPU."""
         return _copied({"meter": self.meter.state_dict(), "random": random_state(self.device)}, self.device)
 
     def snapshot(self, others: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-        """A copy on the CPU that training does not change any more, with what ``others`` gave as their own."""
+        """A copy of the whole state on the CPU. ``others``: ``rank_state`` of the ranks from 1 on."""
         content = _copied(
             {
                 "game": self.game.state_dict(),
@@ -96,10 +96,10 @@ class State(NamedTuple):
         }
 
     def restore(self, content: dict[str, Any]) -> int:
-        """Goes back to a snapshot; returns the number of processes that it was of. Raises UserError where it
-        is of another run.
+        """Restores a snapshot; returns the world size it was taken with.
 
-        A process that it was not of is left with the random numbers that it has.
+        A rank that did not exist when the snapshot was taken keeps its current RNG state. Raises UserError
+        where the snapshot does not fit this run.
         """
         try:
             _check_finite(content["game"] | content["ema"])
@@ -124,9 +124,9 @@ class State(NamedTuple):
 
 
 def load_game(game: Game, content: dict[str, Any]) -> None:
-    """Gives a game the weights and buffers of a snapshot. Raises RuntimeError and others where they do not fit.
+    """Loads a snapshot's weights and buffers into a game. Raises RuntimeError and others where they do not fit.
 
-    Without the turn counters that lazy penalties once kept: they now follow from the step.
+    Skips the turn counters that lazy penalties had in earlier versions; these now follow from the step.
     """
     state, known = content["game"], game.state_dict()
     former = [key for key in state if key.startswith("penalties.") and key.endswith("._extra_state")]
@@ -134,7 +134,7 @@ def load_game(game: Game, content: dict[str, Any]) -> None:
 
 
 def load_averaged(generator: nn.Module, content: dict[str, Any]) -> None:
-    """Gives a generator the averaged weights of a snapshot. Raises UserError where they do not fit."""
+    """Loads a snapshot's averaged weights into a generator. Raises UserError where they do not fit."""
     try:
         _check_finite(content["ema"])
         generator.load_state_dict(content["ema"])
@@ -143,7 +143,7 @@ def load_averaged(generator: nn.Module, content: dict[str, Any]) -> None:
 
 
 def _check_finite(weights: dict[str, Any]) -> None:
-    """No checkpoint of a sound run holds any other number. Raises UserError."""
+    """Raises UserError where a weight is not finite: a checkpoint of a healthy run has only finite ones."""
     for name, weight in weights.items():
         if isinstance(weight, Tensor) and not torch.isfinite(weight).all():
             raise UserError(f"the checkpoint is of no use: {name} holds numbers that are not finite")
@@ -152,7 +152,7 @@ def _check_finite(weights: dict[str, Any]) -> None:
 def _copied(content: dict[str, Any], device: torch.device) -> dict[str, Any]:
     copies: dict[str, Any] = _each_copied(content)
     if device.type == "cuda":
-        torch.cuda.current_stream(device).synchronize()  # once, for all the copies under way
+        torch.cuda.current_stream(device).synchronize()  # once, for all asynchronous copies
     return copies
 
 
@@ -165,7 +165,7 @@ def _each_copied(node: Any) -> Any:
 
 
 def _on_the_host(tensor: Tensor) -> Tensor:
-    """A copy; one from a GPU has only been asked for."""
+    """A copy on the CPU; from a GPU it is asynchronous, and the caller has to synchronise."""
     if tensor.device.type != "cuda":
         return tensor.to("cpu", copy=True)
     return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)

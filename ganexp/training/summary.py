@@ -1,4 +1,4 @@
-"""What a run says about itself: to the terminal, to train.log and in its receipt."""
+"""Lines about a run for the terminal and train.log, and entries of its manifest (run.json)."""
 
 import hashlib
 import json
@@ -20,11 +20,11 @@ from ganexp.training.setup import Experiment
 from ganexp.training.state import Progress
 
 _NO_TERMS = ("gradient_norm", "weight_norm", "lr")
-"""What there is of each player besides what its turn tells."""
+"""Scalars of a player that are no losses or logs of its turn."""
 
 
 def facts(cfg: DictConfig, experiment: Experiment, choices: Mapping[str, str]) -> dict[str, Any]:
-    """The receipt's part on what the run is made from."""
+    """The manifest's entries on configuration, device and data."""
     data = experiment.data
     return {
         "config": config_hash(cfg),
@@ -43,9 +43,10 @@ def facts(cfg: DictConfig, experiment: Experiment, choices: Mapping[str, str]) -
 
 
 def config_hash(cfg: DictConfig) -> str:
-    """SHA-256 of every setting that says which run it is; not of how long, where or how it is watched.
+    """SHA-256 of all settings that identify a run (``is_identity``), not of its length, device or evaluation.
 
-    Settings that were added later count only where they differ from how it was before: old runs stay the same.
+    A setting that a later version added counts only where it differs from the former behaviour, so that old
+    runs keep their hash.
     """
     settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if is_identity(str(key))])
     device = {str(key): value for key, value in cfg.device.items() if is_identity(f"device.{key}")}
@@ -57,7 +58,7 @@ def config_hash(cfg: DictConfig) -> str:
 
 
 def introduction(choices: Mapping[str, str], experiment: Experiment) -> str:
-    """One line: data and where it lies, networks, loss, device."""
+    """One line: data and where it is stored, networks, loss, device."""
     state, samples = experiment.state, experiment.data.samples
     shape = " x ".join(map(str, samples.shape[1:]))
     weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in state.game.players.items())
@@ -70,9 +71,9 @@ def introduction(choices: Mapping[str, str], experiment: Experiment) -> str:
 
 
 def epoch_line(epoch: int, epochs: int, progress: Progress, scalars: Mapping[str, float]) -> str:
-    """One line for an epoch: where it stands, how fast, what each player's loss is.
+    """One line for an epoch: progress, speed, each player's adversarial loss.
 
-    Of a player without an adversarial loss, all that its turn tells.
+    For a player without an adversarial loss, all scalars of its turn.
     """
     players = dict.fromkeys(name.partition("/")[0] for name in scalars if name.endswith("/weight_norm"))
     losses = "  ".join(filter(None, (_told_of(player, scalars) for player in players)))
@@ -89,7 +90,7 @@ def _told_of(player: str, scalars: Mapping[str, float]) -> str | None:
 
 
 def finished_already(folder: Path, cfg: DictConfig, progress: Progress, count: int) -> str:
-    """One line for a run that has nothing left to do, and how to make it longer."""
+    """One line for a run that is complete already, with the command that makes it longer."""
     if cfg.max_steps is not None and progress.step >= cfg.max_steps:
         longer = f"max_steps={2 * progress.step}"
     else:
@@ -99,7 +100,7 @@ def finished_already(folder: Path, cfg: DictConfig, progress: Progress, count: i
 
 
 def closing(folder: Path, progress: Progress) -> str:
-    """The last line: where the run lies and how to look at it."""
+    """The last line: images, time, the run folder and how to view it."""
     minutes, seconds = divmod(round(progress.seconds), 60)
     return (
         f"finished {progress.images:,} images in {minutes} min {seconds} s: {folder} "
