@@ -25,7 +25,7 @@ from common import composed, peak_memory, silent
 from tqdm import tqdm
 
 from ganexp import train as training
-from ganexp.training.evaluation import PeriodicEvaluation
+from ganexp.training.periodic_evaluation import PeriodicEvaluation
 
 _VARIANTS = {"without": ["evaluate.every=null"], "with": []}
 

@@ -15,8 +15,8 @@ from conftest import ENVIRONMENT, TINY, Verb, composed, started, until
 from omegaconf import OmegaConf
 
 from ganexp.config.resolvers import overrides_name
+from ganexp.config.stored import read_run
 from ganexp.config.targets import conf_folder
-from ganexp.config.validate import read_run
 from ganexp.data.batches import BatchLoader, Domain
 from ganexp.data.store import DeviceMemory
 from ganexp.distributed import collectives

@@ -19,7 +19,8 @@ from ganexp.metrics import classifier, feature_cache
 from ganexp.nets.mlp import Generator
 from ganexp.runs.bitwise import differences
 from ganexp.system.tensor_file import read
-from ganexp.training.evaluation import Evaluator, PeriodicEvaluation
+from ganexp.training.evaluation import Evaluator
+from ganexp.training.periodic_evaluation import PeriodicEvaluation
 from ganexp.training.setup import build_experiment
 from ganexp.training.state import Progress
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from ganexp import train as training
 from ganexp.cli import main
-from ganexp.config.validate import read_run
+from ganexp.config.stored import read_run
 from ganexp.data.batches import Batch
 from ganexp.data.images import to_uint8
 from ganexp.data.store import MemoryMap, store

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ganexp.config.validate import read_run
+from ganexp.config.stored import read_run
 from ganexp.data.folder import _labelled, _tree
 from ganexp.data.picture import save_png
 from ganexp.errors import Diverged, UserError

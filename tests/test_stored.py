@@ -7,8 +7,7 @@ import pytest
 from conftest import command, composed
 from omegaconf import OmegaConf
 
-from ganexp.config.stored import DEEPEST, MOST_BYTES, MOST_VALUES, read_stored
-from ganexp.config.validate import load_config
+from ganexp.config.stored import DEEPEST, MOST_BYTES, MOST_VALUES, load_config, read_stored
 from ganexp.errors import UserError
 from ganexp.runs.saved_run import SavedRun, find
 

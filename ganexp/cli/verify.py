@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from ganexp.config.validate import read_run
+from ganexp.config.stored import read_run
 from ganexp.errors import UserError, readable
 from ganexp.runs.bitwise import differences
 from ganexp.runs.manifest import Manifest, environment, status_of

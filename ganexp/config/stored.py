@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from ganexp.config.check import Missing, check
+from ganexp.config.schema import TrainSettings
+from ganexp.config.targets import own_targets, present_target
 from ganexp.errors import UserError
 from ganexp.system.atomic import read_regular
+from ganexp.system.nested import leaves
 
 try:
     from yaml import CSafeLoader as _SafeLoader
@@ -24,6 +30,81 @@ MOST_BYTES = 1 << 20
 MOST_VALUES = 3_000
 DEEPEST = 32
 """A run's configuration has about 4 kB, 250 values and 5 levels; OmegaConf loads 3,000 values in a second."""
+
+
+ADDED: dict[str, Any] = {
+    "start_from": None,
+    "start_weights": "averaged",
+    "schedules": {},
+    "augment": {"_target_": "ganexp.augment.NoAugment"},
+    "evaluate.split": "training",
+}
+"""Settings that earlier versions did not write, with the values that correspond to their behaviour."""
+
+
+def read_run(folder: str, *, trust: bool) -> DictConfig:
+    """The configuration stored in a run folder, which may be untrusted.
+
+    It was written without interpolations, so none is resolved. Unless ``trust``, a ``_target_`` that ganexp's
+    own YAML files do not name is refused, because it could run any code; and so is a link that leads out of the
+    folder, because files could be written through it. Raises UserError.
+    """
+    file = Path(folder).expanduser() / "config.yaml"
+    if not file.is_file():
+        raise UserError(f"{folder} is not a run: it has no config.yaml")
+    cfg = load_config(file)
+    if not trust:
+        stays_inside(file.parent)
+    for path, value in leaves(OmegaConf.to_container(cfg), lists=True):
+        if "_target_" in path and not trust and str(value) not in own_targets():
+            raise UserError(f"{file} wants to run {value}: if you know that code, add trust=true")
+    try:
+        return check(cfg, TrainSettings)
+    except Missing as error:
+        raise UserError(
+            f"{file} has no {error.where}, perhaps because an earlier ganexp wrote it: put in what the run was "
+            "begun with; ganexp train --cfg job shows what a new one has"
+        ) from None
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+
+
+def load_config(file: Path) -> DictConfig:
+    """The content of a config.yaml. Raises UserError where it is damaged."""
+    content = read_stored(file)
+    try:
+        cfg = OmegaConf.create(content)
+        _bring_up_to_date(cfg)
+        return cfg
+    except OmegaConfBaseException:
+        raise UserError(f"{file} is damaged: it holds what is no setting") from None
+
+
+def _bring_up_to_date(cfg: DictConfig) -> None:
+    """Adds the settings that an earlier version did not write, and renames what has been moved since."""
+    for key, value in ADDED.items():
+        *owners, name = key.split(".")
+        owner = cfg.get(owners[0]) if owners else cfg
+        if isinstance(owner, DictConfig) and name not in owner:
+            owner[name] = value
+    _rename_targets(cfg)
+
+
+def _rename_targets(node: DictConfig) -> None:
+    """Replaces former ``_target_`` paths with today's, in place."""
+    for key, value in node.items():
+        if isinstance(value, DictConfig):
+            _rename_targets(value)
+        elif key == "_target_":
+            node[key] = present_target(str(value))
+
+
+def stays_inside(folder: Path) -> None:
+    """Raises UserError if a link in a run folder leads out of it: writes must stay inside."""
+    inside = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise UserError(f"{path} leads out of the run folder: if that is meant, add trust=true")
 
 
 def read_stored(file: Path) -> dict[Any, Any]:

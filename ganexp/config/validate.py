@@ -5,13 +5,11 @@ from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
 
-from ganexp.config.check import Missing, check
+from ganexp.config.check import check
 from ganexp.config.nets import check_nets
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.config.schema import (
@@ -26,19 +24,8 @@ from ganexp.config.schema import (
 )
 from ganexp.config.signatures import constant_of
 from ganexp.config.start import with_start
-from ganexp.config.stored import read_stored
-from ganexp.config.targets import own_targets, present_target
+from ganexp.config.stored import read_run
 from ganexp.errors import UserError
-from ganexp.system.nested import leaves
-
-ADDED: dict[str, Any] = {
-    "start_from": None,
-    "start_weights": "averaged",
-    "schedules": {},
-    "augment": {"_target_": "ganexp.augment.NoAugment"},
-    "evaluate.split": "training",
-}
-"""Settings that earlier versions did not write, with the values that correspond to their behaviour."""
 
 
 def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -135,71 +122,6 @@ def _validate_reader(
             validated[key] = str(validated[key])  # Hydra parses run=nan as a number
             read_run(validated[key], trust=validated.trust)
     return validated
-
-
-def read_run(folder: str, *, trust: bool) -> DictConfig:
-    """The configuration stored in a run folder, which may be untrusted.
-
-    It was written without interpolations, so none is resolved. Unless ``trust``, a ``_target_`` that ganexp's
-    own YAML files do not name is refused, because it could run any code; and so is a link that leads out of the
-    folder, because files could be written through it. Raises UserError.
-    """
-    file = Path(folder).expanduser() / "config.yaml"
-    if not file.is_file():
-        raise UserError(f"{folder} is not a run: it has no config.yaml")
-    cfg = load_config(file)
-    if not trust:
-        stays_inside(file.parent)
-    for path, value in leaves(OmegaConf.to_container(cfg), lists=True):
-        if "_target_" in path and not trust and str(value) not in own_targets():
-            raise UserError(f"{file} wants to run {value}: if you know that code, add trust=true")
-    try:
-        return check(cfg, TrainSettings)
-    except Missing as error:
-        raise UserError(
-            f"{file} has no {error.where}, perhaps because an earlier ganexp wrote it: put in what the run was "
-            "begun with; ganexp train --cfg job shows what a new one has"
-        ) from None
-    except UserError as error:
-        raise UserError(f"{file}: {error}") from None
-
-
-def _bring_up_to_date(cfg: DictConfig) -> None:
-    """Adds the settings that an earlier version did not write, and renames what has been moved since."""
-    for key, value in ADDED.items():
-        *owners, name = key.split(".")
-        owner = cfg.get(owners[0]) if owners else cfg
-        if isinstance(owner, DictConfig) and name not in owner:
-            owner[name] = value
-    _rename_targets(cfg)
-
-
-def _rename_targets(node: DictConfig) -> None:
-    """Replaces former ``_target_`` paths with today's, in place."""
-    for key, value in node.items():
-        if isinstance(value, DictConfig):
-            _rename_targets(value)
-        elif key == "_target_":
-            node[key] = present_target(str(value))
-
-
-def load_config(file: Path) -> DictConfig:
-    """The content of a config.yaml. Raises UserError where it is damaged."""
-    content = read_stored(file)
-    try:
-        cfg = OmegaConf.create(content)
-        _bring_up_to_date(cfg)
-        return cfg
-    except OmegaConfBaseException:
-        raise UserError(f"{file} is damaged: it holds what is no setting") from None
-
-
-def stays_inside(folder: Path) -> None:
-    """Raises UserError if a link in a run folder leads out of it: writes must stay inside."""
-    inside = folder.resolve()
-    for path in folder.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(inside):
-            raise UserError(f"{path} leads out of the run folder: if that is meant, add trust=true")
 
 
 def _absolute(validated: DictConfig) -> DictConfig:

@@ -7,7 +7,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from ganexp.config.resolvers import RESUMABLE
-from ganexp.config.validate import load_config, stays_inside
+from ganexp.config.stored import load_config, stays_inside
 from ganexp.errors import UserError
 from ganexp.system.atomic import replacing
 

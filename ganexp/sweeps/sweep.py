@@ -11,7 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from ganexp.config.resolvers import RESUMABLE
-from ganexp.config.validate import load_config
+from ganexp.config.stored import load_config
 from ganexp.errors import UserError
 from ganexp.runs.lock import locked
 from ganexp.runs.manifest import status_of

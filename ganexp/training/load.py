@@ -7,7 +7,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from ganexp.config.validate import read_run
+from ganexp.config.stored import read_run
 from ganexp.data.arrays import Arrays
 from ganexp.data.download import load
 from ganexp.data.source import Source

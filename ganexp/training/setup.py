@@ -27,10 +27,10 @@ from ganexp.training.build import build, build_as, build_game
 from ganexp.training.cuda_graphs import CudaRecorder
 from ganexp.training.deferred_log import DeferredLog
 from ganexp.training.device import Hardware
-from ganexp.training.evaluation import PeriodicEvaluation
 from ganexp.training.graphed_turns import GraphedTurns, StepRunner, eager
 from ganexp.training.memory import within_memory
 from ganexp.training.meter import Meter
+from ganexp.training.periodic_evaluation import PeriodicEvaluation
 from ganexp.training.schedules import Schedules
 from ganexp.training.state import Progress, State
 

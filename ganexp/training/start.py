@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from ganexp.config.validate import read_run
+from ganexp.config.stored import read_run
 from ganexp.errors import UserError, first_line
 from ganexp.runs.checkpoints import resolve_checkpoint
 from ganexp.system.rng import fork_rng

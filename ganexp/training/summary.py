@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganexp import __version__
 from ganexp.config.resolvers import is_identity
-from ganexp.config.validate import ADDED
+from ganexp.config.stored import ADDED
 from ganexp.metrics.directions import of_metrics
 from ganexp.nets.layers import count_weights
 from ganexp.system.terminal import pasted
