@@ -41,7 +41,7 @@ def _same(one: Any, two: Any) -> bool:
 def _values(content: dict[str, Any]) -> dict[str, Any]:
     """Every value of a checkpoint by its path, but for wall-clock times."""
     found = leaves(content, lists=True)
-    return {"/".join(map(str, path)): value for path, value in found if not {*path} & {*TIMES}}
+    return {"".join(f"/{part}" for part in path): value for path, value in found if not {*path} & {*TIMES}}
 
 
 def _grids(folder: Path) -> dict[str, bytes]:
