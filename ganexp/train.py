@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 GRAD_NORM_EVERY = 8
 """A player's gradient norm is measured in one step out of so many: reading all gradients takes time."""
 
-FEW = 16
+FEW = 4
 """Epochs of fewer than ``FEW * GRAD_NORM_EVERY`` turns measure a larger share: every epoch has a norm."""
 
 _GOLDEN = 2654435769
