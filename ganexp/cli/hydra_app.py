@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
 
 PLUGINS = Path(__file__).resolve().parent.parent / "plugins"
 """The folder of our ``hydra_plugins``, the namespace package in which Hydra looks for launchers."""
+
+_FUNCTIONS = {
+    "sample": "ganexp.cli.sample:sample",
+    "evaluate": "ganexp.cli.evaluate:evaluate",
+    "film": "ganexp.cli.film:film",
+    "neighbours": "ganexp.cli.neighbours:neighbours",
+    "verify": "ganexp.cli.verify:verify",
+    "tune": "ganexp.sweeps.tune.search:search",
+    "data_info": "ganexp.cli.data:info",
+    "data_prepare": "ganexp.cli.data:prepare",
+}
+"""``module:function`` by the name of the verb's configuration."""
 
 _HOME = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
 """``data.root=~/data``: shells do not expand ``~`` after ``=``."""
@@ -78,7 +91,6 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from ganexp.cli.tasks import run_task
     from ganexp.config.messages import user_error
     from ganexp.config.validate import VALIDATORS
     from ganexp.data.resolvers import register
@@ -96,7 +108,7 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
         if many and is_done(folder, validated):
             print_lines(f"{folder.name} is done already")
         else:
-            run_task(verb, validated)
+            _call(verb, validated)
     except KeyboardInterrupt as stopped:
         reraise_signal(stopped)
         raise
@@ -109,6 +121,28 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
             sys.exit(1) if mistake is None else fail(mistake, mistake.status)
         if mistake is not None:
             tell(mistake)  # the sweep continues
+
+
+def _call(verb: str, cfg: "DictConfig") -> None:
+    """Calls a verb's function; torch is imported no earlier than here. Raises whatever the verb raises."""
+    if verb == "train":
+        _train(cfg)
+        return
+    module, _, name = _FUNCTIONS[verb].partition(":")
+    getattr(import_module(module), name)(cfg)
+
+
+def _train(cfg: "DictConfig") -> None:
+    from hydra.core.hydra_config import HydraConfig
+
+    from ganexp.train import train
+
+    hydra_cfg = HydraConfig.get()
+    folder = Path(hydra_cfg.runtime.output_dir)
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())  # the form in which a user would type it
+    choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
+    train(cfg, folder, choices)
 
 
 def _remove_if_empty(folder: Path) -> None:
