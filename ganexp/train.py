@@ -112,24 +112,19 @@ def _end_of_epoch(
     experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun", number: int, means: dict[str, float]
 ) -> tuple[list[tuple[Kind, str]], bool]:
     """Makes an epoch's grid, scores and records. Returns alarms, and whether the score is the best so far."""
-    state, progress, meter, sentinel = (
-        experiment.state,
-        experiment.state.progress,
-        experiment.state.meter,
-        experiment.state.sentinel,
-    )
+    state, evaluation = experiment.state, experiment.evaluation
+    progress, meter, sentinel = state.progress, state.meter, state.sentinel
     samples = generate(state.ema.module, experiment.preview, cfg.batch_size, state.device)
     last = progress.step == experiment.steps
-    scores = experiment.evaluation(state.ema.module) if experiment.evaluation.is_due(number, last=last) else {}
+    scores = evaluation(state.ema.module) if evaluation.is_due(number, last=last) else {}
     speed = {"speed/images_per_second": meter.images / meter.seconds, "speed/seconds": progress.seconds}
     scalars = means | experiment.schedules.now() | sentinel.scalars(samples) | speed
     scalars |= {f"score/{name}": value for name, value in scores.items()}
-    run.record(
-        number, scalars, draw(experiment.source, experiment.preview, samples, experiment.columns), progress
-    )
+    grid = draw(experiment.source, experiment.preview, samples, experiment.columns)
+    run.record(number, scalars, grid, progress)
     run.log.debug(epoch_line(number, cfg.epochs, progress, scalars))
     alarms = [(alarm.kind, alarm.line) for alarm in sentinel.check_epoch(scalars, progress.images)]
-    return alarms, experiment.evaluation.improves(scores, progress)
+    return alarms, evaluation.improves(scores, progress)
 
 
 def one_step(experiment: Experiment, batch: Batch, rate: float) -> None:
@@ -140,9 +135,7 @@ def one_step(experiment: Experiment, batch: Batch, rate: float) -> None:
     game, ema, optimisers, precision, progress, meter, *_ = experiment.state
     done = progress.step / experiment.steps
     experiment.schedules.set(done, rate)
-    plan = game.begin_step(
-        StepProgress(progress.step, progress.images, done)
-    )  # WGAN: d each step, g every fifth
+    plan = game.begin_step(StepProgress(progress.step, progress.images, done))  # WGAN: g every fifth step
     for name in plan.reset:
         start_anew(optimisers[name])
     steps = len(experiment.loader) // experiment.loader.batch_size  # of an epoch

@@ -27,7 +27,7 @@ class CollectiveRun:
     """The calls that all ranks make together; with a single process they communicate nothing."""
 
     def __init__(self) -> None:
-        self._pulse = StopSync()
+        self._stop_sync = StopSync()
 
     def restore(self, state: "State", load_start: Callable[[], str]) -> None:
         """Restores the newest usable checkpoint; without one, every rank takes rank 0's weights.
@@ -42,7 +42,7 @@ class CollectiveRun:
 
     def should_save(self) -> bool:
         """Whether all ranks must save a checkpoint now, within an epoch."""
-        return self._pulse(self._wants_to_save())
+        return self._stop_sync(self._wants_to_save())
 
     def save(self, state: "State", epoch: int | None = None, *, last: bool = False, best: bool = False) -> None:
         """Saves within an epoch (None), or at the end of ``epoch`` if that one is due, the last or the best.

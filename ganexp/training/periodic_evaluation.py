@@ -46,15 +46,15 @@ class PeriodicEvaluation:
         Raises UserError where the metrics do not fit the data.
         """
         source, data, cfg, device = self._arguments
-        self._evaluator = judge = Evaluator(source, data, cfg, device)
-        self._inputs = judge.inputs(self._game, data)
-        self._floor = floor = judge.floor()
-        self._choose(floor, judge)
+        self._evaluator = evaluator = Evaluator(source, data, cfg, device)
+        self._inputs = evaluator.inputs(self._game, data)
+        self._floor = floor = evaluator.floor()
+        self._choose(floor, evaluator)
         told = ", ".join(f"{name} {score:.3f}" for name, score in floor.items())
-        of_real = f"; {judge.compared}: {told}" if floor else ""
+        of_real = f"; {evaluator.compared}: {told}" if floor else ""
         return [
-            f"scored by {judge.count:,} samples and {judge.features.about}{of_real}",
-            *judge.cautions(),
+            f"scored by {evaluator.count:,} samples and {evaluator.features.about}{of_real}",
+            *evaluator.cautions(),
         ]
 
     def __call__(self, generator: nn.Module) -> Scores:
