@@ -1,5 +1,6 @@
 """What the tests share: ways to run a verb in this process or in one of its own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ganexp import train as training
 from ganexp.cli.hydra_app import PLUGINS, run_verb
@@ -50,6 +51,24 @@ def composed(*overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         return validate_train(compose("train", overrides=list(overrides)), list(overrides))
+
+
+def differences_between_processes(
+    folder: Path, cases: dict[str, DictConfig], **environment: str
+) -> list[dict[str, dict[str, float]]]:
+    """The largest differences of each case, as each of the two processes of ``dist_worker.py`` sees them."""
+    (folder / "cases.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(cases)))
+    worker = Path(__file__).with_name("dist_worker.py")
+    processes = [
+        subprocess.Popen([sys.executable, worker, folder, str(rank)], env=ENVIRONMENT | environment)
+        for rank in range(2)
+    ]
+    try:
+        assert [process.wait(240) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 
 @pytest.fixture

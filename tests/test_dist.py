@@ -1,6 +1,5 @@
 """Several processes are one: the same gradients, the same bits when a run goes on, and none left behind."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ENVIRONMENT, TINY, Verb, composed, started, until
-from omegaconf import OmegaConf
+from conftest import ENVIRONMENT, TINY, Verb, composed, differences_between_processes, started, until
 
 from ganexp.config.resolvers import overrides_name
 from ganexp.config.stored import read_run
@@ -60,19 +58,8 @@ CASES = {
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, float]]]:
     """The largest differences of each case, as each of two processes sees them."""
-    folder = tmp_path_factory.mktemp("worker")
     configurations = {name: composed(*overrides) for name, overrides in CASES.items()}
-    (folder / "cases.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(configurations)))
-    worker = Path(__file__).with_name("dist_worker.py")
-    processes = [
-        subprocess.Popen([sys.executable, worker, folder, str(rank)], env=ENVIRONMENT) for rank in range(2)
-    ]
-    try:
-        assert [process.wait(240) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+    return differences_between_processes(tmp_path_factory.mktemp("worker"), configurations)
 
 
 @pytest.mark.parametrize("case", CASES)

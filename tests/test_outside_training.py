@@ -1,8 +1,6 @@
 """What is particular to networks, games, penalties and augmentations that join from outside."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ENVIRONMENT, Verb, asked_to_stop
+from conftest import ENVIRONMENT, Verb, asked_to_stop, differences_between_processes
 from emulated import EmulatedRecorder
-from omegaconf import OmegaConf
 from outside_runs import CONFIG_DIR, FEW, OUTSIDE, SYSTEMS, composed, join
 from torch import Tensor, nn
 
@@ -297,23 +294,11 @@ CASES = {
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, float]]]:
     """The largest differences of each case, as each of two processes sees them."""
-    folder = tmp_path_factory.mktemp("worker")
     with pytest.MonkeyPatch.context() as patch:
         join(patch)
         cases = {name: composed(*overrides) for name, overrides in CASES.items()}
-    (folder / "cases.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(cases)))
-    worker = Path(__file__).with_name("dist_worker.py")
     path = ":".join([str(OUTSIDE), *filter(None, [ENVIRONMENT.get("PYTHONPATH")])])
-    processes = [
-        subprocess.Popen([sys.executable, worker, folder, str(rank)], env=ENVIRONMENT | {"PYTHONPATH": path})
-        for rank in range(2)
-    ]
-    try:
-        assert [process.wait(240) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+    return differences_between_processes(tmp_path_factory.mktemp("worker"), cases, PYTHONPATH=path)
 
 
 @pytest.mark.parametrize("case", CASES)
