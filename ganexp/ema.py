@@ -5,7 +5,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-_PER_HALFLIFE = 8
+_UPDATES_PER_HALFLIFE = 8
 
 
 class EMA:
@@ -26,45 +26,45 @@ class EMA:
         self.module = deepcopy(generator).eval().requires_grad_(False)
         self.halflife = halflife
         self.rampup = rampup
-        self._pairs = list(zip(_other_buffers(self.module), _other_buffers(generator), strict=True))
+        self._copied_buffers = list(zip(_other_buffers(self.module), _other_buffers(generator), strict=True))
         """Buffers other than batch norm's statistics, found once: walking a module tree is slow."""
 
     @torch.no_grad()
-    def update(self, generator: nn.Module, images: int, before: int) -> int:
-        """Averages in the weights if an update is due at ``images``; the last one was at ``before`` images.
+    def update(self, generator: nn.Module, images: int, previous: int) -> int:
+        """Averages in the weights if an update is due at ``images``; the last one was at ``previous`` images.
 
         Returns the images at the last update, including this one.
         """
-        for ours, theirs in self._pairs:
-            ours.copy_(theirs)
+        for averaged, live in self._copied_buffers:
+            averaged.copy_(live)
         halflife = min(float(self.halflife), images * self.rampup)
-        if (images - before) * _PER_HALFLIFE < halflife:
-            return before
-        decay = 0.5 ** ((images - before) / halflife) if halflife > 0 else 0.0
-        averaged, live = [], []
-        for ours, theirs in zip(_averaged(self.module), _averaged(generator), strict=True):
-            if ours.is_floating_point():
-                averaged.append(ours)
-                live.append(theirs)
+        if (images - previous) * _UPDATES_PER_HALFLIFE < halflife:
+            return previous
+        decay = 0.5 ** ((images - previous) / halflife) if halflife > 0 else 0.0
+        weights, targets = [], []
+        for averaged, live in zip(_averaged_tensors(self.module), _averaged_tensors(generator), strict=True):
+            if averaged.is_floating_point():
+                weights.append(averaged)
+                targets.append(live)
             else:
-                ours.copy_(theirs)
-        torch._foreach_lerp_(averaged, live, 1 - decay)
+                averaged.copy_(live)
+        torch._foreach_lerp_(weights, targets, 1 - decay)
         return images
 
-    def restart(self, generator: nn.Module) -> None:
+    def copy_from(self, generator: nn.Module) -> None:
         """Copies the generator's weights and buffers."""
         self.module.load_state_dict(generator.state_dict())
 
 
-class Unaveraged(EMA):
+class NullEMA(EMA):
     """The EMA of a worker, which averages nothing: only rank 0 evaluates and saves."""
 
-    def update(self, generator: nn.Module, images: int, before: int) -> int:
+    def update(self, generator: nn.Module, images: int, previous: int) -> int:
         """Nothing."""
-        return before
+        return previous
 
 
-def _averaged(module: nn.Module) -> list[torch.Tensor]:
+def _averaged_tensors(module: nn.Module) -> list[torch.Tensor]:
     """The weights, and batch norm's statistics."""
     norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._NormBase)]
     statistics = [buffer for layer in norms for buffer in layer.buffers(recurse=False)]
@@ -72,5 +72,5 @@ def _averaged(module: nn.Module) -> list[torch.Tensor]:
 
 
 def _other_buffers(module: nn.Module) -> list[torch.Tensor]:
-    statistics = {id(tensor) for tensor in _averaged(module)}
+    statistics = {id(tensor) for tensor in _averaged_tensors(module)}
     return [buffer for buffer in module.buffers() if id(buffer) not in statistics]

@@ -54,12 +54,12 @@ def readable_lines(text: str) -> str:
     return "\n".join(map(readable, text.split("\n")))
 
 
-def tell(line: object) -> None:
+def print_to_stderr(line: object) -> None:
     """Prints one line to stderr."""
     print(readable(f"ganexp: {line}"), file=sys.stderr)
 
 
 def fail(line: object, status: int = UserError.status) -> NoReturn:
     """Prints one line to stderr and exits with ``status``."""
-    tell(line)
+    print_to_stderr(line)
     sys.exit(status)

@@ -30,7 +30,7 @@ class Schedule(Protocol):
     def __call__(self, done: float) -> float: ...
 
 
-class _Plain(torch.optim.Optimizer):
+class _UnwrappedOptimizer(torch.optim.Optimizer):
     """Torch's optimisers without their torch.compile wrappers: the compiler's import takes as long as torch's.
 
     Torch wraps each of these methods to exclude it from compilation, and a wrapper's first call imports the
@@ -43,15 +43,15 @@ class _Plain(torch.optim.Optimizer):
     load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 
 
-class _Adam(_Plain, torch.optim.Adam):
+class _Adam(_UnwrappedOptimizer, torch.optim.Adam):
     step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
 
 
-class _RMSprop(_Plain, torch.optim.RMSprop):
+class _RMSprop(_UnwrappedOptimizer, torch.optim.RMSprop):
     step = torch.no_grad()(inspect.unwrap(torch.optim.RMSprop.step))
 
 
-class _SGD(_Plain, torch.optim.SGD):
+class _SGD(_UnwrappedOptimizer, torch.optim.SGD):
     step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
 
@@ -68,7 +68,7 @@ class Adam:
     def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer:
         return _Adam(
             parameters,
-            lr=_rate(self.lr, self.ttur, player),
+            lr=_learning_rate(self.lr, self.ttur, player),
             betas=(self.betas[0], self.betas[1]),
             eps=self.eps,
             weight_decay=self.weight_decay,
@@ -90,7 +90,7 @@ class RMSprop:
     def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer:
         return _RMSprop(
             parameters,
-            lr=_rate(self.lr, self.ttur, player),
+            lr=_learning_rate(self.lr, self.ttur, player),
             alpha=self.alpha,
             eps=self.eps,
             momentum=self.momentum,
@@ -110,7 +110,7 @@ class SGD:
     def __call__(self, parameters: Iterable[Parameter], player: str) -> torch.optim.Optimizer:
         return _SGD(
             parameters,
-            lr=_rate(self.lr, self.ttur, player),
+            lr=_learning_rate(self.lr, self.ttur, player),
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             fused=True,
@@ -124,7 +124,7 @@ def load_state(optimiser: torch.optim.Optimizer, content: dict[str, Any]) -> Non
     from outside this module are not checked, as their state may have any shape.
     """
     optimiser.load_state_dict(content)
-    if not isinstance(optimiser, _Plain):
+    if not isinstance(optimiser, _UnwrappedOptimizer):
         return
     keys = {frozenset(state) for state in optimiser.state.values()}
     if len(keys) > 1:
@@ -137,7 +137,7 @@ def load_state(optimiser: torch.optim.Optimizer, content: dict[str, Any]) -> Non
                 raise ValueError(f"an optimiser's {key} is not of the shape {list(shape)}")
 
 
-def start_anew(optimiser: torch.optim.Optimizer) -> None:
+def reset_state(optimiser: torch.optim.Optimizer) -> None:
     """Clears an optimiser's moments and step counters, as a new level of a growing network requires.
 
     It loads an empty state, because that runs the load hooks by which CUDA graphs notice replaced tensors.
@@ -151,7 +151,7 @@ def player_weights(optimiser: torch.optim.Optimizer) -> list[Parameter]:
     return found
 
 
-def _rate(lr: float, ttur: float, player: str) -> float:
+def _learning_rate(lr: float, ttur: float, player: str) -> float:
     return lr * ttur if player == "d" else lr
 
 
@@ -171,8 +171,8 @@ class Linear:
     final: Share
 
     def __call__(self, done: float) -> float:
-        fallen = max(0.0, (done - self.start) / (1 - self.start))
-        return 1 + (self.final - 1) * fallen
+        share = max(0.0, (done - self.start) / (1 - self.start))
+        return 1 + (self.final - 1) * share
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,9 @@ r"""Regularisers of one player.
 ``penalty(call)`` takes a ``PlayerCall``, which describes a player's turn, and returns a scalar that includes
 the penalty's weight. ``player`` names the player whose loss it is added to; for most it is the critic.
 
-Penalties on a critic's gradient with respect to single samples (``GradientTerm``) take one norm per sample,
-over all dimensions but the batch, in float32 even under autocast. A sample's logit must depend on that sample
-alone, so the critic must not have batch norm.
+Penalties on a critic's gradient with respect to single samples (``SampleGradientPenalty``) take one norm per
+sample, over all dimensions but the batch, in float32 even under autocast. A sample's logit must depend on that
+sample alone, so the critic must not have batch norm.
 
 ``every`` makes a penalty lazy (Karras et al. 2020, appendix B): it is computed in one of ``every`` turns, with
 ``every`` times the weight, and is zero in the others. The game calls ``begin_turn`` before each turn.
@@ -80,13 +80,13 @@ class Penalty(nn.Module):
         self.active = number % self.every == 0
 
 
-class GradientTerm(Penalty):
+class SampleGradientPenalty(Penalty):
     """Base class of penalties on the critic's gradient with respect to each sample."""
 
     double_backward: ClassVar[bool] = True
 
 
-class GradientPenalty(GradientTerm):
+class GradientPenalty(SampleGradientPenalty):
     r"""Gulrajani et al. 2017, equation 3: :math:`\lambda\, E (\|\nabla D(\hat x)\|_2 - 1)^2`.
 
     :math:`\hat x = \epsilon x + (1 - \epsilon) G(z)` with one :math:`\epsilon \sim U[0, 1]` per sample.
@@ -99,10 +99,10 @@ class GradientPenalty(GradientTerm):
     def term(self, call: PlayerCall) -> Tensor:
         real = call.real
         epsilon = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
-        return _distance_from(self.target, call.critic, torch.lerp(call.fake, real, epsilon))
+        return _mean_squared_deviation(self.target, call.critic, torch.lerp(call.fake, real, epsilon))
 
 
-class Dragan(GradientTerm):
+class Dragan(SampleGradientPenalty):
     r"""Kodali et al. 2017, section 2.3: :math:`\lambda\, E (\|\nabla D(x + \delta)\|_2 - k)^2`.
 
     :math:`\delta = \alpha\, c\, \mathrm{std}(x)\, u` as in the authors' code (kodalinaveen3/DRAGAN, where
@@ -120,11 +120,11 @@ class Dragan(GradientTerm):
     def term(self, call: PlayerCall) -> Tensor:
         real = call.real
         alpha = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
-        delta = alpha * self.noise * collectives.std(real) * torch.rand_like(real)
-        return _distance_from(self.target, call.critic, real + delta)
+        delta = alpha * self.noise * collectives.global_std(real) * torch.rand_like(real)
+        return _mean_squared_deviation(self.target, call.critic, real + delta)
 
 
-class R1(GradientTerm):
+class R1(SampleGradientPenalty):
     r"""Mescheder et al. 2018, equation 9: :math:`\frac{\gamma}{2} E \|\nabla D(x)\|_2^2` on real samples."""
 
     def __init__(self, weight: NonNegative, every: Count) -> None:
@@ -134,7 +134,7 @@ class R1(GradientTerm):
         return 0.5 * _squared_norms(call.critic, call.real).mean()
 
 
-class R2(GradientTerm):
+class R2(SampleGradientPenalty):
     r"""Mescheder et al. 2018, section 4.1: :math:`\frac{\gamma}{2} E \|\nabla D(G(z))\|_2^2` on fakes."""
 
     def __init__(self, weight: NonNegative, every: Count) -> None:
@@ -151,7 +151,7 @@ def _squared_norms(critic: Critic, samples: Tensor) -> Tensor:
     return gradient.flatten(1).square().sum(1)
 
 
-def _distance_from(target: float, critic: Critic, samples: Tensor) -> Tensor:
+def _mean_squared_deviation(target: float, critic: Critic, samples: Tensor) -> Tensor:
     """The mean squared distance of the gradient norms from ``target``.
 
     The square root's derivative is infinite at 0, which a critic without gradient reaches. Adding the smallest

@@ -29,7 +29,7 @@ _PATIENCE = 2
 """Consecutive epochs that must fail a check before it raises an alarm: a single one may be chance."""
 
 
-_LEAST_SCALE = 1e-4
+_MIN_SCALE = 1e-4
 """The lowest fp16 loss scale (it starts at 65,536). Below it, gradients exceed 10^8; fairseq's limit too."""
 
 _DIVERSITY = "sentinel/diversity"
@@ -59,7 +59,7 @@ class SentinelConfig:
 
 
 @dataclass
-class _Memory:
+class _History:
     gradients: dict[str, float] = field(default_factory=dict)  # each player's largest norm
     diversity: float = 0.0  # the largest so far
     strikes: dict[str, int] = field(default_factory=dict)  # consecutive epochs that failed, by kind
@@ -71,13 +71,16 @@ def is_fatal(alarm: Alarm, action: str) -> bool:
 
 
 class Sentinel:
-    """Checks a run's scalars. ``real``: ``spread`` of real samples; ``labels``: of the preview samples."""
+    """Checks a run's scalars.
 
-    def __init__(self, limits: SentinelConfig, real: float, labels: np.ndarray) -> None:
-        self.limits = limits
+    ``real``: the ``rms_distance`` of real samples; ``labels`` [N]: those of the preview samples.
+    """
+
+    def __init__(self, config: SentinelConfig, real: float, labels: np.ndarray) -> None:
+        self.config = config
         self._real = real
         self._labels = labels
-        self._memory = _Memory()
+        self._history = _History()
 
     def check_finite(self, means: Mapping[str, float], images: int) -> Alarm | None:
         """An alarm if a mean is not finite or fp16's loss scale is too low; otherwise None."""
@@ -89,7 +92,7 @@ class Sentinel:
                 )
                 return Alarm("nonfinite", line)
         scale = means.get(SCALE, 1.0)
-        if scale < _LEAST_SCALE:
+        if scale < _MIN_SCALE:
             line = (
                 f"fp16's scale has fallen to {scale:.1e} after {images:,} images: gradients overflow at any "
                 "scale, and their steps are left out. Try device.precision=bf16 or fp32, or a lower optim.lr"
@@ -99,12 +102,12 @@ class Sentinel:
 
     def check_epoch(self, scalars: Mapping[str, float], images: int) -> list[Alarm]:
         """The alarms that an epoch's scalars, including those of ``scalars()``, newly raise."""
-        collapsed = self._collapsed(scalars[_DIVERSITY], images)
-        checks = {"vanished": self._vanished(scalars, images), "collapsed": collapsed}
+        collapsed = self._check_collapsed(scalars[_DIVERSITY], images)
+        checks = {"vanished": self._check_vanished(scalars, images), "collapsed": collapsed}
         raised = []
         for kind, alarm in checks.items():
-            strikes = self._memory.strikes.get(kind, 0) + 1 if alarm else 0
-            self._memory.strikes[kind] = strikes
+            strikes = self._history.strikes.get(kind, 0) + 1 if alarm else 0
+            self._history.strikes[kind] = strikes
             if alarm and strikes == _PATIENCE:
                 raised.append(alarm)
         return raised
@@ -112,57 +115,57 @@ class Sentinel:
     @property
     def healthy(self) -> bool:
         """Whether the last ``check_epoch`` found nothing wrong."""
-        return not any(self._memory.strikes.values())
+        return not any(self._history.strikes.values())
 
     def scalars(self, samples: np.ndarray) -> dict[str, float]:
         """The diversity of the preview samples [N, ...], as a multiple of the real samples' diversity."""
-        return {_DIVERSITY: spread(samples, self._labels) / self._real if self._real else 1.0}
+        return {_DIVERSITY: rms_distance(samples, self._labels) / self._real if self._real else 1.0}
 
     def state_dict(self) -> dict[str, Any]:
         """The largest gradient norms and diversity so far, and the strikes, for a checkpoint."""
-        memory = self._memory
+        history = self._history
         return {
-            "gradients": dict(memory.gradients),
-            "diversity": memory.diversity,
-            "strikes": dict(memory.strikes),
+            "gradients": dict(history.gradients),
+            "diversity": history.diversity,
+            "strikes": dict(history.strikes),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores the state of ``state_dict``."""
-        self._memory = _Memory(dict(state["gradients"]), state["diversity"], dict(state["strikes"]))
+        self._history = _History(dict(state["gradients"]), state["diversity"], dict(state["strikes"]))
 
-    def _vanished(self, means: Mapping[str, float], images: int) -> Alarm | None:
+    def _check_vanished(self, means: Mapping[str, float], images: int) -> Alarm | None:
         players = [name.removesuffix("/adversarial") for name in means if name.endswith("/adversarial")]
         tags = [f"{player}/gradient_norm" for player in players]
         norms = {tag: means[tag] for tag in tags if tag in means}
         for name, norm in norms.items():
-            self._memory.gradients[name] = max(norm, self._memory.gradients.get(name, 0.0))
-        shares = {name: norm / (self._memory.gradients[name] or 1.0) for name, norm in norms.items()}
-        limit = self.limits.gradient
-        if not shares or (max(shares.values()) > limit and min(shares.values()) > limit**2):
+            self._history.gradients[name] = max(norm, self._history.gradients.get(name, 0.0))
+        shares = {name: norm / (self._history.gradients[name] or 1.0) for name, norm in norms.items()}
+        threshold = self.config.gradient
+        if not shares or (max(shares.values()) > threshold and min(shares.values()) > threshold**2):
             return None
-        told = ", ".join(f"{name.split('/')[0]} {share:.2%}" for name, share in shares.items())
+        shares_text = ", ".join(f"{name.split('/')[0]} {share:.2%}" for name, share in shares.items())
         line = (
-            f"the critic has won after {images:,} images: gradients have vanished ({told} of their largest) "
-            "and nothing more is learned. Try a lower optim.lr, loss=gan or loss=wgan_gp, or a slower "
+            f"the critic has won after {images:,} images: gradients have vanished ({shares_text} of their "
+            "largest) and nothing more is learned. Try a lower optim.lr, loss=gan or loss=wgan_gp, or a slower "
             "discriminator: optim.ttur=0.25"
         )
         return Alarm("vanished", line)
 
-    def _collapsed(self, now: float, images: int) -> Alarm | None:
-        limits, memory = self.limits, self._memory
-        memory.diversity = min(max(now, memory.diversity), 1.0)
-        if now > max(limits.diversity, limits.fall * memory.diversity):
+    def _check_collapsed(self, diversity: float, images: int) -> Alarm | None:
+        config, history = self.config, self._history
+        history.diversity = min(max(diversity, history.diversity), 1.0)
+        if diversity > max(config.diversity, config.fall * history.diversity):
             return None
         line = (
-            f"mode collapse after {images:,} images: the samples differ from one another by {now:.1%} of what "
-            f"real ones do (at best it was {memory.diversity:.1%}). Try penalties=r1, a lower optim.lr, or "
-            "loss=rpgan penalties=[r1,r2]"
+            f"mode collapse after {images:,} images: the samples differ from one another by {diversity:.1%} of "
+            f"what real ones do (at best it was {history.diversity:.1%}). Try penalties=r1, a lower optim.lr, "
+            "or loss=rpgan penalties=[r1,r2]"
         )
         return Alarm("collapsed", line)
 
 
-def spread(samples: np.ndarray, labels: np.ndarray) -> float:
+def rms_distance(samples: np.ndarray, labels: np.ndarray) -> float:
     """The root of the mean squared distance between two samples [N, ...] of the same label."""
     squares, pairs = 0.0, 0
     for label in np.unique(labels):
@@ -173,9 +176,9 @@ def spread(samples: np.ndarray, labels: np.ndarray) -> float:
     return math.sqrt(squares / pairs) if pairs else 0.0
 
 
-def some_of_each(labels: np.ndarray, wanted: Sequence[int], seed: int, most: int = 256) -> np.ndarray:
-    """Sorted indices of random rows: about ``most`` in all, equally many of each wanted label."""
+def rows_of_each_label(labels: np.ndarray, wanted: Sequence[int], seed: int, max_rows: int = 256) -> np.ndarray:
+    """Sorted indices of random rows: about ``max_rows`` in all, equally many of each wanted label."""
     rng = np.random.default_rng(seed)
-    each = max(2, most // len(wanted))
+    each = max(2, max_rows // len(wanted))
     rows = [rng.permutation(np.flatnonzero(labels == label))[:each] for label in wanted]
     return np.sort(np.concatenate(rows))

@@ -15,12 +15,12 @@ from ganexp.distributed import collectives, objects
 from ganexp.distributed.launch import launch_workers
 from ganexp.errors import Diverged
 from ganexp.games.game import Game, StepProgress
-from ganexp.games.sampling import draw, generate
-from ganexp.optim import player_weights, start_anew
+from ganexp.games.sampling import draw_grid, generate
+from ganexp.optim import player_weights, reset_state
 from ganexp.runs.run_folder import HASH_STEPS, Run
 from ganexp.sentinel import Alarm, Kind
 from ganexp.training.graphed_turns import StepKey, TurnLogs
-from ganexp.training.meter import SHARE
+from ganexp.training.meter import COUNTED
 from ganexp.training.precision import Precision
 from ganexp.training.setup import Experiment, build_experiment
 from ganexp.training.start import load_start
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 GRAD_NORM_EVERY = 8
 """A player's gradient norm is measured in one step out of so many: reading all gradients takes time."""
 
-FEW = 4
-"""Epochs of fewer than ``FEW * GRAD_NORM_EVERY`` turns measure a larger share: every epoch has a norm."""
+NORMS_PER_EPOCH = 4
+"""Short epochs measure about so many gradient norms of each player, so that every epoch has one."""
 
 _GOLDEN = 2654435769
 """The golden ratio's fraction of 2^32, rounded to an odd number (Knuth, TAOCP 3, section 6.4)."""
@@ -84,7 +84,7 @@ def _epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> N
     every, rate = cfg.sentinel.every, cfg.sentinel.rate**progress.rollbacks
     began = time.monotonic()
     for batch in loader.epoch():
-        one_step(experiment, batch, rate)
+        train_step(experiment, batch, rate)
         run.log.advance(loader.batch_size)
         if progress.step in HASH_STEPS:
             run.record_weight_hash(state)
@@ -97,11 +97,11 @@ def _epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> N
             state.add_time(time.monotonic() - began)
             run.save(state)
             began = time.monotonic()
-    means = state.scalars()
+    scalars = state.scalars()
     state.add_time(time.monotonic() - began)
-    run.alarm(sentinel.check_finite(means, progress.images), progress)
+    run.alarm(sentinel.check_finite(scalars, progress.images), progress)
     last = progress.step == experiment.steps
-    alarms, best = objects.run_on_rank0(lambda: _end_of_epoch(experiment, cfg, run, number, means))
+    alarms, best = objects.run_on_rank0(lambda: _end_of_epoch(experiment, cfg, run, number, scalars))
     for kind, line in alarms:
         run.alarm(Alarm(kind, line), progress)
     meter.clear()
@@ -109,7 +109,7 @@ def _epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> N
 
 
 def _end_of_epoch(
-    experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun", number: int, means: dict[str, float]
+    experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun", number: int, scalars: dict[str, float]
 ) -> tuple[list[tuple[Kind, str]], bool]:
     """Makes an epoch's grid, scores and records. Returns alarms, and whether the score is the best so far."""
     state, evaluation = experiment.state, experiment.evaluation
@@ -118,16 +118,16 @@ def _end_of_epoch(
     last = progress.step == experiment.steps
     scores = evaluation(state.ema.module) if evaluation.is_due(number, last=last) else {}
     speed = {"speed/images_per_second": meter.images / meter.seconds, "speed/seconds": progress.seconds}
-    scalars = means | experiment.schedules.now() | sentinel.scalars(samples) | speed
+    scalars = scalars | experiment.schedules.now() | sentinel.scalars(samples) | speed
     scalars |= {f"score/{name}": value for name, value in scores.items()}
-    grid = draw(experiment.source, experiment.preview, samples, experiment.columns)
+    grid = draw_grid(experiment.source, experiment.preview, samples, experiment.columns)
     run.record(number, scalars, grid, progress)
     run.log.debug(epoch_line(number, cfg.epochs, progress, scalars))
     alarms = [(alarm.kind, alarm.line) for alarm in sentinel.check_epoch(scalars, progress.images)]
     return alarms, evaluation.improves(scores, progress)
 
 
-def one_step(experiment: Experiment, batch: Batch, rate: float) -> None:
+def train_step(experiment: Experiment, batch: Batch, rate: float) -> None:
     """One training step: the turns of the game's plan, then the EMA. ``rate`` scales every learning rate.
 
     Only ``turns`` is captured as a CUDA graph; the rest is Python code that runs in every step.
@@ -137,9 +137,11 @@ def one_step(experiment: Experiment, batch: Batch, rate: float) -> None:
     experiment.schedules.set(done, rate)
     plan = game.begin_step(StepProgress(progress.step, progress.images, done))  # WGAN: g every fifth step
     for name in plan.reset:
-        start_anew(optimisers[name])
+        reset_state(optimisers[name])
     steps = len(experiment.loader) // experiment.loader.batch_size  # of an epoch
-    measured = tuple(is_measured(progress.step, steps // game.players[name].every) for name in plan.players)
+    measured = tuple(
+        measures_grad_norm(progress.step, steps // game.players[name].every) for name in plan.players
+    )
 
     def turns(batch: Batch) -> TurnLogs:
         pairs = zip(plan.players, measured, strict=True)
@@ -155,15 +157,15 @@ def one_step(experiment: Experiment, batch: Batch, rate: float) -> None:
     progress.averaged = ema.update(game.generator, progress.images, progress.averaged)
 
 
-def is_measured(step: int, moves: int) -> bool:
-    """Whether the gradient norm of a player with ``moves`` turns per epoch is measured in this step.
+def measures_grad_norm(step: int, turns_per_epoch: int) -> bool:
+    """Whether the gradient norm of a player with ``turns_per_epoch`` turns per epoch is measured in this step.
 
     Multiples of the golden ratio are equidistributed in every residue class (Weyl 1916): the measured share is
     the same for steps with and without a lazy penalty, whatever its interval. The choice depends on the step
     alone, so a resumed run measures the same steps.
     """
-    often = max(1, min(GRAD_NORM_EVERY, moves // FEW))
-    return step * _GOLDEN % 2**32 * often < 2**32
+    interval = max(1, min(GRAD_NORM_EVERY, turns_per_epoch // NORMS_PER_EPOCH))
+    return step * _GOLDEN % 2**32 * interval < 2**32
 
 
 def player_step(
@@ -182,8 +184,8 @@ def player_step(
     finds the largest scale.
     """
     player = game.players[name]
-    for other, theirs in optimisers.items():
-        for weight in player_weights(theirs):
+    for other, their_optimiser in optimisers.items():
+        for weight in player_weights(their_optimiser):
             weight.requires_grad_(other == name)
     for net in player.graph_through:
         net.requires_grad_(True)
@@ -196,9 +198,9 @@ def player_step(
     collectives.all_reduce_mean(gradients)  # over the ranks, each of which has a part of the batch
     precision.unscale(optimiser)
     norm = {"gradient_norm": torch.nn.utils.get_total_norm(gradients)} if measured else {}
-    left_out = precision.step(optimiser)
-    if measured and left_out is not None:
-        norm = {"gradient_norm": norm["gradient_norm"].masked_fill(left_out, 0.0)}
-        norm["gradient_norm" + SHARE] = (~left_out).float()
+    skipped = precision.step(optimiser)
+    if measured and skipped is not None:
+        norm = {"gradient_norm": norm["gradient_norm"].masked_fill(skipped, 0.0)}
+        norm["gradient_norm" + COUNTED] = (~skipped).float()
     game.after_step(name)
     return {key: loss.detach() for key, loss in losses.items()} | logs | norm

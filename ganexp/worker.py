@@ -23,18 +23,18 @@ from torch.distributed import FileStore, Store  # type: ignore[attr-defined]
 
 from ganexp.distributed import collectives
 from ganexp.distributed.collectives import ProcessInfo, WorkerLost, process_group
-from ganexp.distributed.launch import next_training, rendezvous_store, session, torchrun_process_info
+from ganexp.distributed.launch import group_store, next_training, rendezvous_store, torchrun_process_info
 from ganexp.errors import Diverged, UserError, fail, first_line
 from ganexp.runs.collective_run import CollectiveRun
 from ganexp.sentinel import Alarm, is_fatal
 from ganexp.system import parent
 from ganexp.system.rng import seed_everything, seed_for
-from ganexp.system.signals import ASKING
+from ganexp.system.signals import STOP_SIGNALS
 from ganexp.train import run_training
 from ganexp.training.setup import build_experiment
 from ganexp.training.state import Progress, State
 
-_LAST = 10.0  # seconds; by then exit_with_parent() has ended a worker whose group is broken
+_SHUTDOWN_SECONDS = 10.0  # seconds; by then exit_with_parent() has ended a worker whose group is broken
 
 
 class NullLog:
@@ -70,7 +70,7 @@ class WorkerRun(CollectiveRun):
 
     def finish(self, state: State) -> None: ...
 
-    def _contribution(self, state: State) -> dict[str, Any]:
+    def _rank_state(self, state: State) -> dict[str, Any]:
         return state.rank_state()
 
     def _stop(self) -> None:
@@ -81,16 +81,16 @@ class WorkerRun(CollectiveRun):
         if alarm is not None and is_fatal(alarm, self._cfg.sentinel.action):
             raise Diverged(alarm.line)
 
-    def _take(self, state: State, content: dict[str, Any] | None) -> None:
+    def _restore_content(self, state: State, content: dict[str, Any] | None) -> None:
         """Restores a checkpoint. Where there is no RNG state for this rank, seeds one of its own."""
-        known = 0 if content is None else state.restore(content)
-        if collectives.rank() >= known:
+        ranks = 0 if content is None else state.restore(content)
+        if collectives.rank() >= ranks:
             images = state.progress.images
             purpose = f"noise of rank {collectives.rank()} from image {images}"
             seed_everything(seed_for(self._cfg.seed, purpose))
 
 
-def follow(where: ProcessInfo, store: Store, number: int) -> bool:
+def join_training(info: ProcessInfo, store: Store, number: int) -> bool:
     """Takes part in training ``number``; returns False if rank 0 has none left. Raises what ends the training.
 
     An error other than WorkerLost and Diverged is also stored for rank 0's message.
@@ -99,14 +99,14 @@ def follow(where: ProcessInfo, store: Store, number: int) -> bool:
     if cfg is None:
         return False
     cfg.evaluate.every = None  # only rank 0 evaluates
-    store.set(f"ready {where.rank}", "")
-    with _ignore_signals(), process_group(where, session(store, number)):
+    store.set(f"ready {info.rank}", "")
+    with _ignore_signals(), process_group(info, group_store(store, number)):
         try:
             run_training(build_experiment(cfg), cfg, WorkerRun(cfg))
         except (WorkerLost, Diverged):
             raise
         except Exception as error:  # rank 0 reads it when its next collective fails
-            store.set(f"end {number} of {where.rank}", first_line(error))
+            store.set(f"end {number} of {info.rank}", first_line(error))
             raise
     return True
 
@@ -115,21 +115,21 @@ class _ignore_signals:
     """Workers ignore signals: rank 0 handles them, saves, and then ends the workers."""
 
     def __enter__(self) -> None:
-        self._before = {number: signal.signal(number, signal.SIG_IGN) for number in ASKING}
+        self._before = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
 
-def follow_torchrun() -> None:
+def join_torchrun_trainings() -> None:
     """Takes part in every training of torchrun's rank 0; one that fails with a UserError does not end it."""
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end of the process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     number, more = 0, True
     while more:
         with suppress(UserError):
-            more = follow(torchrun_process_info(), rendezvous_store(), number)
+            more = join_training(torchrun_process_info(), rendezvous_store(), number)
         number += 1
 
 
@@ -137,16 +137,18 @@ def main() -> None:
     """Takes part in one training of the parent process, and exits when the parent does."""
     folder, rank, world = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
-    def alone() -> None:
+    def on_parent_exit() -> None:
         shutil.rmtree(folder, ignore_errors=True)  # rank 0 was killed and could not remove it
         os._exit(0)
 
-    parent.exit_with_parent(alone)
+    parent.exit_with_parent(on_parent_exit)
     store = FileStore(str(folder / "store"), world)
     try:
-        follow(ProcessInfo(rank, world, rank, world), store, 0)
+        join_training(ProcessInfo(rank, world, rank, world), store, 0)
     except WorkerLost:
-        time.sleep(_LAST)  # rank 0 is ending this worker, or is dead: then alone() removes its folder
+        time.sleep(
+            _SHUTDOWN_SECONDS
+        )  # rank 0 is ending this worker, or is dead: then alone() removes its folder
     except Diverged:
         pass  # rank 0 raises it too, and reports it
     except UserError as error:

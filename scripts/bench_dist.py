@@ -29,8 +29,8 @@ from torch.distributed import FileStore  # type: ignore[attr-defined]
 from tqdm import tqdm
 
 from ganexp.distributed import collectives
-from ganexp.system.cpus import cores
-from ganexp.train import one_step
+from ganexp.system.cpus import cpu_count
+from ganexp.train import train_step
 from ganexp.training.setup import build_experiment
 
 WORKLOADS = {
@@ -68,7 +68,7 @@ def messages(workload: str) -> list[int]:
         collectives.all_reduce_mean = lambda tensors: found.append(
             sum(t.numel() * t.element_size() for t in tensors)
         )
-        one_step(experiment, next(experiment.loader.epoch()), 1.0)
+        train_step(experiment, next(experiment.loader.epoch()), 1.0)
     finally:
         collectives.all_reduce_mean = real
     return found
@@ -115,7 +115,7 @@ def projected(sizes: list[int], devices: int, asked: argparse.Namespace) -> floa
 
 def measured(asked: argparse.Namespace) -> dict[str, Any]:
     """All measurements and projections, by workload."""
-    threads = cores()
+    threads = cpu_count()
     speeds: dict[str, dict[int, list[float]]] = {name: {1: [], 2: []} for name in asked.workloads}
     for _ in tqdm(range(asked.rounds), unit=" rounds", disable=None):
         for name in asked.workloads:

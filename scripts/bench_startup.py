@@ -20,14 +20,14 @@ from tqdm import tqdm
 _TO_THE_FIRST_STEP = """
 import os, sys
 import ganexp.train as training
-real = training.one_step
+real = training.train_step
 def first(*arguments):
     real(*arguments)
     torch = sys.modules["torch"]
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
     os._exit(0)
-training.one_step = first
+training.train_step = first
 sys.argv[0] = "ganexp"
 from ganexp.cli.main import main
 main()

@@ -131,9 +131,9 @@ def _dealt(clock: Clock, real: Callable[..., Iterator[Batch]]) -> Callable[..., 
 @contextmanager
 def watched(clock: Clock) -> Iterator[None]:
     """Patches every part of training with the clock."""
-    real_step, real_turn = training.one_step, training.player_step
+    real_step, real_turn = training.train_step, training.player_step
 
-    def one_step(experiment: Experiment, *rest: Any) -> None:
+    def train_step(experiment: Experiment, *rest: Any) -> None:
         real_step(experiment, *rest)
         if experiment.state.progress.step == _WARM:
             clock.clear()
@@ -146,7 +146,7 @@ def watched(clock: Clock) -> Iterator[None]:
         for owner, name, part in _PARTS:
             patches.enter_context(patch.object(owner, name, clock.around(getattr(owner, name), part)))
         patches.enter_context(patch.object(training, "build_experiment", _assembled(clock, build_experiment)))
-        patches.enter_context(patch.object(training, "one_step", one_step))
+        patches.enter_context(patch.object(training, "train_step", train_step))
         patches.enter_context(patch.object(training, "player_step", player_step))
         patches.enter_context(patch.object(BatchLoader, "epoch", _dealt(clock, BatchLoader.epoch)))
         patches.enter_context(silent())

@@ -143,7 +143,7 @@ def runs_in(folder: Path) -> list[Path]:
 @contextmanager
 def asked_to_stop(after: int, number: int = signal.SIGTERM) -> Iterator[None]:
     """A real signal to this process, in the middle of a step."""
-    real, steps = training.one_step, []
+    real, steps = training.train_step, []
 
     def step(*arguments: Any) -> None:
         steps.append(1)
@@ -152,5 +152,5 @@ def asked_to_stop(after: int, number: int = signal.SIGTERM) -> Iterator[None]:
         real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "one_step", step)
+        patch.setattr(training, "train_step", step)
         yield

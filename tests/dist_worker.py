@@ -23,7 +23,7 @@ from torch.optim import SGD
 from ganexp.data.batches import Batch
 from ganexp.distributed import collectives
 from ganexp.games.game import Game, StepProgress
-from ganexp.nets.sync_batch_norm import synchronise
+from ganexp.nets.sync_batch_norm import convert_sync_batch_norm
 from ganexp.train import player_step
 from ganexp.training.build import build_game
 from ganexp.training.meter import Meter
@@ -42,7 +42,7 @@ def numbers_of_the_whole_batch(seed: int) -> Iterator[None]:
     real = {"rand": torch.rand, "randn": torch.randn}
 
     def part(name: str, *shape: int, **where: Any) -> Tensor:
-        whole: Tensor = real[name](collectives.world() * shape[0], *shape[1:], generator=rng)
+        whole: Tensor = real[name](collectives.world_size() * shape[0], *shape[1:], generator=rng)
         return whole[collectives.rank() * shape[0] : (collectives.rank() + 1) * shape[0]]
 
     with (
@@ -56,7 +56,9 @@ def numbers_of_the_whole_batch(seed: int) -> Iterator[None]:
 def game_of(cfg: DictConfig) -> Game:
     torch.manual_seed(7)
     game = build_game(cfg)
-    return synchronise(game) if collectives.world() > 1 and cfg.device.sync_batch_norm else game
+    return (
+        convert_sync_batch_norm(game) if collectives.world_size() > 1 and cfg.device.sync_batch_norm else game
+    )
 
 
 def parts_of_batches(cfg: DictConfig) -> list[Batch]:
@@ -64,8 +66,8 @@ def parts_of_batches(cfg: DictConfig) -> list[Batch]:
     x = 2 * torch.rand(STEPS, BATCH, *cfg.data.shape, generator=data) - 1
     y = torch.randint(cfg.data.classes, (STEPS, BATCH), generator=data)
     part = slice(
-        collectives.rank() * BATCH // collectives.world(),
-        (collectives.rank() + 1) * BATCH // collectives.world(),
+        collectives.rank() * BATCH // collectives.world_size(),
+        (collectives.rank() + 1) * BATCH // collectives.world_size(),
     )
     return [Batch(*pair) for pair in zip(x[:, part], y[:, part], strict=True)]
 

@@ -79,7 +79,7 @@ class EmulatedRecorder:
                 scalar.fill_(float("nan"))
         return lambda: self._play(notes.operations), logs
 
-    def restart(self) -> None:
+    def copy_from(self) -> None:
         self.restarts += 1
 
     @torch.no_grad()

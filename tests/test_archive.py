@@ -9,12 +9,12 @@ from conftest import TINY, Verb
 from ganexp.cli.runs import facts
 from ganexp.errors import UserError
 from ganexp.runs import saved_run
-from ganexp.runs.saved_run import SavedRun, find
+from ganexp.runs.saved_run import SavedRun, find_runs
 
 
 def test_a_run_is_read_as_it_was_written(train: Verb) -> None:
     folder = train(*TINY, "epochs=2", "optim.lr=3e-4")
-    (run,) = find(["outputs"])
+    (run,) = find_runs(["outputs"])
     assert run.folder.name == folder.name
     assert (run.status, run.images, run.choices["loss"]) == ("finished", 3648, "gan")
     assert run.config["optim.lr"] == 3e-4 and run.config["arch.generator.widths"] == [16]
@@ -52,8 +52,8 @@ def test_runs_are_found_once_at_any_depth(tmp_path: Path) -> None:
         (tmp_path / name / "samples").mkdir(parents=True)
         for file in ("config.yaml", "run.json"):
             (tmp_path / name / file).touch()
-    found = find([tmp_path, tmp_path / "a", tmp_path / "a" / "one"])
+    found = find_runs([tmp_path, tmp_path / "a", tmp_path / "a" / "one"])
     assert [str(run.folder.relative_to(tmp_path)) for run in found] == ["a/one", "a/three", "b/two"]
     for wrong, told in ((tmp_path / "c", "no such folder"), (tmp_path / "a/one/samples", "no run in it")):
         with pytest.raises(UserError, match=told):
-            find([wrong])
+            find_runs([wrong])

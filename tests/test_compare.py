@@ -23,8 +23,8 @@ from ganexp.compare.groups import Comparison, Group, comparisons, differing
 from ganexp.compare.measures import measured, scores_of
 from ganexp.compare.results import Result, checked_metric, compare, outcome
 from ganexp.errors import UserError
-from ganexp.metrics.directions import direction_of, shipped
-from ganexp.runs.saved_run import SavedRun, find
+from ganexp.metrics.directions import direction_of, shipped_directions
+from ganexp.runs.saved_run import SavedRun, find_runs
 
 EVERY = 1000  # images between evaluations
 
@@ -209,10 +209,14 @@ def test_every_direction_is_that_of_the_metric() -> None:
     }
     assert metrics.keys() == called.keys()
     for name, kind in metrics.items():
-        assert direction_of(called[name], shipped()) == next(iter(kind.SCORES.values()))
+        assert direction_of(called[name], shipped_directions()) == next(iter(kind.SCORES.values()))
     for score in ("kid_std", "cnn_score_std", "reverse_kl"):
-        assert direction_of(score, shipped()) == "lower"
-    assert direction_of("fidelity", shipped()) == direction_of("diversity", shipped()) == "unknown"
+        assert direction_of(score, shipped_directions()) == "lower"
+    assert (
+        direction_of("fidelity", shipped_directions())
+        == direction_of("diversity", shipped_directions())
+        == "unknown"
+    )
 
 
 def test_how_runs_ended_is_counted(tmp_path: Path) -> None:
@@ -250,7 +254,7 @@ def test_sentences_say_what_is_larger_than_chance(tmp_path: Path) -> None:
     losses = [run for loss in "abcd" for run in replicates(loss, [1, 2, 3, 4])]
     many = " ".join(sentences.claims(only(written(tmp_path / "many", *losses))))
     assert "is 0.029, and after correction for 6 pairs 0.17. With 5 runs in each group" in many
-    assert sentences.headline(only(find([tmp_path / "many"]))).startswith(
+    assert sentences.headline(only(find_runs([tmp_path / "many"]))).startswith(
         "loss=a, loss=b, loss=c, loss=d share the best fid"
     )
     one = only(written(tmp_path / "one", *replicates("gan", [10]), *replicates("wgan", [1])))
@@ -271,7 +275,7 @@ def test_what_makes_a_comparison_doubtful_is_told(tmp_path: Path) -> None:
 
 def test_runs_without_scores_compare_by_diversity(train: Verb) -> None:
     train(*TINY, "epochs=1")
-    result = only(find(["outputs"]))
+    result = only(find_runs(["outputs"]))
     assert result.metric == "diversity" and "evaluate.every=null" in " ".join(sentences.warnings(result))
     assert "images_per_second" in markdown_report.text([result], [])
 
@@ -317,7 +321,7 @@ def test_the_same_runs_give_the_same_report_and_numbers_are_numbers(tmp_path: Pa
         report([only(runs)], []) for report in (html_report.page, markdown_report.text, json_report.text)
     ]
     again = [
-        report([only(find([tmp_path]))], [])
+        report([only(find_runs([tmp_path]))], [])
         for report in (html_report.page, markdown_report.text, json_report.text)
     ]
     assert reports == again

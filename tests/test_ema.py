@@ -37,13 +37,13 @@ def test_small_steps_are_taken_in_together() -> None:
 
 def test_the_start_is_forgotten_early() -> None:
     ema = EMA(constant(0.0), halflife=10**6, rampup=0.1)
-    ema.update(constant(1.0), images=1000, before=900)  # a half-life of 100 images, for now
+    ema.update(constant(1.0), images=1000, previous=900)  # a half-life of 100 images, for now
     assert weight(ema) == pytest.approx(0.5)
 
 
 def test_a_halflife_of_zero_copies() -> None:
     ema = EMA(constant(0.0), halflife=0, rampup=0.1)
-    ema.update(constant(1.0), images=64, before=0)
+    ema.update(constant(1.0), images=64, previous=0)
     assert weight(ema) == 1.0
 
 
@@ -53,7 +53,7 @@ def test_statistics_are_averaged_and_counters_copied() -> None:
     buffers = dict(live.named_buffers())
     buffers["running_mean"].fill_(1.0)
     buffers["num_batches_tracked"].fill_(7)
-    ema.update(live, images=10**9, before=10**9 - 100)
+    ema.update(live, images=10**9, previous=10**9 - 100)
     averaged = dict(ema.module.named_buffers())
     assert averaged["running_mean"].tolist() == pytest.approx([0.5, 0.5])
     assert averaged["num_batches_tracked"].item() == 7

@@ -163,13 +163,13 @@ def test_features_of_real_samples_are_kept(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_kept_features_are_those_of_the_device_and_the_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = feature_cache.folder_of("net", ("data", 100, 0), CPU)
-    assert here == feature_cache.folder_of("net", ("data", 100, 0), CPU)
-    assert here != feature_cache.folder_of("net", ("data", 100, 0), torch.device("cuda"))
-    assert here != feature_cache.folder_of("other", ("data", 100, 0), CPU)
-    assert here != feature_cache.folder_of("net", ("data", 101, 0), CPU)
+    here = feature_cache.features_folder("net", ("data", 100, 0), CPU)
+    assert here == feature_cache.features_folder("net", ("data", 100, 0), CPU)
+    assert here != feature_cache.features_folder("net", ("data", 100, 0), torch.device("cuda"))
+    assert here != feature_cache.features_folder("other", ("data", 100, 0), CPU)
+    assert here != feature_cache.features_folder("net", ("data", 101, 0), CPU)
     monkeypatch.setattr(torch, "__version__", "9.9")
-    assert here != feature_cache.folder_of("net", ("data", 100, 0), CPU)
+    assert here != feature_cache.features_folder("net", ("data", 100, 0), CPU)
 
 
 def test_the_classifier_is_trained_once(
@@ -181,14 +181,17 @@ def test_the_classifier_is_trained_once(
     data = Arrays(samples, labels, ("dark", "bright"))
     source = Digits(resolution=8, shape=[1, 8, 8], classes=2, bounded=True, mirror=False)
     state = torch.get_rng_state()
-    net, weights, accuracy = classifier.trained(source, data, CPU)
+    net, weights, accuracy = classifier.trained_classifier(source, data, CPU)
     assert accuracy == 1.0 and torch.equal(state, torch.get_rng_state())
     assert "training a classifier" in capfd.readouterr().err
-    assert classifier.trained(source, data, CPU)[1:] == (weights, accuracy) and not capfd.readouterr().err
-    assert (classifier.labels_of(net, samples, CPU) == labels).mean() > 0.99
+    assert (
+        classifier.trained_classifier(source, data, CPU)[1:] == (weights, accuracy)
+        and not capfd.readouterr().err
+    )
+    assert (classifier.predict_labels(net, samples, CPU) == labels).mean() > 0.99
     (file,) = (cache_folder() / f"classifier-{data.fingerprint[:16]}").iterdir()
     file.write_bytes(b"torn")
-    assert classifier.trained(source, data, CPU)[1] == weights, "trained anew, to the same weights"
+    assert classifier.trained_classifier(source, data, CPU)[1] == weights, "trained anew, to the same weights"
     shutil.rmtree(file.parent)
 
 

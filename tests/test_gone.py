@@ -20,7 +20,7 @@ from ganexp.system.atomic import replacing
 @contextmanager
 def at_step(number: int, act: Callable[[], object]) -> Iterator[None]:
     """Does something in the middle of a training."""
-    real, steps = training.one_step, []
+    real, steps = training.train_step, []
 
     def step(*arguments: Any) -> None:
         steps.append(1)
@@ -29,7 +29,7 @@ def at_step(number: int, act: Callable[[], object]) -> Iterator[None]:
         real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "one_step", step)
+        patch.setattr(training, "train_step", step)
         yield
 
 

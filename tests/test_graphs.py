@@ -18,7 +18,7 @@ from ganexp.losses import NonSaturating
 from ganexp.nets.layers import one_hot
 from ganexp.system.signals import Stopped
 from ganexp.system.tensor_file import digest, read
-from ganexp.train import one_step
+from ganexp.train import train_step
 from ganexp.training import graphed_turns, setup
 from ganexp.training.build import build
 from ganexp.training.graphed_turns import WARM_UP, GraphedTurns
@@ -72,7 +72,7 @@ def trained(made: Experiment, steps: int = STEPS) -> dict[str, str]:
     if made.state.progress.step == 0:
         torch.manual_seed(0)
     for batch in batches(made):
-        one_step(made, batch, 1.0)
+        train_step(made, batch, 1.0)
         if made.state.progress.step == steps:
             break
     return {name: digest(part) for name, part in made.state.snapshot().items()} | {

@@ -6,13 +6,13 @@ import pytest
 from conftest import TINY, Verb
 
 from ganexp import train as training
-from ganexp.train import FEW, GRAD_NORM_EVERY, is_measured
+from ganexp.train import GRAD_NORM_EVERY, NORMS_PER_EPOCH, measures_grad_norm
 
-MANY = FEW * GRAD_NORM_EVERY
+MANY = NORMS_PER_EPOCH * GRAD_NORM_EVERY
 
 
 def resolve_checkpoint(steps: range, moves: int = MANY) -> list[bool]:
-    return [is_measured(step, moves) for step in steps]
+    return [measures_grad_norm(step, moves) for step in steps]
 
 
 def test_about_one_step_in_eight_is_measured() -> None:

@@ -114,8 +114,8 @@ def test_the_classifier_that_scores_samples_is_tested_on_held_out_images(
         tested.append(images)
         return np.zeros(len(images), np.int64)
 
-    monkeypatch.setattr("ganexp.metrics.conditional.labels_of", labels_of)
-    monkeypatch.setattr("ganexp.metrics.conditional.fit", lambda *_: None)
+    monkeypatch.setattr("ganexp.metrics.conditional.predict_labels", labels_of)
+    monkeypatch.setattr("ganexp.metrics.conditional.train_on", lambda *_: None)
     assert 0 < judge.floor()["cas"] < 0.2, "the share of zeros"
     seen = {image.tobytes() for image in np.asarray(data.samples)}
     assert len(tested[0]) == 200 and not seen & {image.tobytes() for image in np.asarray(tested[0])}
@@ -123,7 +123,7 @@ def test_the_classifier_that_scores_samples_is_tested_on_held_out_images(
 
 
 def test_without_a_held_out_split_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classifier, "_FEWEST_STEPS", 1)
+    monkeypatch.setattr(classifier, "_MIN_STEPS", 1)
     judge, _ = evaluator(*TINY, "metrics=[memorisation,cas,swd]", "features=pixels", "evaluate.count=100")
     assert judge.floor().keys() == {"cas", "swd"}
     unscored, trained_on = judge.cautions()

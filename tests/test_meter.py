@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ganexp.training.meter import SHARE, Meter, merged
+from ganexp.training.meter import COUNTED, Meter, merged
 
 CPU = torch.device("cpu")
 
@@ -31,11 +31,11 @@ def test_what_does_not_count_is_in_no_mean() -> None:
     meter = Meter()
     for counts in (1.0, 0.0, 1.0):
         meter.add(
-            "d", scalars(loss=2.0) | {"norm": torch.tensor(5 * counts), "norm" + SHARE: torch.tensor(counts)}
+            "d", scalars(loss=2.0) | {"norm": torch.tensor(5 * counts), "norm" + COUNTED: torch.tensor(counts)}
         )
-    meter.add("g", scalars(norm=0.0) | {"norm" + SHARE: torch.tensor(0.0)})
+    meter.add("g", scalars(norm=0.0) | {"norm" + COUNTED: torch.tensor(0.0)})
     assert meter.means() == pytest.approx({"d/loss": 2.0, "d/norm": 5.0})
-    meter.add("d", {"norm": torch.tensor(torch.inf), "norm" + SHARE: torch.tensor(1.0)})
+    meter.add("d", {"norm": torch.tensor(torch.inf), "norm" + COUNTED: torch.tensor(1.0)})
     assert meter.means()["d/norm"] == torch.inf, "what counts and is not finite is not hidden"
 
 

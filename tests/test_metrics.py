@@ -9,7 +9,7 @@ import pytest
 
 from ganexp.errors import UserError
 from ganexp.metrics import kernel, prdc, sliced
-from ganexp.metrics.frechet import Moments, enough, frechet_distance, moments
+from ganexp.metrics.frechet import Moments, covariance_warning, frechet_distance, moments
 from ganexp.metrics.inception_score import inception_score
 from ganexp.metrics.kernel import kid, mmd2
 from ganexp.metrics.modes import coverage_of_classes, coverage_of_gaussians
@@ -97,8 +97,8 @@ def test_frechet_tends_to_the_squared_shift() -> None:
 
 
 def test_few_samples_are_warned_of() -> None:
-    assert enough(2049, 2048) is None
-    line = enough(2048, 2048)
+    assert covariance_warning(2049, 2048) is None
+    line = covariance_warning(2048, 2048)
     assert line is not None
     assert "needs more than 2,048 samples for a covariance of full rank" in line
 
@@ -204,7 +204,7 @@ def test_prdc_by_balls(k: int, k_density: int, monkeypatch: pytest.MonkeyPatch) 
     expected = by_balls(real, fake, k, k_density)
     assert 0 < expected.recall < 1 and 0 < expected.coverage < 1
     assert prdc.prdc(real, fake, k, k_density) == pytest.approx(expected)
-    monkeypatch.setattr(prdc, "_BYTES", 4 * 23 * 5)
+    monkeypatch.setattr(prdc, "_MAX_BYTES", 4 * 23 * 5)
     monkeypatch.setattr(prdc, "_COLUMNS", 4)
     assert prdc.prdc(real, fake, k, k_density) == pytest.approx(expected)
     assert prdc.prdc(real[::-1], fake[::-1], k, k_density) == pytest.approx(expected)
@@ -276,7 +276,7 @@ def test_sliced_of_a_shift() -> None:
 def test_sliced_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = normal(0, 40, 5), normal(1, 30, 5, offset=0.3)
     whole = sliced_wasserstein(x, y, 50, seed=0)
-    monkeypatch.setattr(sliced, "_BYTES", 8 * 70 * 7)
+    monkeypatch.setattr(sliced, "_MAX_BYTES", 8 * 70 * 7)
     monkeypatch.setattr(sliced, "_ROWS", 9)
     assert sliced_wasserstein(x, y, 50, seed=0) == pytest.approx(whole, rel=1e-12)
 

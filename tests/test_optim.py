@@ -25,8 +25,8 @@ from ganexp.optim import (
     Optim,
     RMSprop,
     _Adam,
-    _Plain,
     _RMSprop,
+    _UnwrappedOptimizer,
 )
 from ganexp.training.build import build, build_game
 from ganexp.training.schedules import Schedules
@@ -179,11 +179,11 @@ def decorators(method: Callable[..., object]) -> list[str]:
 def test_only_what_keeps_the_compiler_out_is_stripped(name: str) -> None:
     """Another decorator of torch's, or an optimiser's own method, would be lost with it."""
     assert decorators(getattr(torch.optim.Optimizer, name)) == ["inner"], "of torch._disable_dynamo"
-    assert decorators(getattr(_Plain, name)) == []
-    for ours in _Plain.__subclasses__():
+    assert decorators(getattr(_UnwrappedOptimizer, name)) == []
+    for ours in _UnwrappedOptimizer.__subclasses__():
         torchs = ours.__mro__[2]
         assert torchs.__module__.startswith("torch.optim.") and name not in vars(torchs)
-        assert getattr(ours, name) is getattr(_Plain, name)
+        assert getattr(ours, name) is getattr(_UnwrappedOptimizer, name)
 
 
 @pytest.mark.parametrize(

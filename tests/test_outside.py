@@ -81,5 +81,5 @@ def test_in_two_processes(train: Verb) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_resumed_bit_for_bit_in_two_processes(name: str, train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganexp.distributed.stop_sync._MOST", 1)  # each step asks whether to stop
+    monkeypatch.setattr("ganexp.distributed.stop_sync._MAX_STEPS", 1)  # each step asks whether to stop
     assert list(differences(*resumed_like_one_left_alone(train, *SYSTEMS[name].overrides, *IN_TWO))) == []

@@ -217,13 +217,13 @@ def test_each_network_of_a_player_is_compiled(train: Verb, monkeypatch: pytest.M
 def steps_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Experiment, Batch]]:
     """A list of what each step was taken with, filled while a run trains."""
     seen: list[tuple[Experiment, Batch]] = []
-    real = training.one_step
+    real = training.train_step
 
     def step(made: Experiment, batch: Batch, rate: float) -> None:
         seen.append((made, batch))
         real(made, batch, rate)
 
-    monkeypatch.setattr(training, "one_step", step)
+    monkeypatch.setattr(training, "train_step", step)
     return seen
 
 

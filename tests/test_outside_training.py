@@ -20,7 +20,7 @@ from ganexp.penalties import Penalty, PlayerCall
 from ganexp.runs.bitwise import differences
 from ganexp.system.signals import Stopped
 from ganexp.system.tensor_file import digest, read
-from ganexp.train import one_step, player_step
+from ganexp.train import player_step, train_step
 from ganexp.training.build import build_game
 from ganexp.training.graphed_turns import WARM_UP, GraphedTurns
 from ganexp.training.setup import Experiment, build_experiment
@@ -39,7 +39,7 @@ def trained(made: Experiment, steps: int) -> dict[str, str]:
     """What there is after so many steps, hashed part by part."""
     torch.manual_seed(0)
     for batch in made.loader.epoch():
-        one_step(made, batch, 1.0)
+        train_step(made, batch, 1.0)
         if made.state.progress.step == steps:
             break
     return {name: digest(part) for name, part in made.state.snapshot().items()}
@@ -55,7 +55,7 @@ def content(folder: Path) -> dict[str, Any]:
 def test_a_new_level_reaches_the_average_and_begins_with_empty_moments(
     train: Verb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, turn = training.one_step, training.player_step
+    step, turn = training.train_step, training.player_step
     levels: list[int] = []
     remembered: list[tuple[int, int]] = []
 
@@ -72,7 +72,7 @@ def test_a_new_level_reaches_the_average_and_begins_with_empty_moments(
         remembered.append((len(levels), len(optimisers[name].state)))
         return turn(game, name, optimisers, *rest, **more)
 
-    monkeypatch.setattr(training, "one_step", watched_step)
+    monkeypatch.setattr(training, "train_step", watched_step)
     monkeypatch.setattr(training, "player_step", watched_turn)
     train(*CONFIG_DIR, *FEW, *GROWING, "max_steps=12")
     assert levels == [0] * 2 + [1] * 5 + [2] * 5
@@ -206,7 +206,7 @@ def test_penalties_of_no_samples_gradient_leave_the_critic_its_batch_norm() -> N
     assert cfg.arch.discriminator.norm == "batch"
     assert composed(*small, "penalties=[seeking,lecam,r1]").arch.discriminator.norm == "none"
     made = build_experiment(cfg)
-    one_step(made, one_batch(made), 1.0)
+    train_step(made, one_batch(made), 1.0)
     net = made.state.game.parts.nets["discriminator"]
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules())
 
@@ -224,7 +224,7 @@ def test_a_schedule_drives_a_penalty_from_outside(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(lecam, "term", term)
     lecam.register_forward_hook(lambda *found: losses.append(found[2].detach()))
     for batch in made.loader.epoch():
-        one_step(made, batch, 1.0)
+        train_step(made, batch, 1.0)
         if made.state.progress.step == 4:
             break
     shares = [float(loss / term.detach()) for loss, term in zip(losses, terms, strict=True)]

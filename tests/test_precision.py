@@ -19,7 +19,7 @@ from ganexp.data.batches import Batch
 from ganexp.errors import Diverged, UserError
 from ganexp.metrics import classifier
 from ganexp.metrics.features import Network
-from ganexp.system.cpus import cores
+from ganexp.system.cpus import cpu_count
 from ganexp.system.float32 import at_least_float32, full_float32
 from ganexp.system.tensor_file import digest, read
 from ganexp.train import player_step
@@ -121,9 +121,9 @@ def test_cores_are_those_that_a_container_grants(monkeypatch: pytest.MonkeyPatch
         ("400000 100000\n", 3),
     ):
         limit.write_text(text)
-        assert cores(limit) == count
+        assert cpu_count(limit) == count
     limit.write_text("max 100000\n")
-    assert cores(limit) == cores(tmp_path / "none") == 3
+    assert cpu_count(limit) == cpu_count(tmp_path / "none") == 3
 
 
 def test_threads_can_be_said() -> None:
@@ -258,11 +258,11 @@ def test_the_classifier_is_trained_and_asked_in_full_float32(
         return real(net, x)
 
     monkeypatch.setattr(classifier.Classifier, "forward", forward)
-    monkeypatch.setattr(classifier, "_FEWEST_STEPS", 1)
+    monkeypatch.setattr(classifier, "_MIN_STEPS", 1)
     net, images = classifier.Classifier(1, 2), np.zeros((16, 1, 8, 8), np.uint8)
     images.flags.writeable = False  # as those of a prepared set, which torch would warn of
-    classifier.fit(net, images, np.arange(16) % 2, np.arange(16), CPU)
+    classifier.train_on(net, images, np.arange(16) % 2, np.arange(16), CPU)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        classifier.labels_of(net, images, CPU)
+        classifier.predict_labels(net, images, CPU)
     assert seen == {(True, ("ieee", "ieee")), (False, ("ieee", "ieee"))}

@@ -156,7 +156,7 @@ def stopped(train: Verb, tmp_path: Path, overrides: list[str], after: int) -> Pa
     """A run that fails after so many steps."""
     from ganexp import train as training
 
-    step, steps = training.one_step, []
+    step, steps = training.train_step, []
 
     def failing(*arguments: Any) -> None:
         steps.append(1)
@@ -165,7 +165,7 @@ def stopped(train: Verb, tmp_path: Path, overrides: list[str], after: int) -> Pa
         step(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "one_step", failing)
+        patch.setattr(training, "train_step", failing)
         with pytest.raises(SystemExit):
             train(*overrides, name="cut")
     (folder,) = (tmp_path / "outputs/cut").iterdir()

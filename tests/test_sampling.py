@@ -8,7 +8,7 @@ from conftest import composed
 from torch import nn
 
 from ganexp.games.game import Request
-from ganexp.games.sampling import generate, with_own_statistics
+from ganexp.games.sampling import generate, recompute_batch_norm
 from ganexp.system.tensor_file import digest
 from ganexp.training.build import build_game
 
@@ -24,7 +24,7 @@ def game_of(*overrides: str) -> Any:
 def test_statistics_are_those_of_the_weights() -> None:
     game = game_of()
     before, state = digest(game.state_dict()), torch.get_rng_state()
-    own = with_own_statistics(game, game.generator, CPU)
+    own = recompute_batch_norm(game, game.generator, CPU)
     assert digest(game.state_dict()) == before and torch.equal(torch.get_rng_state(), state)
     seen: dict[nn.BatchNorm1d, torch.Tensor] = {}
     norms = [module for module in own.modules() if isinstance(module, nn.BatchNorm1d)]
@@ -45,4 +45,4 @@ def test_statistics_are_those_of_the_weights() -> None:
 @pytest.mark.parametrize("overrides", [["arch.generator.norm=layer"], ["game=cgan"]])
 def test_without_statistics_or_with_labels_nothing_is_done(overrides: list[str]) -> None:
     game = game_of(*overrides)
-    assert with_own_statistics(game, game.generator, CPU) is game.generator
+    assert recompute_batch_norm(game, game.generator, CPU) is game.generator

@@ -18,7 +18,7 @@ from ganexp.nets.mlp import Generator
 from ganexp.runs.bitwise import differences
 from ganexp.runs.manifest import Manifest
 from ganexp.runs.run_folder import Run
-from ganexp.sentinel import Sentinel, SentinelConfig, some_of_each, spread
+from ganexp.sentinel import Sentinel, SentinelConfig, rms_distance, rows_of_each_label
 from ganexp.system.signals import Stopped
 from ganexp.training.setup import Experiment
 
@@ -34,7 +34,7 @@ def samples(scale: float, seed: int = 0) -> np.ndarray:
 
 
 def sentinel() -> Sentinel:
-    return Sentinel(LIMITS, spread(samples(1.0), ONE_LABEL), ONE_LABEL)
+    return Sentinel(LIMITS, rms_distance(samples(1.0), ONE_LABEL), ONE_LABEL)
 
 
 def kinds(guard: Sentinel, means: dict[str, float], scale: float) -> list[str]:
@@ -49,17 +49,17 @@ def test_spread_is_the_root_mean_squared_distance_of_pairs() -> None:
     for label in range(3):
         group = points[labels == label].reshape(4, -1)
         by_label.append(np.mean([((a - b) ** 2).sum() for a, b in itertools.combinations(group, 2)]))
-    assert spread(points, labels) == pytest.approx(np.sqrt(np.mean(by_label)))
-    assert spread(np.ones((5, 2)), np.zeros(5)) == 0.0
-    assert spread(np.ones((2, 2)), np.arange(2)) == 0.0, "no pair at all"
+    assert rms_distance(points, labels) == pytest.approx(np.sqrt(np.mean(by_label)))
+    assert rms_distance(np.ones((5, 2)), np.zeros(5)) == 0.0
+    assert rms_distance(np.ones((2, 2)), np.arange(2)) == 0.0, "no pair at all"
 
 
 def test_rows_to_compare_with_are_drawn_from_each_label() -> None:
     labels = np.arange(1000) % 10
-    rows = some_of_each(labels, [2, 5], seed=0, most=40)
+    rows = rows_of_each_label(labels, [2, 5], seed=0, max_rows=40)
     assert sorted(labels[rows]) == [2] * 20 + [5] * 20 and len(set(rows)) == 40
-    assert list(rows) == list(some_of_each(labels, [2, 5], seed=0, most=40)) == sorted(rows)
-    assert list(rows) != list(some_of_each(labels, [2, 5], seed=1, most=40))
+    assert list(rows) == list(rows_of_each_label(labels, [2, 5], seed=0, max_rows=40)) == sorted(rows)
+    assert list(rows) != list(rows_of_each_label(labels, [2, 5], seed=1, max_rows=40))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -168,7 +168,7 @@ def test_a_collapse_can_stop_a_run(train: Verb, game: str, capfd: pytest.Capture
 
 def poisoned(monkeypatch: pytest.MonkeyPatch, at: int, times: int = 1, stop: int | None = None) -> None:
     """A weight is no number after step ``at``, until the run has gone back ``times``; a signal at ``stop``."""
-    real, taken = training.one_step, []
+    real, taken = training.train_step, []
 
     def step(experiment: Experiment, *rest: Any) -> None:
         taken.append(1)
@@ -179,7 +179,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, at: int, times: int = 1, stop: int
             with torch.no_grad():
                 next(iter(experiment.state.game.parameters())).fill_(float("nan"))
 
-    monkeypatch.setattr(training, "one_step", step)
+    monkeypatch.setattr(training, "train_step", step)
 
 
 def test_what_is_not_finite_is_seen_within_an_epoch(

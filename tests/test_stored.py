@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from ganexp.config.stored import DEEPEST, MOST_BYTES, MOST_VALUES, load_config, read_stored
 from ganexp.errors import UserError
-from ganexp.runs.saved_run import SavedRun, find
+from ganexp.runs.saved_run import SavedRun, find_runs
 
 BOMB = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{x: *a{n - 1}, y: *a{n - 1}}}\n" for n in range(1, 33))
 """A kilobyte that stands for 4e9 values."""
@@ -92,7 +92,7 @@ def test_one_bad_folder_does_not_hide_the_others(tmp_path: Path) -> None:
         (tmp_path / "outputs" / name).mkdir(parents=True)
         (tmp_path / "outputs" / name / "config.yaml").write_text(text)
         (tmp_path / "outputs" / name / "run.json").write_text("{}")
-    assert [run.config for run in find([tmp_path / "outputs"])] == [{}, {"seed": 7}]
+    assert [run.config for run in find_runs([tmp_path / "outputs"])] == [{}, {"seed": 7}]
     done = command(tmp_path, "runs", "outputs", "columns=run,seed")
     assert done.returncode == 0 and "7" in done.stdout and "2 runs" in done.stdout
     (tmp_path / "nan").symlink_to("outputs/bad")

@@ -13,10 +13,10 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from ganexp.cli import main
-from ganexp.errors import readable, readable_lines, tell
+from ganexp.errors import print_to_stderr, readable, readable_lines
 from ganexp.runs.log import RunLog
 from ganexp.system.tensor_file import read, write
-from ganexp.system.terminal import pasted
+from ganexp.system.terminal import quoted_override
 
 RED = "\x1b[31m\x07\x9b2J\u202e"
 
@@ -53,7 +53,7 @@ PATHS = [
 def test_a_hint_can_be_pasted(path: str) -> None:
     """Through a shell, Hydra's grammar and OmegaConf it is the same path again."""
     typed = subprocess.run(
-        ["sh", "-c", f"printf '%s\\n' {pasted('resume', path)}"], capture_output=True, text=True
+        ["sh", "-c", f"printf '%s\\n' {quoted_override('resume', path)}"], capture_output=True, text=True
     )
     (word,) = typed.stdout.splitlines()
     value = OverridesParser.create().parse_override(word).value()
@@ -62,8 +62,8 @@ def test_a_hint_can_be_pasted(path: str) -> None:
 
 
 def test_plain_paths_are_not_quoted() -> None:
-    assert pasted("resume", Path("outputs/r/seed-1+lr-1e-5")) == "resume=outputs/r/seed-1+lr-1e-5"
-    assert pasted("resume", "a b") == "'resume=\"a b\"'"
+    assert quoted_override("resume", Path("outputs/r/seed-1+lr-1e-5")) == "resume=outputs/r/seed-1+lr-1e-5"
+    assert quoted_override("resume", "a b") == "'resume=\"a b\"'"
 
 
 def test_a_run_with_an_awkward_name_is_resumed_by_its_hint(
@@ -72,7 +72,7 @@ def test_a_run_with_an_awkward_name_is_resumed_by_its_hint(
     awkward = tmp_path / 'it\'s [a], b=c "d"'
     train(*TINY, "max_steps=2").rename(awkward)
     capfd.readouterr()
-    verb(monkeypatch, tmp_path, "train", *shlex.split(pasted("resume", awkward)))
+    verb(monkeypatch, tmp_path, "train", *shlex.split(quoted_override("resume", awkward)))
     told = capfd.readouterr().out
     assert "is finished already" in told
     words = shlex.split(told.rpartition("images: ")[2].removesuffix(" goes on\n"))
@@ -87,7 +87,7 @@ def harmless(told: str) -> bool:
 
 
 def test_what_is_told_and_what_a_run_says(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    tell(f"bad {RED}")
+    print_to_stderr(f"bad {RED}")
     journal = RunLog(tmp_path)
     journal.info(f"one {RED}\ntwo")
     journal.debug(f"three {RED}")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ganexp.errors import UserError
-from ganexp.runs.checkpoints import CheckpointManager, kept, latest, resolve_checkpoint
+from ganexp.runs.checkpoints import CheckpointManager, latest, older_checkpoints, resolve_checkpoint
 from ganexp.system.tensor_file import read, write
 
 
@@ -70,7 +70,7 @@ def test_a_torn_one_is_passed_over(tmp_path: Path) -> None:
     shelf.vault.last.write_bytes(shelf.vault.last.read_bytes()[:-500])
     found = Shelf(tmp_path).vault.latest()
     assert found is not None and found.content["progress"]["step"] == 10
-    assert len(found.passed_over) == 1 and "last.pt is damaged" in found.passed_over[0]
+    assert len(found.skipped) == 1 and "last.pt is damaged" in found.skipped[0]
 
 
 def test_it_goes_on_after_a_torn_one(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_going_back_forgets_what_came_after(tmp_path: Path) -> None:
     assert found is not None and found.content["progress"]["step"] == 20 and shelf.vault.saved == 64 * 20
     assert shelf.names() == ["last.pt", "step_00000010_epoch_0001.pt"] and shelf.last_step() == 20
     shelf.save(21)
-    assert [file.name for file in kept(shelf.vault.folder)] == [
+    assert [file.name for file in older_checkpoints(shelf.vault.folder)] == [
         "step_00000020_epoch_0002.pt",
         "step_00000010_epoch_0001.pt",
     ]
@@ -187,7 +187,7 @@ def test_a_checkpoint_cannot_name_itself_out_of_its_folder(tmp_path: Path, name:
     write(read(shelf.vault.last) | {"name": name}, shelf.vault.last)
     again = Shelf(tmp_path)
     found = again.vault.latest()
-    assert found is not None and "does not know its own name" in found.passed_over[0]
+    assert found is not None and "does not know its own name" in found.skipped[0]
     again.save(30, 3)
     assert again.names() == ["last.pt", "step_00000010_epoch_0001.pt"]
 

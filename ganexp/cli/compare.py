@@ -10,7 +10,7 @@ from ganexp.compare import html_report, json_report, markdown_report, sentences
 from ganexp.compare.groups import comparisons
 from ganexp.compare.results import By, Result, checked_metric, compare
 from ganexp.errors import UserError, readable, suggest
-from ganexp.runs.saved_run import SavedRun, find
+from ganexp.runs.saved_run import SavedRun, find_runs
 from ganexp.system.atomic import replacing
 from ganexp.system.terminal import print_lines
 
@@ -40,7 +40,7 @@ def compare_runs(arguments: Sequence[str]) -> None:
     by = given.get("by", "best")
     if by not in _BY:
         raise UserError(f"by={by}: {suggest(by, _BY)}")
-    records = find(folders or ["outputs"])
+    records = find_runs(folders or ["outputs"])
     wanted = checked_metric(given.get("metric"), records)
     unreadable = [record for record in records if not record.config]
     results = [compare(contest, wanted, _BY[by]) for contest in comparisons(_read(records))]

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganexp.data.folder import Folder, class_names
 from ganexp.data.source import Source
-from ganexp.errors import UserError, tell
+from ganexp.errors import UserError, print_to_stderr
 from ganexp.metrics.table import score_table
 from ganexp.runs.lock import is_held
 from ganexp.runs.log import finite
@@ -60,7 +60,7 @@ def evaluate(cfg: DictConfig) -> None:
         print(json.dumps(result))
         return
     for line in result["cautions"]:
-        tell(line)
+        print_to_stderr(line)
     of_split = "" if evaluator.split == TRAINING else f" of the split {evaluator.split}"
     print_lines(of.get("against") or f"{folder}, {of['checkpoint']}, {of['images']:,} images seen")
     print_lines(
@@ -95,7 +95,9 @@ def _images(
     if len(data.samples) < 2:
         raise UserError(f"against={against}: one image has no distribution to compare")
     if len(data.samples) < count:
-        tell(f"{against} holds {len(data.samples):,} images, and the floor is that of {count:,}: lower count")
+        print_to_stderr(
+            f"{against} holds {len(data.samples):,} images, and the floor is that of {count:,}: lower count"
+        )
     picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[:count])
     same = sorted(data.classes) == sorted(classes)
     labels = np.array([classes.index(data.classes[k]) for k in data.labels[picked]]) if same else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganexp.config.targets import conf_folder
-from ganexp.errors import fail, readable_lines, tell
+from ganexp.errors import fail, print_to_stderr, readable_lines
 from ganexp.system.terminal import print_lines
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
         if not many:
             sys.exit(1) if mistake is None else fail(mistake, mistake.status)
         if mistake is not None:
-            tell(mistake)  # the sweep continues
+            print_to_stderr(mistake)  # the sweep continues
 
 
 def _call(verb: str, cfg: "DictConfig") -> None:

@@ -53,7 +53,7 @@ def main() -> None:
     try:
         _guarded(lambda: _dispatch(sys.argv[1:]))
     finally:
-        if torchrun.world() > 1:
+        if torchrun.world_size() > 1:
             from ganexp.distributed.launch import shutdown_workers
 
             shutdown_workers()
@@ -61,9 +61,9 @@ def main() -> None:
 
 def _follow() -> None:
     """Runs a torchrun process of rank > 0 as a worker of rank 0."""
-    from ganexp.worker import follow_torchrun
+    from ganexp.worker import join_torchrun_trainings
 
-    follow_torchrun()
+    join_torchrun_trainings()
 
 
 def _dispatch(arguments: list[str]) -> None:

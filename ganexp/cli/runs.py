@@ -13,8 +13,8 @@ from typing import Any
 from ganexp.cli.arguments import Setting, known, parse
 from ganexp.config.resolvers import is_identity
 from ganexp.errors import UserError, suggest
-from ganexp.runs.saved_run import SavedRun, find
-from ganexp.system.terminal import aligned, print_lines
+from ganexp.runs.saved_run import SavedRun, find_runs
+from ganexp.system.terminal import align_columns, print_lines
 
 RUNS = """ganexp runs [FOLDER...] [KEY=VALUE ...] [sort=KEY] [columns=KEY,KEY]
 
@@ -47,14 +47,14 @@ def runs(arguments: Sequence[str]) -> None:
     filters = [setting for setting in settings if setting.key not in ("sort", "columns")]
     columns = own.get("columns", ",".join(_COLUMNS)).split(",")
     order = own.get("sort", "age")
-    records = [(record, facts(record)) for record in find(paths or ["outputs"])]
+    records = [(record, facts(record)) for record in find_runs(paths or ["outputs"])]
     keys = {key for _, found in records for key in found}
     for key in (*columns, order.lstrip("-"), *(setting.key for setting in filters)):
         if key not in keys and key not in _COLUMNS:
             raise UserError(f"{key}: no run has it; {suggest(key, _near(key, keys))}")
     shown = [found for _, found in records if all(_holds(found, setting) for setting in filters)]
     shown.sort(key=lambda found: _rank(found, order), reverse=order.startswith("-"))
-    print(aligned([columns, *([_text(key, found) for key in columns] for found in shown)]))
+    print(align_columns([columns, *([_text(key, found) for key in columns] for found in shown)]))
     print_lines(f"{len(shown)} runs" + (f" of {len(records)}" if filters else ""))
 
 
@@ -64,7 +64,7 @@ def diff(arguments: Sequence[str]) -> None:
     known(settings, [])
     if len(paths) != 2:
         raise UserError("diff takes two runs: ganexp diff outputs/<name>/<run> outputs/<name>/<run>")
-    found = [find([path]) for path in paths]
+    found = [find_runs([path]) for path in paths]
     for path, records in zip(paths, found, strict=True):
         if len(records) > 1:
             raise UserError(f"{path} holds {len(records)} runs: name one of them")
@@ -73,7 +73,7 @@ def diff(arguments: Sequence[str]) -> None:
     print_lines(f"A: {paths[0]}\nB: {paths[1]}")
     for title, rows in sections:
         print()
-        print(aligned([[title, "A", "B"], *rows]))
+        print(align_columns([[title, "A", "B"], *rows]))
     if not sections:
         print("nothing differs: settings, versions, data, device and last scores are the same")
 

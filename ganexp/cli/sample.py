@@ -13,9 +13,9 @@ from ganexp.data.reference import real_rows, reference
 from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.games.game import Inputs, Request
-from ganexp.games.sampling import draw, generate
-from ganexp.metrics.classifier import labels_of, trained
-from ganexp.system.atomic import making, replacing
+from ganexp.games.sampling import draw_grid, generate
+from ganexp.metrics.classifier import predict_labels, trained_classifier
+from ganexp.system.atomic import make_folder, replacing
 from ganexp.system.rng import seed_for
 from ganexp.system.terminal import print_lines
 from ganexp.training.load import OpenedRun, open_run
@@ -43,7 +43,7 @@ def sample(cfg: DictConfig) -> None:
     out = Path(cfg.out).expanduser() if cfg.out else run.folder / "samples" / name
     try:
         if cfg.format == "grid":
-            written = _write_grid(out, draw(source, inputs, samples, grid.columns))
+            written = _write_grid(out, draw_grid(source, inputs, samples, grid.columns))
         elif cfg.format == "classes":
             written = _write_grid(out, source.draw(*_by_class(samples, run)))
         elif cfg.format == "npz":
@@ -64,8 +64,8 @@ def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
     classes = len(data.classes)
     if classes > min(_MOST_ROWS, len(samples)):
         raise UserError(f"format=classes: {classes} classes make too many rows for {len(samples)} samples")
-    net, _, accuracy = trained(source, data, device)
-    found = labels_of(net, source.encode(samples), device)
+    net, _, accuracy = trained_classifier(source, data, device)
+    found = predict_labels(net, source.encode(samples), device)
     columns = len(samples) // classes
     grid = np.full((classes, columns, *samples.shape[1:]), _DARK, samples.dtype)
     for label in range(classes):
@@ -104,7 +104,7 @@ def _write_files(out: Path, samples: np.ndarray, inputs: Inputs, source: Source,
     files = [out / name for name in names]
     with ExitStack() as stack:
         for folder in sorted({file.parent for file in files}):
-            stack.enter_context(making(folder))
+            stack.enter_context(make_folder(folder))
         source.save(samples, files)
     return out
 

@@ -13,7 +13,7 @@ from ganexp.errors import UserError, readable
 from ganexp.runs.bitwise import differences
 from ganexp.runs.manifest import Manifest, environment, status_of
 from ganexp.system.terminal import print_lines
-from ganexp.train import one_step
+from ganexp.train import train_step
 from ganexp.training.setup import Experiment, build_experiment
 from ganexp.training.summary import facts
 
@@ -68,7 +68,7 @@ def _weights(experiment: Experiment, marks: list[int]) -> Iterator[tuple[int, st
     with tqdm(total=marks[-1], unit=" steps", disable=None, leave=False) as bar:
         while progress.step < marks[-1]:
             for batch in experiment.loader.epoch():
-                one_step(experiment, batch, 1.0)
+                train_step(experiment, batch, 1.0)
                 bar.update()
                 if progress.step in marks:
                     yield progress.step, experiment.state.weights_hash()

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ganexp.data.decode import Recipe, decode
 from ganexp.data.file_tree import FileTree
 from ganexp.errors import UserError
-from ganexp.system.cpus import cores
+from ganexp.system.cpus import cpu_count
 
 _PIECE = 128  # images per task of a worker process
 _ALONE = 512  # with fewer images, starting workers takes longer than decoding
@@ -67,12 +67,12 @@ def drop_rows(file: Path, rows: Sequence[int]) -> np.ndarray:
 
 def _results(tree: FileTree, pieces: list[Piece], count: int) -> Iterator[tuple[Bad, int]]:
     """For each piece, as it is completed: the rows that failed, and the number of its images."""
-    if count < _ALONE or cores() == 1:
+    if count < _ALONE or cpu_count() == 1:
         for piece in pieces:
             yield _decode_piece(tree, piece), len(piece.names)
         return
     context = multiprocessing.get_context("spawn")  # a fork is unsafe: torch may have started threads
-    with ProcessPoolExecutor(cores(), mp_context=context, initializer=_belong_to_parent) as pool:
+    with ProcessPoolExecutor(cpu_count(), mp_context=context, initializer=_belong_to_parent) as pool:
         running = {pool.submit(_decode_elsewhere, piece): len(piece.names) for piece in pieces}
         try:
             for done in as_completed(running):

@@ -41,7 +41,7 @@ def store(samples: np.ndarray, device: torch.device, share: float = SHARE) -> St
     """Keeps samples in the fastest place with enough room. Host memory has to hold a copy per local rank."""
     if device.type == "cuda" and samples.nbytes <= share * torch.cuda.mem_get_info(device)[0]:
         return DeviceMemory(samples, device)
-    if collectives.process_info().local_world * samples.nbytes <= share * free_memory():
+    if collectives.process_info().local_world_size * samples.nbytes <= share * free_memory():
         return DeviceMemory(samples, device) if device.type == "cpu" else HostMemory(samples, device)
     return MemoryMap(samples, device)
 

@@ -21,7 +21,7 @@ from torch.distributed import Store  # type: ignore[attr-defined]
 
 from ganexp.errors import UserError, first_line
 
-PATIENCE = timedelta(hours=12)
+COLLECTIVE_TIMEOUT = timedelta(hours=12)
 """The timeout of a collective; another rank may be downloading data or scoring a generator."""
 
 
@@ -35,16 +35,16 @@ class ProcessInfo(NamedTuple):
     """A process's place in its run. Only rank 0 makes decisions and writes files."""
 
     rank: int
-    world: int
+    world_size: int
     local_rank: int
     """The rank among the processes of its machine, and the index of its GPU."""
-    local_world: int
-    why: Callable[[str], str] = str
+    local_world_size: int
+    explain_failure: Callable[[str], str] = str
     """Turns the text of a group's error into a message that says which process died, and why."""
 
 
-_ALONE = ProcessInfo(0, 1, 0, 1)
-_process = _ALONE
+_SINGLE_PROCESS = ProcessInfo(0, 1, 0, 1)
+_process = _SINGLE_PROCESS
 
 
 def process_info() -> ProcessInfo:
@@ -57,13 +57,13 @@ def rank() -> int:
     return _process.rank
 
 
-def world() -> int:
+def world_size() -> int:
     """The number of processes of the run."""
-    return _process.world
+    return _process.world_size
 
 
 @contextmanager
-def process_group(where: ProcessInfo, store: Store) -> Iterator[None]:
+def process_group(info: ProcessInfo, store: Store) -> Iterator[None]:
     """Within this context the processes that share ``store`` are one process group.
 
     A process that leaves with an error aborts the group, so that the others do not wait for it without end:
@@ -71,15 +71,15 @@ def process_group(where: ProcessInfo, store: Store) -> Iterator[None]:
     """
     global _process
     gpus = torch.cuda.is_available() and torch_distributed.is_nccl_available()
-    with _loopback(where.local_world == where.world), as_worker_lost(where):
+    with _gloo_on_loopback(info.local_world_size == info.world_size), as_worker_lost(info):
         torch_distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if gpus else "gloo",
             store=store,
-            rank=where.rank,
-            world_size=where.world,
-            timeout=PATIENCE,
+            rank=info.rank,
+            world_size=info.world_size,
+            timeout=COLLECTIVE_TIMEOUT,
         )
-    _process = where
+    _process = info
     try:
         yield
     except BaseException:
@@ -88,17 +88,17 @@ def process_group(where: ProcessInfo, store: Store) -> Iterator[None]:
     else:
         torch_distributed.destroy_process_group()
     finally:
-        _process = _ALONE
+        _process = _SINGLE_PROCESS
 
 
 def all_reduce_mean(tensors: Sequence[Tensor]) -> None:
     """Replaces tensors of one dtype, on the device, by their means over all ranks, in one all-reduce."""
-    if _process.world == 1 or not tensors:
+    if _process.world_size == 1 or not tensors:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     with as_worker_lost(_process):
         torch_distributed.all_reduce(flat)
-    flat /= _process.world
+    flat /= _process.world_size
     parts = flat.split([tensor.numel() for tensor in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view(tensor.shape))
@@ -106,28 +106,28 @@ def all_reduce_mean(tensors: Sequence[Tensor]) -> None:
 
 def all_gather_rows(row: Tensor) -> Tensor:
     """The rows [k] of all ranks as [world, k]; can be differentiated any number of times."""
-    if _process.world == 1:
+    if _process.world_size == 1:
         return row[None]
-    before, after = (
+    zeros_before, zeros_after = (
         row.new_zeros(_process.rank, len(row)),
-        row.new_zeros(_process.world - _process.rank - 1, len(row)),
+        row.new_zeros(_process.world_size - _process.rank - 1, len(row)),
     )
-    rows: Tensor = _Sum.apply(torch.cat([before, row[None], after]))
+    rows: Tensor = _AllReduceSum.apply(torch.cat([zeros_before, row[None], zeros_after]))
     return rows
 
 
-def std(values: Tensor) -> Tensor:
+def global_std(values: Tensor) -> Tensor:
     """The standard deviation of the values of all ranks, equally many on each; no gradient flows back."""
-    if _process.world == 1:
+    if _process.world_size == 1:
         return values.std()
     values = values.detach()
     means, variances = all_gather_rows(torch.stack([values.mean(), values.var(correction=0)])).unbind(1)
     variance = variances.mean() + (means - means.mean()).square().mean()
-    count = values.numel() * _process.world
+    count = values.numel() * _process.world_size
     return (variance * (count / (count - 1))).sqrt()
 
 
-class _Sum(torch.autograd.Function):
+class _AllReduceSum(torch.autograd.Function):
     """The sum over all ranks. A rank's input is part of every rank's loss, so its gradients are summed too."""
 
     @staticmethod
@@ -139,13 +139,13 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total: Tensor = _Sum.apply(gradients[0])
+        total: Tensor = _AllReduceSum.apply(gradients[0])
         return total
 
 
 def broadcast(tensors: Sequence[Tensor]) -> None:
     """Copies rank 0's values into the tensors of every rank."""
-    if _process.world == 1:
+    if _process.world_size == 1:
         return
     for tensor in tensors:
         values = tensor.detach().contiguous()
@@ -155,18 +155,18 @@ def broadcast(tensors: Sequence[Tensor]) -> None:
 
 
 @contextmanager
-def as_worker_lost(where: ProcessInfo) -> Iterator[None]:
+def as_worker_lost(info: ProcessInfo) -> Iterator[None]:
     """Turns the RuntimeError of a broken process group into a WorkerLost with one line."""
     try:
         yield
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        raise WorkerLost(where.why(first_line(error))) from None
+        raise WorkerLost(info.explain_failure(first_line(error))) from None
 
 
 @contextmanager
-def _loopback(one_machine: bool) -> Iterator[None]:
+def _gloo_on_loopback(one_machine: bool) -> Iterator[None]:
     """Binds gloo to loopback on a single machine: it then needs no network and no resolvable host name."""
     name = "GLOO_SOCKET_IFNAME"
     if not one_machine or name in os.environ or not Path("/sys/class/net/lo").exists():

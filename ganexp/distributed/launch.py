@@ -24,15 +24,15 @@ from torch.distributed.rendezvous import rendezvous
 
 from ganexp.config.validate import check_batch_split, processes
 from ganexp.distributed import torchrun
-from ganexp.distributed.collectives import PATIENCE, ProcessInfo, WorkerLost, process_group
-from ganexp.errors import UserError, tell
-from ganexp.system.parent import VARIABLE
+from ganexp.distributed.collectives import COLLECTIVE_TIMEOUT, ProcessInfo, WorkerLost, process_group
+from ganexp.errors import UserError, print_to_stderr
+from ganexp.system.parent import EXIT_WITH_PARENT
 
-OVER = "over"
+NO_MORE_TRAININGS = "over"
 """Stored in place of a configuration when there is no training left."""
 
-_GLANCE = 0.05  # seconds between polls of a process
-_GRACE = 20.0  # seconds in which a collective of a broken group should have failed
+_POLL_SECONDS = 0.05  # seconds between polls of a process
+_ABORT_SECONDS = 20.0  # seconds in which a collective of a broken group should have failed
 
 
 @contextmanager
@@ -43,32 +43,37 @@ def launch_workers(cfg: DictConfig) -> Iterator[None]:
     batch cannot be split evenly over torchrun's processes.
     """
     count = processes(cfg)
-    if count > 1 and torchrun.world() > 1:
+    if count > 1 and torchrun.world_size() > 1:
         raise UserError(f"device.count={count}: torchrun has started the processes already; leave it at 1")
-    if torchrun.world() > 1:
-        check_batch_split(cfg, torchrun.world())
-        with _called_together(cfg):
+    if torchrun.world_size() > 1:
+        check_batch_split(cfg, torchrun.world_size())
+        with _torchrun_group(cfg):
             yield
     elif count > 1:
-        with _started(cfg, count):
+        with _local_group(cfg, count):
             yield
     else:
         yield
 
 
 @contextmanager
-def _called_together(cfg: DictConfig) -> Iterator[None]:
+def _torchrun_group(cfg: DictConfig) -> Iterator[None]:
     """Sends the configuration to torchrun's workers, which wait for it, and joins their process group."""
     number = _Trainings.begun
     _Trainings.begun += 1
     store = rendezvous_store()
     store.set(f"training {number}", OmegaConf.to_yaml(cfg))
 
-    def why(error: str) -> str:
+    def explain_failure(error: str) -> str:
         time.sleep(1)  # the worker may still be storing its error
-        return worker_error(store, number, torchrun.world()) or f"another process of this run is gone ({error})"
+        return (
+            worker_error(store, number, torchrun.world_size())
+            or f"another process of this run is gone ({error})"
+        )
 
-    with process_group(torchrun_process_info()._replace(why=why), session(store, number)):
+    with process_group(
+        torchrun_process_info()._replace(explain_failure=explain_failure), group_store(store, number)
+    ):
         yield
 
 
@@ -82,7 +87,7 @@ class _Trainings:
 def rendezvous_store() -> Store:
     """Torchrun's store, which all of its processes can read and write."""
     if _Trainings.store is None:
-        found, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+        found, _, _ = next(rendezvous("env://", timeout=COLLECTIVE_TIMEOUT))
         _Trainings.store = found
     return _Trainings.store
 
@@ -90,7 +95,7 @@ def rendezvous_store() -> Store:
 def shutdown_workers() -> None:
     """Tells torchrun's workers that there is no training left, so that they exit."""
     with suppress(RuntimeError):  # the store may be gone already
-        rendezvous_store().set(f"training {_Trainings.begun}", OVER)
+        rendezvous_store().set(f"training {_Trainings.begun}", NO_MORE_TRAININGS)
 
 
 def torchrun_process_info() -> ProcessInfo:
@@ -101,7 +106,7 @@ def torchrun_process_info() -> ProcessInfo:
     return ProcessInfo(rank, world, local_rank, local_world)
 
 
-def session(store: Store, number: int) -> Store:
+def group_store(store: Store, number: int) -> Store:
     """The part of a store that is for the process group of one training."""
     return PrefixStore(f"group {number}", store)
 
@@ -116,21 +121,21 @@ def worker_error(store: Store, number: int, world: int) -> str | None:
 
 
 @contextmanager
-def _started(cfg: DictConfig, count: int) -> Iterator[None]:
+def _local_group(cfg: DictConfig, count: int) -> Iterator[None]:
     """Starts workers on this machine, joins their process group, and ends them."""
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // count))
     with tempfile.TemporaryDirectory(prefix="ganexp-", ignore_cleanup_errors=True) as folder:
         store = FileStore(f"{folder}/store", count)
-        store.set_timeout(PATIENCE)
+        store.set_timeout(COLLECTIVE_TIMEOUT)
         store.set("training 0", OmegaConf.to_yaml(cfg))
         workers = _Workers(Path(folder), count, store)
         try:
-            workers.wait_for()
-            with process_group(ProcessInfo(0, count, 0, count, workers.why), session(store, 0)):
+            workers.wait_until_ready()
+            with process_group(ProcessInfo(0, count, 0, count, workers.explain_failure), group_store(store, 0)):
                 yield
         finally:
-            workers.end()
+            workers.stop()
             torch.set_num_threads(threads)
 
 
@@ -141,44 +146,44 @@ class _Workers:
         self._folder = folder
         self._store = store
         self._count = count
-        self._over = threading.Event()
+        self._stopping = threading.Event()
         self._processes = {rank: self._start(rank) for rank in range(1, count)}
-        threading.Thread(target=self._watch, name="workers", daemon=True).start()
+        threading.Thread(target=self._exit_after_worker_death, name="workers", daemon=True).start()
 
     def _start(self, rank: int) -> "subprocess.Popen[bytes]":
-        with self._log(rank).open("wb") as log:
+        with self._log_file(rank).open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "ganexp.worker", str(self._folder), str(rank), str(self._count)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {VARIABLE: "1", "OMP_NUM_THREADS": str(torch.get_num_threads())},
+                env=os.environ | {EXIT_WITH_PARENT: "1", "OMP_NUM_THREADS": str(torch.get_num_threads())},
                 start_new_session=True,  # Ctrl-C must reach rank 0 only, which then saves
             )
 
-    def _log(self, rank: int) -> Path:
+    def _log_file(self, rank: int) -> Path:
         return self._folder / f"{rank}.log"
 
-    def wait_for(self) -> None:
+    def wait_until_ready(self) -> None:
         """Waits until all workers are ready. Raises WorkerLost if one dies before."""
         keys = [f"ready {rank}" for rank in self._processes]
         while not self._store.check(keys):
-            if (line := self._dead()) is not None:
+            if (line := self._describe_dead_worker()) is not None:
                 raise WorkerLost(line)
-            time.sleep(_GLANCE)
+            time.sleep(_POLL_SECONDS)
 
-    def why(self, error: str) -> str:
+    def explain_failure(self, error: str) -> str:
         """A line on the worker that died, with the last line of its output; waits up to 5 s for its exit."""
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
-            if (line := self._dead()) is not None:
+            if (line := self._describe_dead_worker()) is not None:
                 return line
-            time.sleep(_GLANCE)
+            time.sleep(_POLL_SECONDS)
         return f"a process of this run does not answer ({error})"
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Ends the workers by closing their stdin (``parent.py``); kills those that run on."""
-        self._over.set()
+        self._stopping.set()
         for process in self._processes.values():
             assert process.stdin is not None
             with suppress(OSError):
@@ -190,23 +195,23 @@ class _Workers:
                 process.kill()
                 process.wait()
 
-    def _dead(self) -> str | None:
+    def _describe_dead_worker(self) -> str | None:
         """A line on a worker that exited with an error; None if there is none."""
         for rank, process in self._processes.items():
             status = process.poll()
             if status:
-                lines = self._log(rank).read_text(encoding="utf-8", errors="replace").split("\n")
+                lines = self._log_file(rank).read_text(encoding="utf-8", errors="replace").split("\n")
                 last = next((line.strip() for line in reversed(lines) if line.strip()), "")
                 how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
                 words = last.removeprefix("ganexp: ")
                 return f"process {rank} of {self._count} {how}" + (f": {words}" if words else "")
         return None
 
-    def _watch(self) -> None:
+    def _exit_after_worker_death(self) -> None:
         """Exits this process after a worker died: a GPU that waits for the dead worker raises no error."""
-        while not self._over.wait(1.0):
-            if self._dead() is not None and not self._over.wait(_GRACE):
-                tell(self._dead())
+        while not self._stopping.wait(1.0):
+            if self._describe_dead_worker() is not None and not self._stopping.wait(_ABORT_SECONDS):
+                print_to_stderr(self._describe_dead_worker())
                 os._exit(WorkerLost.status)
 
 
@@ -215,7 +220,7 @@ def next_training(store: Store, number: int) -> DictConfig | None:
     key = f"training {number}"
     store.wait([key], timedelta(days=30))
     text = store.get(key).decode()
-    if text == OVER:
+    if text == NO_MORE_TRAININGS:
         return None
     cfg = OmegaConf.create(text)
     assert isinstance(cfg, DictConfig)

@@ -19,35 +19,35 @@ T = TypeVar("T")
 
 def broadcast_object(value: Any = None) -> Any:
     """Rank 0's value (tensors and plain values), on every rank; the other ranks' arguments are ignored."""
-    if process_info().world == 1:
+    if process_info().world_size == 1:
         return value
-    packed = _packed(value) if process_info().rank == 0 else torch.empty(0, dtype=torch.uint8)
+    packed = _serialise(value) if process_info().rank == 0 else torch.empty(0, dtype=torch.uint8)
     size = torch.tensor([len(packed)])
     with as_worker_lost(process_info()):
         torch_distributed.broadcast(size, 0)
         packed = packed if process_info().rank == 0 else torch.empty(int(size), dtype=torch.uint8)
         torch_distributed.broadcast(packed, 0)
-    return value if process_info().rank == 0 else _unpacked(packed)
+    return value if process_info().rank == 0 else _deserialise(packed)
 
 
 def gather_objects(value: Any = None) -> list[Any]:
     """On rank 0 the values of all other ranks, in their order, without its own; on other ranks []."""
-    if process_info().world == 1:
+    if process_info().world_size == 1:
         return []
-    packed = _packed(value)
-    sizes = torch.zeros(process_info().world, dtype=torch.int64)
+    packed = _serialise(value)
+    sizes = torch.zeros(process_info().world_size, dtype=torch.int64)
     sizes[process_info().rank] = len(packed)
-    found = []
+    received_values = []
     with as_worker_lost(process_info()):
         torch_distributed.all_reduce(sizes)
         if process_info().rank > 0:
             torch_distributed.send(packed, 0)
             return []
-        for other in range(1, process_info().world):
-            arrived = torch.empty(int(sizes[other]), dtype=torch.uint8)
-            torch_distributed.recv(arrived, other)
-            found.append(_unpacked(arrived))
-    return found
+        for other in range(1, process_info().world_size):
+            received = torch.empty(int(sizes[other]), dtype=torch.uint8)
+            torch_distributed.recv(received, other)
+            received_values.append(_deserialise(received))
+    return received_values
 
 
 def run_on_rank0(work: Callable[[], T]) -> T:
@@ -55,7 +55,7 @@ def run_on_rank0(work: Callable[[], T]) -> T:
 
     If it raises, rank 0 raises the error, and the other ranks raise WorkerLost.
     """
-    if process_info().world == 1:
+    if process_info().world_size == 1:
         return work()
     if process_info().rank > 0:
         failed, result = broadcast_object()
@@ -80,7 +80,7 @@ def rank0_first(work: Callable[[], T]) -> T:
 
 def broadcast_ints(numbers: Sequence[int]) -> list[int]:
     """Rank 0's integers, on every rank; cheaper than ``broadcast_object``."""
-    if process_info().world == 1:
+    if process_info().world_size == 1:
         return list(numbers)
     row = torch.tensor(numbers)
     with as_worker_lost(process_info()):
@@ -88,11 +88,11 @@ def broadcast_ints(numbers: Sequence[int]) -> list[int]:
     return [int(number) for number in row]
 
 
-def _packed(value: Any) -> Tensor:
+def _serialise(value: Any) -> Tensor:
     stream = io.BytesIO()
     torch.save(value, stream)
     return torch.frombuffer(bytearray(stream.getbuffer()), dtype=torch.uint8)
 
 
-def _unpacked(packed: Tensor) -> Any:
+def _deserialise(packed: Tensor) -> Any:
     return torch.load(io.BytesIO(packed.numpy().tobytes()), map_location="cpu", weights_only=True)

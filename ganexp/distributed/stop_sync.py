@@ -4,26 +4,28 @@ import time
 
 from ganexp.distributed import collectives, objects
 
-_OFTEN = 0.25  # seconds between broadcasts, which take less than a thousandth of that
-_MOST = 100  # steps between broadcasts
+_MAX_SECONDS = 0.25  # seconds between broadcasts, which take less than a thousandth of that
+_MAX_STEPS = 100  # steps between broadcasts
 
 
 class StopSync:
     """Called once per step on every rank; returns rank 0's ``wanted`` on all of them, or False in between."""
 
     def __init__(self) -> None:
-        self._steps = 0
-        self._next = 1
-        self._last = time.monotonic()
+        self._steps_since_broadcast = 0
+        self._steps_until_broadcast = 1
+        self._last_broadcast = time.monotonic()
 
     def __call__(self, wanted: bool) -> bool:
-        if collectives.world() == 1:
+        if collectives.world_size() == 1:
             return wanted
-        self._steps += 1
-        if self._steps < self._next:
+        self._steps_since_broadcast += 1
+        if self._steps_since_broadcast < self._steps_until_broadcast:
             return False
         now = time.monotonic()
-        each = max((now - self._last) / self._steps, 1e-6)
-        agreed, self._next = objects.broadcast_ints([wanted, max(1, min(_MOST, int(_OFTEN / each)))])
-        self._steps, self._last = 0, now
+        seconds_per_step = max((now - self._last_broadcast) / self._steps_since_broadcast, 1e-6)
+        agreed, self._steps_until_broadcast = objects.broadcast_ints(
+            [wanted, max(1, min(_MAX_STEPS, int(_MAX_SECONDS / seconds_per_step)))]
+        )
+        self._steps_since_broadcast, self._last_broadcast = 0, now
         return bool(agreed)

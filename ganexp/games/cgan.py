@@ -15,7 +15,7 @@ from ganexp.errors import UserError
 from ganexp.games.game import Grid, Inputs, Request
 from ganexp.games.gan import GAN
 
-_MOST_ROWS = 20
+_MAX_ROWS = 20
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -31,7 +31,7 @@ class CGAN(GAN):
     def training_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         return self.latents(batch), batch.y
 
-    def judged(self, samples: Tensor, batch: Batch) -> Tensor:
+    def discriminate(self, samples: Tensor, batch: Batch) -> Tensor:
         labels = batch.y.repeat(len(samples) // len(batch.y), *[1] * (batch.y.dim() - 1))
         logits: Tensor = self.discriminator(samples, y=labels)
         return logits
@@ -41,18 +41,18 @@ class CGAN(GAN):
         if labels is None:
             raise ValueError("a conditional generator needs labels: ask for them, or give a reference")
         if labels.dim() == 1 and int(labels.max()) >= self.generator.classes:
-            last = self.generator.classes - 1
-            raise UserError(f"label={int(labels.max())}: this run's labels are 0 to {last}")
+            largest = self.generator.classes - 1
+            raise UserError(f"label={int(labels.max())}: this run's labels are 0 to {largest}")
         z, *_ = super().inputs(replace(request, label=None), rng).args
         return Inputs((z, labels), labels=labels)
 
     def preview_count(self, count: int) -> int:
-        rows = min(self.generator.classes, _MOST_ROWS)
+        rows = min(self.generator.classes, _MAX_ROWS)
         return rows * -(-count // rows)
 
     def grid(self, request: Request) -> Grid:
         """One row per class, as many columns as needed; if the request has labels, these are kept."""
-        rows = min(self.generator.classes, _MOST_ROWS)
+        rows = min(self.generator.classes, _MAX_ROWS)
         columns = -(-request.count // rows)
         if request.label is None:
             request = replace(request, label=torch.arange(request.count) // columns)

@@ -201,7 +201,7 @@ class Game(nn.Module):
         """The penalties of one player by name."""
         return {name: penalty for name, penalty in self.parts.penalties.items() if penalty.player == player}
 
-    def freeze_the_rest(self) -> None:
+    def freeze_untrained(self) -> None:
         """Freezes networks that no player trains, in evaluation mode. Called when ``players`` is set."""
         trained = {id(weight) for player in self.players.values() for weight in player.net.parameters()}
         nets = self.parts.nets.values()
@@ -216,6 +216,6 @@ class Game(nn.Module):
             net.eval()
         return self
 
-    def differentiated_twice(self, player: str) -> bool:
+    def needs_double_backward(self, player: str) -> bool:
         """Whether a player's loss contains a gradient of its own network, as gradient penalties do."""
         return any(penalty.double_backward for penalty in self.penalties_of(player).values())

@@ -22,7 +22,7 @@ from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.game import Game, Inputs, Player, Request, Turn
 from ganexp.games.prior import LatentPrior
-from ganexp.games.turns import critic_turn, generator_turn, logits_of_both, real_logits_if_needed
+from ganexp.games.turns import critic_turn, generator_turn, real_and_fake_logits, real_logits_if_needed
 from ganexp.nets.layers import DiscriminatorBase, GeneratorBase
 from ganexp.penalties import Critic, PlayerCall
 from ganexp.system.float32 import at_least_float32
@@ -51,7 +51,7 @@ class GAN(Game):
             raise UserError(f"game.reuse_fake=true asks for game.n_critic=1, and it is {self.n_critic}")
         self.loss = self.parts.loss
         self.prior = LatentPrior(self.generator.latent, self.noise)
-        self._reused: tuple[Tensor, tuple[Tensor, ...]] | None = None
+        self._fake_to_reuse: tuple[Tensor, tuple[Tensor, ...]] | None = None
         through = (self.generator,) if self.reuse_fake else ()
         self.players = {
             "d": Player(self.discriminator, self.discriminator_turn, graph_through=through),
@@ -62,19 +62,19 @@ class GAN(Game):
         """The discriminator's losses on real and fake samples; no gradient reaches the generator."""
         real, (fake, inputs) = self.real(batch), self._fake_for_critic(batch)
         critic = self.critic(batch)
-        real_logits, fake_logits = logits_of_both(
+        real_logits, fake_logits = real_and_fake_logits(
             critic, real, fake, samplewise=getattr(self.discriminator, "samplewise", False)
         )
-        call = self._call(critic, batch, real, fake, real_logits, fake_logits, inputs)
+        call = self.player_call(critic, batch, real, fake, real_logits, fake_logits, inputs)
         return critic_turn(self.loss, self.penalties_of("d"), call, self.augment)
 
     def generator_turn(self, batch: Batch) -> Turn:
         """The generator's losses on new or reused fakes, through the frozen discriminator."""
         critic, real = self.critic(batch), self.real(batch)
-        fake, inputs = self._reused or self.fake(batch)
-        self._reused = None  # its autograd graph is freed by one backward pass
+        fake, inputs = self._fake_to_reuse or self.fake(batch)
+        self._fake_to_reuse = None  # its autograd graph is freed by one backward pass
         fake_logits, real_logits = critic(fake), real_logits_if_needed(self.loss, critic, real)
-        call = self._call(critic, batch, real, fake, real_logits, fake_logits, inputs)
+        call = self.player_call(critic, batch, real, fake, real_logits, fake_logits, inputs)
         return generator_turn(self.loss, self.penalties_of("g"), call)
 
     def real(self, batch: Batch) -> Tensor:
@@ -101,11 +101,11 @@ class GAN(Game):
 
         def critic(samples: Tensor) -> Tensor:
             (shown,) = self.augment(samples) if augmented else (samples,)
-            return at_least_float32(self.judged(shown, batch))
+            return at_least_float32(self.discriminate(shown, batch))
 
         return critic
 
-    def judged(self, samples: Tensor, batch: Batch) -> Tensor:
+    def discriminate(self, samples: Tensor, batch: Batch) -> Tensor:
         """The logits of samples, one or several times the batch size."""
         logits: Tensor = self.discriminator(samples)
         return logits
@@ -128,10 +128,10 @@ class GAN(Game):
         if not self.reuse_fake:
             with torch.no_grad():
                 return self.fake(batch)
-        self._reused = fake, inputs = self.fake(batch)
+        self._fake_to_reuse = fake, inputs = self.fake(batch)
         return fake.detach(), inputs
 
-    def _call(
+    def player_call(
         self,
         critic: Critic,
         batch: Batch,

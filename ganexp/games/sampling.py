@@ -13,7 +13,7 @@ from ganexp.data.source import Source
 from ganexp.games.game import Game, Inputs, Request
 from ganexp.system.rng import fork_rng
 
-_LATENTS, _BATCH = 1000, 100
+_STATISTICS_LATENTS, _STATISTICS_BATCH = 1000, 100
 """Number of latents that batch norm's statistics are computed from, and their batch size."""
 
 
@@ -22,25 +22,27 @@ def generate(generator: nn.Module, inputs: Inputs, batch_size: int, device: torc
     """Samples [N, ...] float32 for N inputs, in batches of ``batch_size``, in evaluation mode."""
     modes = [(module, module.training) for module in generator.modules()]
     generator.eval()
-    pieces = zip(*(part.split(batch_size) for part in inputs.args), strict=True)
+    batches_of_inputs = zip(*(part.split(batch_size) for part in inputs.args), strict=True)
     with fork_rng(device):
         torch.manual_seed(0)  # for generators that draw noise of their own
-        made = [generator(*(part.to(device) for part in piece)).float().cpu().numpy() for piece in pieces]
+        batches = [
+            generator(*(part.to(device) for part in batch)).float().cpu().numpy() for batch in batches_of_inputs
+        ]
     for module, training in modes:
         module.training = training
-    return np.concatenate(made)
+    return np.concatenate(batches)
 
 
-def draw(source: Source, inputs: Inputs, samples: np.ndarray, columns: int) -> Image.Image:
+def draw_grid(source: Source, inputs: Inputs, samples: np.ndarray, columns: int) -> Image.Image:
     """Draws samples as a grid, each between its source and its target, where the inputs have these."""
     if inputs.source is None and inputs.target is None:
         return source.draw(samples, columns)
     before = None if inputs.source is None else inputs.source.numpy()
-    behind = None if inputs.target is None else inputs.target.numpy()
-    return source.draw_beside(before, samples, behind, columns)
+    after = None if inputs.target is None else inputs.target.numpy()
+    return source.draw_beside(before, samples, after, columns)
 
 
-def with_own_statistics(game: Game, generator: nn.Module, device: torch.device) -> nn.Module:
+def recompute_batch_norm(game: Game, generator: nn.Module, device: torch.device) -> nn.Module:
     """A copy of an averaged generator whose batch norm statistics are computed with the averaged weights.
 
     The running statistics of training belong to the live weights; with them, FID on MNIST was 0.6 to 2.9 %
@@ -48,33 +50,35 @@ def with_own_statistics(game: Game, generator: nn.Module, device: torch.device) 
     It is returned as it is if it has no batch norm, or if it takes real samples or labels, because a checkpoint
     does not hold their distribution.
     """
-    alone = game.prior is not None and not game.needs_reference and not getattr(generator, "classes", 0)
-    if not alone or not _batch_norms(generator):
+    takes_only_noise = (
+        game.prior is not None and not game.needs_reference and not getattr(generator, "classes", 0)
+    )
+    if not takes_only_noise or not _batch_norms(generator):
         return generator
-    inputs = game.inputs(Request(_LATENTS), torch.Generator().manual_seed(0))
-    own = deepcopy(generator)
-    found: dict[nn.Module, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+    inputs = game.inputs(Request(_STATISTICS_LATENTS), torch.Generator().manual_seed(0))
+    copy = deepcopy(generator)
+    batch_statistics: dict[nn.Module, list[tuple[Tensor, Tensor]]] = defaultdict(list)
 
     def normalise_by_batch(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         (x,) = arguments
         var, mean = torch.var_mean(x.float(), [0, *range(2, x.dim())])
-        _set(layer, mean, var)
-        found[layer].append((mean, var))
+        _set_running_statistics(layer, mean, var)
+        batch_statistics[layer].append((mean, var))
 
-    hooks = [layer.register_forward_pre_hook(normalise_by_batch) for layer in _batch_norms(own)]
-    generate(own, inputs, _BATCH, device)
+    hooks = [layer.register_forward_pre_hook(normalise_by_batch) for layer in _batch_norms(copy)]
+    generate(copy, inputs, _STATISTICS_BATCH, device)
     for hook in hooks:
         hook.remove()
-    for layer, taken in found.items():
-        means, variances = zip(*taken, strict=True)
-        _set(layer, torch.stack(means).mean(0), torch.stack(variances).mean(0))
-    return own
+    for layer, pairs in batch_statistics.items():
+        means, variances = zip(*pairs, strict=True)
+        _set_running_statistics(layer, torch.stack(means).mean(0), torch.stack(variances).mean(0))
+    return copy
 
 
 def _batch_norms(net: nn.Module) -> list[_BatchNorm]:
     return [module for module in net.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
 
 
-def _set(layer: nn.Module, mean: Tensor, var: Tensor) -> None:
+def _set_running_statistics(layer: nn.Module, mean: Tensor, var: Tensor) -> None:
     layer.get_buffer("running_mean").copy_(mean)
     layer.get_buffer("running_var").copy_(var)

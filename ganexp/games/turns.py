@@ -38,7 +38,9 @@ def generator_turn(loss: Loss, penalties: dict[str, Penalty], call: PlayerCall) 
     return Turn(losses, {"D_G_z": loss.output(call.fake_logits.detach()).mean()})
 
 
-def logits_of_both(critic: Critic, real: Tensor, fake: Tensor, *, samplewise: bool) -> tuple[Tensor, Tensor]:
+def real_and_fake_logits(
+    critic: Critic, real: Tensor, fake: Tensor, *, samplewise: bool
+) -> tuple[Tensor, Tensor]:
     """The logits of real and of fake samples.
 
     ``samplewise``: each logit depends on its own sample only, so one forward pass, which is faster, is enough.

@@ -19,7 +19,7 @@ class Estimate(NamedTuple):
     std: float
 
 
-def check(*sets: np.ndarray) -> None:
+def check_rows(*sets: np.ndarray) -> None:
     """Checks that all sets are [N, D] with the same D, and finite.
 
     Most metrics would otherwise hide a NaN: it compares false, and sorts last.

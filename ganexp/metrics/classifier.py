@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ganexp.data.arrays import Arrays
 from ganexp.data.cache import cache_folder, cache_lock
 from ganexp.data.source import Source
-from ganexp.errors import UserError, tell
+from ganexp.errors import UserError, print_to_stderr
 from ganexp.system.float32 import full_float32
 from ganexp.system.rng import fork_rng
 from ganexp.system.tensor_file import Damaged, digest, read, write
@@ -24,12 +24,12 @@ from ganexp.system.tensor_file import Damaged, digest, read, write
 _RECIPE = 2
 """Increased with every change below that would train another network."""
 
-_HELD_OUT = 0.1
+_TEST_SHARE = 0.1
 _BATCH = 128
 _EPOCHS = 4
-_FEWEST_STEPS, _MOST_STEPS = 300, 1500
-_RATE = 2e-3
-_LARGEST = 32
+_MIN_STEPS, _MAX_STEPS = 300, 1500
+_LEARNING_RATE = 2e-3
+_MAX_SIDE = 32
 """The largest side in pixels; larger images are average-pooled down to it."""
 
 
@@ -46,11 +46,11 @@ class Classifier(nn.Module):
         self.out = nn.Linear(128, classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = functional.relu(self.hidden(self.layers(_small(x))))
+        features = functional.relu(self.hidden(self.layers(_pool_to_max_side(x))))
         return features, self.out(features)
 
 
-class _Random(nn.Module):
+class RandomNetwork(nn.Module):
     """Images to 1,024 features, by three untrained layers."""
 
     def __init__(self, channels: int) -> None:
@@ -63,72 +63,74 @@ class _Random(nn.Module):
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
-        return self.layers(_small(x)), None
+        return self.layers(_pool_to_max_side(x)), None
 
 
 def random_network(source: Source, device: torch.device) -> nn.Module:
     """The random network, equal in all runs. Raises UserError where the data are no images."""
-    need_images(source)
+    require_images(source)
     with fork_rng(device):
         torch.manual_seed(0)
-        return _Random(source.shape[0])
+        return RandomNetwork(source.shape[0])
 
 
-def trained(source: Source, data: Arrays, device: torch.device) -> tuple[nn.Module, str, float]:
+def trained_classifier(source: Source, data: Arrays, device: torch.device) -> tuple[nn.Module, str, float]:
     """The data set's classifier, a hash of its weights, and its accuracy on images not used to train it.
 
     It is trained at the first call, with a progress bar, and then read from the cache. Raises UserError where
     the data have no images or no classes.
     """
-    need_images(source)
+    require_images(source)
     if source.label_kind != "classes" or len(data.classes) < 2:
         raise UserError("features=classifier needs labels, and this data has none: take features=random")
     file = cache_folder() / f"classifier-{data.fingerprint[:16]}" / f"recipe_{_RECIPE}.pt"
     with fork_rng(device):
         net = Classifier(data.samples.shape[1], len(data.classes))
     with cache_lock(file.parent):
-        content = _known(file)
+        content = _read_cached(file)
         if content is None:
-            accuracy = _train(net, data, device)
+            accuracy = _train_and_test(net, data, device)
             content = {"weights": {k: v.cpu() for k, v in net.state_dict().items()}, "accuracy": accuracy}
             write(content, file)
     net.load_state_dict(content["weights"])
     return net, digest(content["weights"]), content["accuracy"]
 
 
-def _known(file: Path) -> dict[str, Any] | None:
+def _read_cached(file: Path) -> dict[str, Any] | None:
     try:
         return read(file) if file.is_file() else None
     except Damaged:
         return None  # it is trained again
 
 
-def _train(net: nn.Module, data: Arrays, device: torch.device) -> float:
+def _train_and_test(net: nn.Module, data: Arrays, device: torch.device) -> float:
     """Trains on 90% of the images and returns the accuracy on the others."""
     order = np.random.default_rng(0).permutation(len(data.samples))
-    held_out, rows = np.split(order, [max(1, round(_HELD_OUT * len(order)))])
-    tell("training a classifier of this data set, once, to score samples by")
-    fit(net, data.samples, data.labels, rows, device)
-    held_out = np.sort(held_out)
-    return float((labels_of(net, data.samples[held_out], device) == data.labels[held_out]).mean())
+    test_rows, train_rows = np.split(order, [max(1, round(_TEST_SHARE * len(order)))])
+    print_to_stderr("training a classifier of this data set, once, to score samples by")
+    train_on(net, data.samples, data.labels, train_rows, device)
+    test_rows = np.sort(test_rows)
+    return float((predict_labels(net, data.samples[test_rows], device) == data.labels[test_rows]).mean())
 
 
 @full_float32()
-def fit(net: nn.Module, images: np.ndarray, labels: np.ndarray, rows: np.ndarray, device: torch.device) -> None:
+def train_on(
+    net: nn.Module, images: np.ndarray, labels: np.ndarray, train_rows: np.ndarray, device: torch.device
+) -> None:
     """Trains on the given rows of images [N, C, H, W] uint8, with Adam and a one-cycle learning rate."""
     rng = np.random.default_rng(0)
-    steps = min(max(_EPOCHS * len(rows) // _BATCH, _FEWEST_STEPS), _MOST_STEPS)
+    steps = min(max(_EPOCHS * len(train_rows) // _BATCH, _MIN_STEPS), _MAX_STEPS)
     with fork_rng(device), torch.enable_grad():
         torch.manual_seed(0)
         for module in net.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.reset_parameters()
         net.to(device).train()
-        optimiser = torch.optim.Adam(net.parameters(), lr=_RATE)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
+        optimiser = torch.optim.Adam(net.parameters(), lr=_LEARNING_RATE)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LEARNING_RATE, total_steps=steps)
         for _ in tqdm(range(steps), unit=" steps", disable=None, leave=False):
-            picked = np.sort(rng.choice(rows, min(_BATCH, len(rows)), replace=False))
-            _, logits = net(_on(images[picked], device))
+            picked = np.sort(rng.choice(train_rows, min(_BATCH, len(train_rows)), replace=False))
+            _, logits = net(_to_device(images[picked], device))
             optimiser.zero_grad()
             functional.cross_entropy(logits, torch.from_numpy(labels[picked]).to(device)).backward()
             optimiser.step()
@@ -138,22 +140,22 @@ def fit(net: nn.Module, images: np.ndarray, labels: np.ndarray, rows: np.ndarray
 
 @torch.no_grad()
 @full_float32()
-def labels_of(net: nn.Module, images: np.ndarray, device: torch.device) -> np.ndarray:
+def predict_labels(net: nn.Module, images: np.ndarray, device: torch.device) -> np.ndarray:
     """The predicted labels [N] int64 of images [N, C, H, W] uint8."""
     net = net.to(device).eval()
     pieces = (images[start : start + 512] for start in range(0, len(images), 512))
-    return np.concatenate([net(_on(piece, device))[1].argmax(1).cpu().numpy() for piece in pieces])
+    return np.concatenate([net(_to_device(piece, device))[1].argmax(1).cpu().numpy() for piece in pieces])
 
 
-def _on(images: np.ndarray, device: torch.device) -> Tensor:
+def _to_device(images: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.array(images)).to(device).float() / 127.5 - 1
 
 
-def _small(x: Tensor) -> Tensor:
-    return functional.adaptive_avg_pool2d(x, _LARGEST) if x.shape[-1] > _LARGEST else x
+def _pool_to_max_side(x: Tensor) -> Tensor:
+    return functional.adaptive_avg_pool2d(x, _MAX_SIDE) if x.shape[-1] > _MAX_SIDE else x
 
 
-def need_images(source: Source) -> None:
+def require_images(source: Source) -> None:
     """Raises UserError where the data are no images."""
     if not source.is_image:
         raise UserError("these features are of images, which this data has not: take features=pixels")

@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 
 from ganexp.errors import UserError
-from ganexp.metrics.classifier import Classifier, fit, labels_of
+from ganexp.metrics.classifier import Classifier, predict_labels, train_on
 from ganexp.metrics.directions import Direction
-from ganexp.metrics.frechet import enough, frechet_distance, moments
-from ganexp.metrics.metric import Basis, EvalPair, Metric, Need, Scores
+from ganexp.metrics.frechet import covariance_warning, frechet_distance, moments
+from ganexp.metrics.metric import EvalContext, EvalPair, Metric, Need, Scores
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class ClassAccuracy(Metric):
     needs: ClassVar[tuple[Need, ...]] = ("labels",)
 
     def __call__(self, pair: EvalPair) -> Scores:
-        found, asked = pair.fake.probabilities, _labels(pair)[1]
-        if found is None or found.shape[1] != pair.source.classes:
+        probabilities, requested = pair.fake.probabilities, _labels(pair)[1]
+        if probabilities is None or probabilities.shape[1] != pair.source.classes:
             raise UserError("metrics=accuracy needs the data's own classes: take features=classifier")
-        return {f"accuracy{pair.suffix}": float((found.argmax(1) == asked).mean())}
+        return {f"accuracy{pair.suffix}": float((probabilities.argmax(1) == requested).mean())}
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class IntraFID(Metric):
 
     def __call__(self, pair: EvalPair) -> Scores:
         real, fake = _labels(pair)
-        distances = [_within(pair, real, fake, label) for label in np.unique(real)]
+        distances = [_class_fid(pair, real, fake, label) for label in np.unique(real)]
         return {f"intra_fid{pair.suffix}": float(np.mean(distances))}
 
-    def warning(self, basis: Basis) -> str | None:
-        return enough(basis.count // basis.classes, basis.dimensions)
+    def warning(self, context: EvalContext) -> str | None:
+        return covariance_warning(context.count // context.classes, context.dimensions)
 
 
 @dataclass(frozen=True)
@@ -59,19 +59,19 @@ class ClassificationAccuracy(Metric):
         if not pair.source.is_image:
             raise UserError("metrics=cas trains a classifier of images, and this data has none")
         net = Classifier(pair.fake.samples.shape[1], pair.source.classes)
-        fit(net, pair.fake.samples, fake, np.arange(len(fake)), pair.device)
+        train_on(net, pair.fake.samples, fake, np.arange(len(fake)), pair.device)
         images = pair.real.samples
         held_out = pair.reference.held_out
         if held_out is not None and held_out.labels is not None:
             images, real = held_out.data.samples, held_out.labels
-        return {"cas": float((labels_of(net, images, pair.device) == real).mean())}
+        return {"cas": float((predict_labels(net, images, pair.device) == real).mean())}
 
-    def warning(self, basis: Basis) -> str | None:
-        held_out = basis.reference.held_out
+    def warning(self, context: EvalContext) -> str | None:
+        held_out = context.reference.held_out
         if held_out is not None and held_out.labels is not None:
             return None
-        why = basis.reference.why_not or "the held-out split has other classes than training"
-        return f"cas is tested on images that the generator was trained on: {why}"
+        reason = context.reference.missing_reason or "the held-out split has other classes than training"
+        return f"cas is tested on images that the generator was trained on: {reason}"
 
 
 def _labels(pair: EvalPair) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +88,7 @@ def _labels(pair: EvalPair) -> tuple[np.ndarray, np.ndarray]:
     return pair.real.labels, pair.fake.labels
 
 
-def _within(pair: EvalPair, real: np.ndarray, fake: np.ndarray, label: int) -> float:
+def _class_fid(pair: EvalPair, real: np.ndarray, fake: np.ndarray, label: int) -> float:
     one, two = pair.real.features[real == label], pair.fake.features[fake == label]
     if min(len(one), len(two)) < 2:
         raise UserError(f"metrics=intra_fid: too few samples of class {label}: raise the count")

@@ -14,7 +14,7 @@ from ganexp.config.targets import own_targets
 Direction = Literal["lower", "higher", "unknown"]
 
 
-def of_metrics(targets: Iterable[str]) -> dict[str, Direction]:
+def metric_directions(targets: Iterable[str]) -> dict[str, Direction]:
     """The directions of all scores of the metrics, which are given by their classes' dotted paths."""
     found: dict[str, Direction] = {}
     for target in targets:
@@ -23,19 +23,21 @@ def of_metrics(targets: Iterable[str]) -> dict[str, Direction]:
         except LookupError:  # the package is not installed
             continue
         if isinstance(scores, dict):
-            found |= {str(name): way for name, way in scores.items() if way in ("lower", "higher")}
+            found |= {
+                str(name): direction for name, direction in scores.items() if direction in ("lower", "higher")
+            }
     return found
 
 
 @cache
-def shipped() -> Mapping[str, Direction]:
+def shipped_directions() -> Mapping[str, Direction]:
     """The directions of ganexp's own metrics."""
-    return of_metrics(target for target in own_targets() if target.startswith("ganexp.metrics."))
+    return metric_directions(target for target in own_targets() if target.startswith("ganexp.metrics."))
 
 
 def direction_of(name: str, known: Mapping[str, Direction]) -> Direction:
     """The direction of a score by its full name: ``fid_cnn``, with its features' suffix, matches ``fid``."""
     if name.endswith("_std"):
         return "lower"  # the standard deviation of an estimate
-    stems = [stem for stem in known if name == stem or name.startswith(f"{stem}_")]
-    return known[max(stems, key=len)] if stems else "unknown"
+    known_stems = [stem for stem in known if name == stem or name.startswith(f"{stem}_")]
+    return known[max(known_stems, key=len)] if known_stems else "unknown"

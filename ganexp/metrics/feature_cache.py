@@ -20,19 +20,19 @@ from ganexp.system.atomic import replacing
 _VERSION = 2
 
 
-def folder_of(features: str, samples: object, device: torch.device) -> Path:
+def features_folder(features: str, samples: object, device: torch.device) -> Path:
     """The cache folder of the features with that identity; ``samples`` identifies the samples, by its repr."""
     key = repr((_VERSION, features, samples, device.type, torch.__version__))
     return cache_folder() / f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
-def kept(folder: Path, make: Callable[[], Mapping[str, np.ndarray | None]]) -> dict[str, np.ndarray]:
+def cached_arrays(folder: Path, make: Callable[[], Mapping[str, np.ndarray | None]]) -> dict[str, np.ndarray]:
     """The arrays in a folder of the cache, made first if they are missing; None is not stored."""
     file = folder / "real.npz"
     with cache_lock(folder):
         if not file.is_file():
             content = {name: array for name, array in make().items() if array is not None}
-            with replacing(file) as beside, beside.open("wb") as stream:
+            with replacing(file) as temporary, temporary.open("wb") as stream:
                 np.savez(stream, allow_pickle=False, **content)
     with np.load(file, allow_pickle=False) as found:
         return dict(found)

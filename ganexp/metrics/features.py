@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ganexp.data.arrays import Arrays
 from ganexp.data.source import Source
-from ganexp.metrics.classifier import need_images, random_network, trained
+from ganexp.metrics.classifier import random_network, require_images, trained_classifier
 from ganexp.metrics.inception import inception_network
 from ganexp.system.float32 import full_float32
 
@@ -123,7 +123,7 @@ def random(source: Source, data: Arrays, device: torch.device) -> Features:
 
 def classifier(source: Source, data: Arrays, device: torch.device) -> Features:
     """The data set's own classifier, trained first if it is missing. Raises UserError without classes."""
-    net, weights, accuracy = trained(source, data, device)
+    net, weights, accuracy = trained_classifier(source, data, device)
     about = f"a classifier of this data set, right on {accuracy:.2%} of held-out images, weights {weights[:12]}"
     return Network(net, "_cnn", f"classifier {weights}", about, device)
 
@@ -133,6 +133,6 @@ def inception(source: Source, data: Arrays, device: torch.device, weights: str |
 
     Raises UserError where the weights are not available or the data are no images.
     """
-    need_images(source)
+    require_images(source)
     net, checksum = inception_network(weights)
     return Network(net, "", f"inception {checksum}", f"Inception v3, FID weights {checksum[:12]}", device)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ganexp.errors import UserError
-from ganexp.metrics import check
+from ganexp.metrics import check_rows
 
 _ROWS = 4096
 """Samples converted to float64 at a time."""
@@ -33,7 +33,7 @@ def moments(features: np.ndarray) -> Moments:
     Raises:
         UserError: fewer than two samples, or some that are not finite.
     """
-    check(features)
+    check_rows(features)
     count, dimensions = features.shape
     if count < 2:
         raise UserError(f"a covariance needs at least 2 samples, there are {count}")
@@ -57,12 +57,12 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"moments of {a.mean.size} and of {b.mean.size} features do not compare")
     shift = a.mean - b.mean
-    root = np.linalg.svd(_factor(a).T @ _factor(b), compute_uv=False).sum()
+    root = np.linalg.svd(_covariance_factor(a).T @ _covariance_factor(b), compute_uv=False).sum()
     squared = shift @ shift + np.trace(a.covariance) + np.trace(b.covariance) - 2 * root
     return max(0.0, float(squared))
 
 
-def enough(count: int, dimensions: int) -> str | None:
+def covariance_warning(count: int, dimensions: int) -> str | None:
     """A warning where ``count`` samples are too few for a covariance of full rank; None if they are enough."""
     if count > dimensions:
         return None
@@ -72,12 +72,12 @@ def enough(count: int, dimensions: int) -> str | None:
     )
 
 
-def _factor(given: Moments) -> np.ndarray:
+def _covariance_factor(fitted: Moments) -> np.ndarray:
     """F [D, rank], where F F^T is the covariance.
 
     Eigenvalues below the rounding error of the largest one count as 0, as in numpy's ``matrix_rank``. Otherwise
     every direction that the samples do not span would have a root of 1e-8 of the largest one's.
     """
-    values, vectors = np.linalg.eigh(given.covariance)
+    values, vectors = np.linalg.eigh(fitted.covariance)
     spanned = values > values[-1] * len(values) * np.finfo(np.float64).eps
     return np.asarray(vectors[:, spanned] * np.sqrt(values[spanned]))

@@ -42,7 +42,7 @@ def inception_network(weights: str | None) -> tuple[nn.Module, str]:
             "features=inception needs torch-fidelity: pip install 'ganexp[inception]'; features=classifier "
             "needs nothing"
         ) from None
-    file = Path(weights).expanduser() if weights is not None else _fetched()
+    file = Path(weights).expanduser() if weights is not None else _downloaded()
     if not file.is_file():
         raise UserError(f"features.weights={weights}: there is no such file")
     checksum = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -59,7 +59,7 @@ def inception_network(weights: str | None) -> tuple[nn.Module, str]:
     return Inception(network), checksum
 
 
-def _fetched() -> Path:
+def _downloaded() -> Path:
     """The weights in the cache, downloaded first if missing; the name has the first digits of their SHA-256."""
     file = cache_folder() / "inception-fid" / _NAME
     with cache_lock(file.parent):

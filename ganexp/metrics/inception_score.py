@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from ganexp.errors import UserError
-from ganexp.metrics import Estimate, check
+from ganexp.metrics import Estimate, check_rows
 
 
 def inception_score(probabilities: np.ndarray, splits: int = 10, *, seed: int | None) -> Estimate:
@@ -28,7 +28,7 @@ def inception_score(probabilities: np.ndarray, splits: int = 10, *, seed: int | 
         UserError: fewer samples than splits, or some that are not finite.
         ValueError: the rows are not distributions (for example logits).
     """
-    check(probabilities)
+    check_rows(probabilities)
     count = len(probabilities)
     if count < splits:
         raise UserError(f"an Inception Score over {splits} parts needs as many samples, there are {count}")

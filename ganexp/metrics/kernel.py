@@ -13,7 +13,7 @@ The estimate may be slightly negative; its mean is 0 for equal distributions.
 import numpy as np
 
 from ganexp.errors import UserError
-from ganexp.metrics import Estimate, check
+from ganexp.metrics import Estimate, check_rows
 
 _ROWS = 1024
 """Rows of a kernel matrix in memory at a time."""
@@ -32,7 +32,7 @@ def kid(real: np.ndarray, fake: np.ndarray, subsets: int = 100, size: int = 1000
     Raises:
         UserError: fewer than two samples, or some that are not finite.
     """
-    _check(real, fake)
+    _check_sets(real, fake)
     size = min(size, len(real), len(fake))
     rng = np.random.default_rng(seed)
     values = []
@@ -49,35 +49,35 @@ def mmd2(real: np.ndarray, fake: np.ndarray) -> float:
     Raises:
         UserError: fewer than two samples, or some that are not finite.
     """
-    _check(real, fake)
+    _check_sets(real, fake)
     return _mmd2(real, fake)
 
 
-def _check(real: np.ndarray, fake: np.ndarray) -> None:
-    check(real, fake)
-    fewest = min(len(real), len(fake))
-    if fewest < 2:
-        raise UserError(f"KID needs at least 2 real and 2 generated samples, there are {fewest} of one kind")
+def _check_sets(real: np.ndarray, fake: np.ndarray) -> None:
+    check_rows(real, fake)
+    smaller = min(len(real), len(fake))
+    if smaller < 2:
+        raise UserError(f"KID needs at least 2 real and 2 generated samples, there are {smaller} of one kind")
 
 
 def _mmd2(real: np.ndarray, fake: np.ndarray) -> float:
     x, y = real.astype(np.float64), fake.astype(np.float64)
-    return _pairs(x) + _pairs(y) - 2 * _total(x, y) / (len(x) * len(y))
+    return _mean_over_pairs(x) + _mean_over_pairs(y) - 2 * _kernel_sum(x, y) / (len(x) * len(y))
 
 
-def _pairs(x: np.ndarray) -> float:
+def _mean_over_pairs(x: np.ndarray) -> float:
     """The mean of the kernel over all pairs of different rows."""
-    itself = float(_cubed(np.einsum("nd,nd->n", x, x) / x.shape[1] + 1).sum())
-    return (_total(x, x) - itself) / (len(x) * (len(x) - 1))
+    diagonal = float(_cube(np.einsum("nd,nd->n", x, x) / x.shape[1] + 1).sum())
+    return (_kernel_sum(x, x) - diagonal) / (len(x) * (len(x) - 1))
 
 
-def _total(x: np.ndarray, y: np.ndarray) -> float:
+def _kernel_sum(x: np.ndarray, y: np.ndarray) -> float:
     """The sum of the kernel over all pairs."""
     total = 0.0
     for start in range(0, len(x), _ROWS):
-        total += float(_cubed(x[start : start + _ROWS] @ y.T / x.shape[1] + 1).sum())
+        total += float(_cube(x[start : start + _ROWS] @ y.T / x.shape[1] + 1).sum())
     return total
 
 
-def _cubed(a: np.ndarray) -> np.ndarray:
+def _cube(a: np.ndarray) -> np.ndarray:
     return np.asarray(a * a * a)  # ``a**3`` calls pow(), which is slower than the matrix product

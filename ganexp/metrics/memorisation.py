@@ -20,7 +20,7 @@ import numpy as np
 
 from ganexp.config.ranges import Count
 from ganexp.metrics.directions import Direction
-from ganexp.metrics.metric import Basis, EvalPair, Metric, Scores
+from ganexp.metrics.metric import EvalContext, EvalPair, Metric, Scores
 from ganexp.metrics.neighbours import nearest_distances
 
 _SEED = 0
@@ -38,8 +38,8 @@ def memorisation(samples: np.ndarray, training: np.ndarray, held_out: np.ndarray
         UserError: some features are not finite.
     """
     a, b = nearest_distances(samples, training), nearest_distances(samples, held_out)
-    both = np.where(a + b > 0, a + b, 1)
-    return float(np.where(a + b > 0, 2 * a / both, 1).mean())
+    distances = np.where(a + b > 0, a + b, 1)
+    return float(np.where(a + b > 0, 2 * a / distances, 1).mean())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,29 +56,29 @@ class Memorisation(Metric):
     among: Count
 
     def __call__(self, pair: EvalPair) -> Scores:
-        return self._scored(pair, pair.fake.features)
+        return self._score(pair, pair.fake.features)
 
     def floor(self, pair: EvalPair) -> Scores:
-        return self._scored(pair, None)
+        return self._score(pair, None)
 
-    def _scored(self, pair: EvalPair, samples: np.ndarray | None) -> Scores:
+    def _score(self, pair: EvalPair, samples: np.ndarray | None) -> Scores:
         """The score of samples' features [N, D], or of held-out samples for None."""
         reference = pair.reference
         if reference.held_out is None:
             return {}
-        unseen = reference.features_of(reference.held_out.data, self.among)
-        probes, rest = np.split(unseen, [len(unseen) // 4])
-        samples = probes if samples is None else samples
-        drawn = np.random.default_rng(_SEED).permutation(len(samples))[: self.samples]
+        held_out = reference.features_of(reference.held_out.data, self.among)
+        query_features, rest = np.split(held_out, [len(held_out) // 4])
+        samples = query_features if samples is None else samples
+        chosen = np.random.default_rng(_SEED).permutation(len(samples))[: self.samples]
         training = reference.features_of(reference.data, self.among)
-        return {f"memorisation{pair.suffix}": memorisation(samples[drawn], training, rest)}
+        return {f"memorisation{pair.suffix}": memorisation(samples[chosen], training, rest)}
 
-    def warning(self, basis: Basis) -> str | None:
-        reference = basis.reference
+    def warning(self, context: EvalContext) -> str | None:
+        reference = context.reference
         if reference.held_out is None:
             return (
                 f"memorisation is not scored, so that copies of training samples would not be noticed: "
-                f"{reference.why_not}"
+                f"{reference.missing_reason}"
             )
         count = len(reference.data.samples)
         if count <= self.among:

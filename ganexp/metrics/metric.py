@@ -10,7 +10,7 @@ from ganexp.data.source import Source
 from ganexp.metrics.directions import Direction
 from ganexp.metrics.features import SampleFeatures
 from ganexp.metrics.prdc import PRDC, prdc
-from ganexp.metrics.reference import Reference
+from ganexp.metrics.reference import ReferenceSets
 
 Scores = dict[str, float]
 
@@ -26,24 +26,24 @@ class EvalPair:
     fake: SampleFeatures
     suffix: str
     device: torch.device
-    reference: Reference
-    _found: dict[int, PRDC] = field(default_factory=dict)
+    reference: ReferenceSets
+    _prdc_by_k: dict[int, PRDC] = field(default_factory=dict)
 
     def prdc(self, neighbours: int) -> PRDC:
         """Precision, recall, density and coverage; computed once for all metrics."""
-        if neighbours not in self._found:
-            self._found[neighbours] = prdc(self.real.features, self.fake.features, neighbours)
-        return self._found[neighbours]
+        if neighbours not in self._prdc_by_k:
+            self._prdc_by_k[neighbours] = prdc(self.real.features, self.fake.features, neighbours)
+        return self._prdc_by_k[neighbours]
 
 
-class Basis(NamedTuple):
+class EvalContext(NamedTuple):
     """What warnings depend on: the numbers of samples, feature dimensions and classes, and the features."""
 
     count: int  # type: ignore[assignment]  # hides tuple.count(), which is not used
     dimensions: int
     classes: int
     suffix: str
-    reference: Reference
+    reference: ReferenceSets
 
 
 class Metric:
@@ -65,6 +65,6 @@ class Metric:
         """The scores of real samples, given as ``pair.fake``; empty where the metric needs targets."""
         return {} if "target" in self.needs else self(pair)
 
-    def warning(self, basis: Basis) -> str | None:
+    def warning(self, context: EvalContext) -> str | None:
         """One line if scores from this are wrong, not only noisy, or mean something else; otherwise None."""
         return None

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ganexp.metrics import check
+from ganexp.metrics import check_rows
 
-_REACH = 3.0
+_MAX_DEVIATIONS = 3.0
 """Standard deviations."""
 
 
@@ -48,11 +48,11 @@ def coverage_of_gaussians(points: np.ndarray, centres: np.ndarray, sigma: float)
     Raises:
         UserError: some points are not finite.
     """
-    check(points, centres)
+    check_rows(points, centres)
     squares = ((points[:, None, :].astype(np.float64) - centres) ** 2).sum(2)
-    good = squares.min(1) < (_REACH * sigma) ** 2
+    good = squares.min(1) < (_MAX_DEVIATIONS * sigma) ** 2
     counts = np.bincount(squares.argmin(1)[good], minlength=len(centres))
-    return Modes(int((counts > 0).sum()), float(good.sum() / max(1, len(points))), _to_uniform(counts))
+    return Modes(int((counts > 0).sum()), float(good.sum() / max(1, len(points))), _kl_to_uniform(counts))
 
 
 def coverage_of_classes(labels: np.ndarray, classes: int) -> Classes:
@@ -64,10 +64,10 @@ def coverage_of_classes(labels: np.ndarray, classes: int) -> Classes:
     counts = np.bincount(labels, minlength=classes)
     if len(counts) > classes:
         raise ValueError(f"there are {classes} classes, and a label {labels.max()}")
-    return Classes(int((counts > 0).sum()), _to_uniform(counts))
+    return Classes(int((counts > 0).sum()), _kl_to_uniform(counts))
 
 
-def _to_uniform(counts: np.ndarray) -> float:
+def _kl_to_uniform(counts: np.ndarray) -> float:
     if not counts.sum():
         return math.inf
     p = counts[counts > 0] / counts.sum()

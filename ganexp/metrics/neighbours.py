@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ganexp.metrics import check
+from ganexp.metrics import check_rows
 from ganexp.metrics.prdc import distance_blocks, squared_distances
 
 
@@ -23,13 +23,15 @@ def nearest(queries: np.ndarray, pieces: Iterable[np.ndarray], k: int) -> tuple[
         UserError: some features are not finite.
     """
     squares, rows = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
-    left = queries.astype(np.float64)
+    queries64 = queries.astype(np.float64)
     start = 0
     for piece in pieces:
-        check(queries, piece)
-        here = squared_distances(left, piece.astype(np.float64))
-        near = np.argpartition(here, k - 1, 1)[:, :k] if len(piece) > k else np.argsort(here, 1)
-        squares = np.hstack([squares, np.take_along_axis(here, near, 1)])
+        check_rows(queries, piece)
+        piece_squares = squared_distances(queries64, piece.astype(np.float64))
+        near = (
+            np.argpartition(piece_squares, k - 1, 1)[:, :k] if len(piece) > k else np.argsort(piece_squares, 1)
+        )
+        squares = np.hstack([squares, np.take_along_axis(piece_squares, near, 1)])
         rows = np.hstack([rows, start + near])
         order = np.argsort(squares, 1, kind="stable")[:, :k]
         squares, rows = np.take_along_axis(squares, order, 1), np.take_along_axis(rows, order, 1)
@@ -42,7 +44,7 @@ def nearest_distances(queries: np.ndarray, among: np.ndarray) -> np.ndarray:
 
     Exactly 0 for a copy. Raises UserError where some features are not finite.
     """
-    check(queries, among)
+    check_rows(queries, among)
     squares: np.ndarray = np.full(len(queries), np.inf)
     for _, block in distance_blocks(among, queries):
         np.minimum(squares, block.min(0), out=squares)

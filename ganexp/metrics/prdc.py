@@ -17,15 +17,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ganexp.errors import UserError
-from ganexp.metrics import check
+from ganexp.metrics import check_rows
 
-_BYTES = 2**26
+_MAX_BYTES = 2**26
 """Bytes of a block of distances; the peak in memory is about twice that."""
 
 _COLUMNS = 2048
 """Samples converted to float64 at a time."""
 
-_NOISE = 1e-13
+_ROUNDING_SHARE = 1e-13
 """A squared distance below this share of the summed squared norms is a rounding error, and set to 0."""
 
 
@@ -50,21 +50,21 @@ def prdc(real: np.ndarray, fake: np.ndarray, k: int = 5, k_density: int | None =
     Raises:
         UserError: no more than k samples on a side, or some that are not finite.
     """
-    check(real, fake)
+    check_rows(real, fake)
     k_density = k if k_density is None else k_density
     real_radii, density_radii = _radii(real, (k, k_density))
     (fake_radii,) = _radii(fake, (k,))
-    precise = np.zeros(len(fake), bool)
-    recalled, covered = np.zeros((2, len(real)), bool)
+    in_a_real_ball = np.zeros(len(fake), bool)
+    in_a_fake_ball, covered = np.zeros((2, len(real)), bool)
     inside = 0
     for rows, squares in distance_blocks(real, fake):
-        precise |= (squares <= real_radii[rows, None]).any(0)
-        recalled[rows] = (squares <= fake_radii).any(1)
+        in_a_real_ball |= (squares <= real_radii[rows, None]).any(0)
+        in_a_fake_ball[rows] = (squares <= fake_radii).any(1)
         within = squares < density_radii[rows, None]
         inside += int(within.sum())
         covered[rows] = within.any(1)
     density = inside / (k_density * len(fake))
-    return PRDC(float(precise.mean()), float(recalled.mean()), density, float(covered.mean()))
+    return PRDC(float(in_a_real_ball.mean()), float(in_a_fake_ball.mean()), density, float(covered.mean()))
 
 
 def _radii(features: np.ndarray, neighbours: tuple[int, ...]) -> np.ndarray:
@@ -72,12 +72,12 @@ def _radii(features: np.ndarray, neighbours: tuple[int, ...]) -> np.ndarray:
     count = len(features)
     if count <= max(neighbours):
         raise UserError(f"neighbour {max(neighbours)} of a sample needs more samples than that, got {count}")
-    places = [k - 1 for k in neighbours]
-    radii = np.empty((len(places), count), np.float32)
+    indices = [k - 1 for k in neighbours]
+    radii = np.empty((len(indices), count), np.float32)
     for rows, squares in distance_blocks(features, features):
         here = np.arange(rows.start, rows.stop)
         squares[here - rows.start, here] = np.inf  # a sample is not its own neighbour
-        radii[:, rows] = np.partition(squares, places, 1)[:, places].T
+        radii[:, rows] = np.partition(squares, indices, 1)[:, indices].T
     return radii
 
 
@@ -88,7 +88,7 @@ def distance_blocks(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.nd
     and ``<=`` are exact for duplicate samples.
     """
     centre = x.mean(0, dtype=np.float64)  # a common offset would cost precision
-    height = max(1, _BYTES // (4 * len(y)))
+    height = max(1, _MAX_BYTES // (4 * len(y)))
     for start in range(0, len(x), height):
         rows = slice(start, min(start + height, len(x)))
         left = x[rows] - centre
@@ -106,5 +106,5 @@ def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """
     norms = np.add.outer(np.einsum("nd,nd->n", x, x), np.einsum("nd,nd->n", y, y))
     squares = norms - 2 * (x @ y.T)
-    squares[squares < _NOISE * norms] = 0
+    squares[squares < _ROUNDING_SHARE * norms] = 0
     return np.asarray(squares)

@@ -14,14 +14,14 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.held_out import HeldOut, held_out
 from ganexp.data.source import Source
 from ganexp.errors import UserError
-from ganexp.metrics.feature_cache import folder_of, kept
+from ganexp.metrics.feature_cache import cached_arrays, features_folder
 from ganexp.metrics.features import Features
 from ganexp.system.rng import seed_for
 
-_PIECE = 2048
+_READ_ROWS = 2048
 
 
-class Reference:
+class ReferenceSets:
     """Training and held-out samples, and their features. ``split``: the held-out split; None: the first one."""
 
     def __init__(
@@ -37,39 +37,43 @@ class Reference:
         self._source, self._features, self._device = source, features, device
         self._seed, self._split = seed, split
 
-    def wanted(self) -> HeldOut:
+    def find_held_out(self) -> HeldOut:
         """The held-out split. Raises UserError where there is none."""
         return held_out(self._source, self.data, self._split)
 
     @cached_property
-    def _found(self) -> HeldOut | str:
+    def _held_out_or_reason(self) -> HeldOut | str:
         try:
-            return self.wanted()
+            return self.find_held_out()
         except UserError as error:
             return str(error)
 
     @property
     def held_out(self) -> HeldOut | None:
         """The held-out split, if there is one."""
-        return None if isinstance(self._found, str) else self._found
+        return None if isinstance(self._held_out_or_reason, str) else self._held_out_or_reason
 
     @property
-    def why_not(self) -> str:
+    def missing_reason(self) -> str:
         """Why there is no held-out split; empty where there is one."""
-        return self._found if isinstance(self._found, str) else ""
+        return self._held_out_or_reason if isinstance(self._held_out_or_reason, str) else ""
 
-    def features_of(self, arrays: Arrays, most: int) -> np.ndarray:
-        """Features [N, D] of at most ``most`` samples in a random order, stored in the cache."""
+    def features_of(self, arrays: Arrays, max_samples: int) -> np.ndarray:
+        """Features [N, D] of at most ``max_samples`` samples in a random order, stored in the cache."""
         rows = np.random.default_rng(seed_for(self._seed, "samples to search")).permutation(len(arrays.samples))
-        rows = rows[:most]
-        which = ("searched", arrays.fingerprint, len(rows), self._seed)
-        folder = folder_of(self._features.identity, which, self._device)
-        return kept(folder, lambda: {"features": self._extracted(arrays.samples, rows)})["features"]
+        rows = rows[:max_samples]
+        identity = ("searched", arrays.fingerprint, len(rows), self._seed)
+        folder = features_folder(self._features.identity, identity, self._device)
+        return cached_arrays(folder, lambda: {"features": self._compute_features(arrays.samples, rows)})[
+            "features"
+        ]
 
-    def _extracted(self, samples: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def _compute_features(self, samples: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The features of rows; read in pieces, as the samples may be larger than memory."""
-        starts = tqdm(range(0, len(rows), _PIECE), desc="features of real samples", disable=None, leave=False)
-        pieces = (np.sort(rows[start : start + _PIECE]) for start in starts)
+        starts = tqdm(
+            range(0, len(rows), _READ_ROWS), desc="features of real samples", disable=None, leave=False
+        )
+        pieces = (np.sort(rows[start : start + _READ_ROWS]) for start in starts)
         return np.concatenate(
             [self._features(np.ascontiguousarray(samples[piece])).features for piece in pieces]
         )

@@ -11,18 +11,18 @@ from ganexp.config.ranges import Count
 from ganexp.data.plane import Plane
 from ganexp.data.stacked_mnist import StackedMNIST
 from ganexp.errors import UserError
-from ganexp.metrics.classifier import labels_of, trained
+from ganexp.metrics.classifier import predict_labels, trained_classifier
 from ganexp.metrics.directions import Direction
-from ganexp.metrics.frechet import enough, frechet_distance, moments
+from ganexp.metrics.frechet import covariance_warning, frechet_distance, moments
 from ganexp.metrics.inception_score import inception_score
 from ganexp.metrics.kernel import kid
-from ganexp.metrics.metric import Basis, EvalPair, Metric, Scores
+from ganexp.metrics.metric import EvalContext, EvalPair, Metric, Scores
 from ganexp.metrics.modes import coverage_of_classes, coverage_of_gaussians
 from ganexp.metrics.sliced import sliced_wasserstein
 
 _SEED = 0
 
-_PAPERS = 50_000
+_PUBLISHED_COUNT = 50_000
 """The number of samples of published FIDs: Heusel et al. 2017, section 4, and nearly all papers since."""
 
 
@@ -36,15 +36,15 @@ class FID(Metric):
         distance = frechet_distance(moments(pair.real.features), moments(pair.fake.features))
         return {f"fid{pair.suffix}": distance}
 
-    def warning(self, basis: Basis) -> str | None:
-        biased = enough(basis.count, basis.dimensions)
-        if basis.suffix or basis.count >= _PAPERS:
-            return biased
-        papers = (
-            f"fid from {basis.count:,} samples is higher than papers' figures, which are from {_PAPERS:,}: "
-            "compare it with scores from as many samples only"
+    def warning(self, context: EvalContext) -> str | None:
+        rank_warning = covariance_warning(context.count, context.dimensions)
+        if context.suffix or context.count >= _PUBLISHED_COUNT:
+            return rank_warning
+        count_warning = (
+            f"fid from {context.count:,} samples is higher than papers' figures, which are from "
+            f"{_PUBLISHED_COUNT:,}: compare it with scores from as many samples only"
         )
-        return papers if biased is None else f"{biased}; {papers}"
+        return count_warning if rank_warning is None else f"{rank_warning}; {count_warning}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ class ModeCoverage(Metric):
         if not isinstance(source, StackedMNIST):
             raise UserError("metrics=modes counts modes that are known: data=ring, grid or stacked_mnist")
         digits = source.digits()
-        net, _, _ = trained(digits, digits.load(), pair.device)
-        red, green, blue = (labels_of(net, samples[:, c : c + 1], pair.device) for c in range(3))
+        net, _, _ = trained_classifier(digits, digits.load(), pair.device)
+        red, green, blue = (predict_labels(net, samples[:, c : c + 1], pair.device) for c in range(3))
         classes = coverage_of_classes(100 * red + 10 * green + blue, 1000)
         return {"modes": float(classes.modes), "reverse_kl": classes.kl}

@@ -12,9 +12,9 @@ this module does not.
 import numpy as np
 
 from ganexp.errors import UserError
-from ganexp.metrics import check
+from ganexp.metrics import check_rows
 
-_BYTES = 2**25
+_MAX_BYTES = 2**25
 """The maximum size of the projections in bytes."""
 
 _ROWS = 1024
@@ -31,11 +31,11 @@ def sliced_wasserstein(real: np.ndarray, fake: np.ndarray, directions: int = 512
     Raises:
         UserError: no samples, or some that are not finite.
     """
-    check(real, fake)
+    check_rows(real, fake)
     if not len(real) or not len(fake):
         raise UserError("a sliced Wasserstein distance needs at least one sample of each kind")
     rng = np.random.default_rng(seed)
-    at_a_time = max(1, _BYTES // (8 * (len(real) + len(fake))))
+    at_a_time = max(1, _MAX_BYTES // (8 * (len(real) + len(fake))))
     total = 0.0
     for start in range(0, directions, at_a_time):
         rays = rng.standard_normal((min(at_a_time, directions - start), real.shape[1]))

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 
 def score_table(
-    ours: Mapping[str, float | None],
+    scores: Mapping[str, float | None],
     floor: Mapping[str, float | None],
     published: DictConfig | None,
     images: int | None,
@@ -17,13 +17,13 @@ def score_table(
     None and infinity are scores without a value, such as a divergence without samples. ``floor``, the scores of
     real samples, may lack some scores.
     """
-    papers = {} if published is None else published.scores
-    methods = ["generated", "real", *papers]
+    published_scores = {} if published is None else published.scores
+    methods = ["generated", "real", *published_scores]
     widths = [max(12, len(method) + 1) for method in methods]
     lines = [_line("score", methods, widths)]
-    for name in ours:
-        cells = [_measured(ours[name]), _measured(floor[name]) if name in floor else "-"]
-        cells += [f"{figures[name]:g}" if name in figures else "-" for figures in papers.values()]
+    for name in scores:
+        cells = [_format_score(scores[name]), _format_score(floor[name]) if name in floor else "-"]
+        cells += [f"{figures[name]:g}" if name in figures else "-" for figures in published_scores.values()]
         lines.append(_line(name, cells, widths))
     if published is not None:
         share = "" if images is None else f"; here {images:,}, {images / published.images:.2%} of that"
@@ -36,5 +36,5 @@ def _line(name: str, cells: Iterable[str], widths: list[int]) -> str:
     return f"{name:20}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
-def _measured(score: float | None) -> str:
+def _format_score(score: float | None) -> str:
     return "infinite" if score is None or math.isinf(score) else f"{score:.4f}"

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-from ganexp.nets.layers import is_traced, knows_only_torch
+from ganexp.nets.layers import is_tracing, needs_torch_operations
 
 
 class ProjectToMap(nn.ConvTranspose2d):
@@ -58,14 +58,14 @@ class ConvDown2x(nn.Conv2d):
         super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not is_traced() and (x.shape[-1] % 2 or x.shape[-2] % 2):
+        if not is_tracing() and (x.shape[-1] % 2 or x.shape[-2] % 2):
             raise ValueError(
                 f"ConvDown2x takes maps of even sides, and this one is {x.shape[-2]} x {x.shape[-1]}"
             )
-        if not x.is_cpu or knows_only_torch():
+        if not x.is_cpu or needs_torch_operations():
             return super().forward(x)
-        made: Tensor = _Halved.apply(*_in_one_precision(x, self.weight, self.bias))
-        return made
+        result: Tensor = _Halved.apply(*_cast_for_autocast(x, self.weight, self.bias))
+        return result
 
 
 class ConvTransposeUp2x(nn.ConvTranspose2d):
@@ -97,13 +97,13 @@ class ResizeConv(nn.Conv2d):
 
 def _doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The transposed convolution of kernel 4, stride 2, padding 1."""
-    if not x.is_cpu or knows_only_torch():
+    if not x.is_cpu or needs_torch_operations():
         return functional.conv_transpose2d(x, weight, bias, stride=2, padding=1)
-    made: Tensor = _Doubled.apply(*_in_one_precision(x, weight, bias))
-    return made
+    result: Tensor = _Doubled.apply(*_cast_for_autocast(x, weight, bias))
+    return result
 
 
-def _in_one_precision(x: Tensor, weight: Tensor, bias: Tensor | None) -> list[Tensor | None]:
+def _cast_for_autocast(x: Tensor, weight: Tensor, bias: Tensor | None) -> list[Tensor | None]:
     """Casts to autocast's dtype, as autocast would before a convolution."""
     if not torch.is_autocast_enabled("cpu"):
         return [x, weight, bias]
@@ -137,7 +137,7 @@ class _Doubled(torch.autograd.Function):
         ctx.save_for_backward(y, w)
         if w.shape[1] > 1:
             return functional.conv_transpose2d(y, w, bias, stride=2, padding=1)
-        x = _spread(y, w)
+        x = _fold_products(y, w)
         return x if bias is None else x.add_(bias)
 
     @staticmethod
@@ -156,8 +156,8 @@ class _Correlated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
         ctx.save_for_backward(x, y)
-        deep = y.itemsize == 2 and y[0, 0].numel() <= _FEW
-        return _from_patches(x, y) if deep else _from_maps(x, y)
+        small_maps = y.itemsize == 2 and y[0, 0].numel() <= _MAX_POINTS
+        return _from_patches(x, y) if small_maps else _from_maps(x, y)
 
     @staticmethod
     def backward(ctx: Any, w: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -168,11 +168,11 @@ class _Correlated(torch.autograd.Function):
         )
 
 
-_FEW = 16
+_MAX_POINTS = 16
 """On maps of up to 16 points, in 16 bits, a matrix product takes a half to two thirds of oneDNN's time."""
 
 
-def _spread(y: Tensor, w: Tensor) -> Tensor:
+def _fold_products(y: Tensor, w: Tensor) -> Tensor:
     """``doubled`` to one channel: multiplies each point with the whole kernel and adds up the overlaps."""
     count, channels, height, width = y.shape
     points = y.permute(0, 2, 3, 1).reshape(-1, channels)

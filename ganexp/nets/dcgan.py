@@ -18,20 +18,20 @@ _UPSAMPLES: dict[str, type[ConvTransposeUp2x] | type[ResizeConv]] = {
     "nearest": ResizeConv,
 }
 
-_BASES = {28: 7} | {2**power: 4 for power in range(4, 9)}
+_SMALLEST_SIDES = {28: 7} | {2**power: 4 for power in range(4, 9)}
 
 
-def _channels(shape: list[int], width: int, max_width: int) -> tuple[int, list[int]]:
+def _plan_maps(shape: list[int], width: int, max_width: int) -> tuple[int, list[int]]:
     """The smallest map's side, and the channels of each map from the widest to the smallest."""
     if len(shape) != 3:
         raise UserError("arch=dcgan makes images, and this data has points: use arch=mlp")
     _, height, side = shape
-    if height != side or side not in _BASES:
-        sizes = ", ".join(map(str, sorted(_BASES)))
+    if height != side or side not in _SMALLEST_SIDES:
+        sizes = ", ".join(map(str, sorted(_SMALLEST_SIDES)))
         raise UserError(f"data.resolution={side}: arch=dcgan makes {sizes}; arch=mlp makes any")
-    base = _BASES[side]
-    halvings = (side // base).bit_length() - 1
-    return base, [min(width * 2**level, max_width) for level in range(halvings)]
+    smallest = _SMALLEST_SIDES[side]
+    halvings = (side // smallest).bit_length() - 1
+    return smallest, [min(width * 2**level, max_width) for level in range(halvings)]
 
 
 def _initialise(module: nn.Module) -> None:
@@ -58,8 +58,8 @@ class Generator(GeneratorBase):
         upsample: Upsample,
     ) -> None:
         super().__init__()
-        base, channels = _channels(shape, width, max_width)
-        larger = _UPSAMPLES[upsample]
+        smallest, channels = _plan_maps(shape, width, max_width)
+        up2x = _UPSAMPLES[upsample]
         self.latent = latent
         self.classes = classes
         layers: list[nn.Module] = []
@@ -67,12 +67,14 @@ class Generator(GeneratorBase):
         for level, outputs in enumerate(reversed(channels)):
             first = level == 0
             layers += [
-                ProjectToMap(inputs, outputs, base, bias=bias) if first else larger(inputs, outputs, bias=bias),
+                ProjectToMap(inputs, outputs, smallest, bias=bias)
+                if first
+                else up2x(inputs, outputs, bias=bias),
                 IMAGE_NORMS[norm](outputs),
                 nn.ReLU(inplace=True),
             ]
             inputs = outputs
-        layers += [larger(inputs, shape[0], bias=True), nn.Tanh()]
+        layers += [up2x(inputs, shape[0], bias=True), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(_initialise)
 
@@ -96,7 +98,7 @@ class Discriminator(DiscriminatorBase):
         dropout: Fraction,
     ) -> None:
         super().__init__()
-        base, channels = _channels(shape, width, max_width)
+        smallest, channels = _plan_maps(shape, width, max_width)
         self.classes = classes
         self.samplewise = norm != "batch"
         layers: list[nn.Module] = []
@@ -111,7 +113,7 @@ class Discriminator(DiscriminatorBase):
                 layers.append(nn.Dropout2d(dropout))
             inputs = outputs
         self.layers = nn.Sequential(*layers)
-        self.head = MapHead(inputs, base)
+        self.head = MapHead(inputs, smallest)
         self.rename_former_head(f"layers.{len(layers)}")
         self.apply(_initialise)
 

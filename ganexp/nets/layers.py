@@ -25,19 +25,19 @@ FLAT_NORMS: dict[str, Callable[[int], nn.Module]] = {
 """Norms of feature vectors [N, C]."""
 
 
-def is_traced() -> bool:
+def is_tracing() -> bool:
     """Whether torch.jit.trace is running; shapes are not Python numbers then."""
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
-def knows_only_torch() -> bool:
+def needs_torch_operations() -> bool:
     """Whether torch.compile, torch.jit.trace or a transform of torch.func is running.
 
     These do not support our autograd functions, so that the layers use torch's operations then.
     """
     return (
         torch.compiler.is_compiling()
-        or is_traced()
+        or is_tracing()
         or torch._C._are_functorch_transforms_active()  # autograd.Function calls it too; no public API exists
     )
 
@@ -53,7 +53,7 @@ class LeakyReLU(nn.Module):
         self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
-        if knows_only_torch():
+        if needs_torch_operations():
             return functional.leaky_relu(x, self.slope)
         result: Tensor = _LeakyReLU.apply(x, self.slope)
         return result
@@ -69,8 +69,8 @@ class _LeakyReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        passed: Tensor = torch.ops.aten.leaky_relu_backward(gradients[0], x.detach(), ctx.slope, False)
-        return passed, None
+        grad_input: Tensor = torch.ops.aten.leaky_relu_backward(gradients[0], x.detach(), ctx.slope, False)
+        return grad_input, None
 
 
 class GeneratorBase(nn.Module):

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ganexp.distributed import collectives
 from ganexp.system.float32 import at_least_float32
 
-_PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -37,13 +37,15 @@ class SynchronisedBatchNorm(_BatchNorm):
         if not self.training:
             return super().forward(input)
         x = at_least_float32(input)
-        across = [0, *range(2, x.dim())]
+        dims = [0, *range(2, x.dim())]
         means, variances = collectives.all_gather_rows(
-            torch.cat([x.mean(across), x.var(across, correction=0)])
+            torch.cat([x.mean(dims), x.var(dims, correction=0)])
         ).chunk(2, 1)
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)
-        self._track(mean.detach(), variance.detach(), collectives.world() * x.numel() // self.num_features)
+        self._update_running_statistics(
+            mean.detach(), variance.detach(), collectives.world_size() * x.numel() // self.num_features
+        )
         shape = [1, -1] + [1] * (x.dim() - 2)
         y = (x - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
@@ -51,20 +53,20 @@ class SynchronisedBatchNorm(_BatchNorm):
         return y.to(input.dtype)
 
     @torch.no_grad()
-    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked += 1
-        share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
-        self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), share)
+        momentum = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), momentum)
 
 
-def synchronise(net: M) -> M:
+def convert_sync_batch_norm(net: M) -> M:
     """Replaces the batch norms of a network in place; returns the network."""
     for name, layer in net.named_children():
-        if isinstance(layer, _BatchNorm) and type(layer) in _PLAIN:
+        if isinstance(layer, _BatchNorm) and type(layer) in _BATCH_NORMS:
             setattr(net, name, SynchronisedBatchNorm(layer))
         else:
-            synchronise(layer)
+            convert_sync_batch_norm(layer)
     return net

@@ -24,8 +24,8 @@ def differences(one: Path, two: Path) -> Iterator[str]:
             yield f"last.pt: {path}"
     rows = [_metrics(run / "metrics.jsonl") for run in (one, two)]
     if rows[0] != rows[1]:
-        unlike = [number for number, (a, b) in enumerate(zip(*rows, strict=False), 1) if a != b]
-        yield f"metrics.jsonl: {len(rows[0])} and {len(rows[1])} lines, unlike each other in {unlike}"
+        differing = [number for number, (a, b) in enumerate(zip(*rows, strict=False), 1) if a != b]
+        yield f"metrics.jsonl: {len(rows[0])} and {len(rows[1])} lines, unlike each other in {differing}"
     grids = [_grids(run / "samples") for run in (one, two)]
     for name in sorted({*grids[0], *grids[1]}):
         if grids[0].get(name) != grids[1].get(name):

@@ -35,10 +35,10 @@ class CollectiveRun:
         ``load_start``: loads the networks of ``start_from`` into a new run. Raises UserError if there are
         checkpoints but none is usable.
         """
-        content = objects.broadcast_object(self._newest(load_start))
+        content = objects.broadcast_object(self._newest_content(load_start))
         if content is None:
             collectives.broadcast(list(state.game.state_dict().values()))
-        self._take(state, content)
+        self._restore_content(state, content)
 
     def should_save(self) -> bool:
         """Whether all ranks must save a checkpoint now, within an epoch."""
@@ -52,25 +52,25 @@ class CollectiveRun:
         decision = self._decide_save(state, epoch, last=last, best=best)
         decision = SaveDecision(*map(bool, objects.broadcast_ints(decision)))
         if decision.writes:
-            self._write(state, objects.gather_objects(self._contribution(state)), epoch, best=best)
+            self._write(state, objects.gather_objects(self._rank_state(state)), epoch, best=best)
         if decision.stops:
             self._stop()
 
-    def rollback(self, state: "State", alarm: Diverged) -> None:
+    def rollback(self, state: "State", diverged: Diverged) -> None:
         """Returns to the last healthy epoch with lower rates; raises Diverged if no rollback is left."""
         done = state.progress.rollbacks
-        content = objects.broadcast_object(self._rolled_back(done))
+        content = objects.broadcast_object(self._rollback_content(done))
         if content is None:
-            raise self._end_of_rollbacks(alarm, done)
-        self._take(state, content)
+            raise self._no_rollback_left(diverged, done)
+        self._restore_content(state, content)
         state.progress.rollbacks = done + 1
-        self._after_rollback(state, alarm)
+        self._after_rollback(state, diverged)
 
-    def _newest(self, load_start: Callable[[], str]) -> dict[str, Any] | None:
+    def _newest_content(self, load_start: Callable[[], str]) -> dict[str, Any] | None:
         """Rank 0: the newest checkpoint's content, None without one."""
         return None
 
-    def _take(self, state: "State", content: dict[str, Any] | None) -> None:
+    def _restore_content(self, state: "State", content: dict[str, Any] | None) -> None:
         """Restores a checkpoint's content; None where the run is new."""
         raise NotImplementedError
 
@@ -82,7 +82,7 @@ class CollectiveRun:
         """Rank 0: whether to write, and whether to stop then."""
         return SaveDecision(writes=False, stops=False)
 
-    def _contribution(self, state: "State") -> dict[str, Any] | None:
+    def _rank_state(self, state: "State") -> dict[str, Any] | None:
         """Other ranks: the part of a checkpoint that differs from rank 0's."""
         return None
 
@@ -93,13 +93,13 @@ class CollectiveRun:
         """Raises the exception that stops this process."""
         raise NotImplementedError
 
-    def _rolled_back(self, done: int) -> dict[str, Any] | None:
+    def _rollback_content(self, done: int) -> dict[str, Any] | None:
         """Rank 0: the checkpoint content to return to after ``done`` rollbacks; None if there is none."""
         return None
 
-    def _end_of_rollbacks(self, alarm: Diverged, done: int) -> Diverged:
+    def _no_rollback_left(self, diverged: Diverged, done: int) -> Diverged:
         """The exception to raise where no rollback is left."""
-        return alarm
+        return diverged
 
-    def _after_rollback(self, state: "State", alarm: Diverged) -> None:
+    def _after_rollback(self, state: "State", diverged: Diverged) -> None:
         """Rank 0: records the rollback."""

@@ -23,10 +23,10 @@ class RunLock:
         self._cfg = cfg
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._lock = locked(folder / ".lock", f"{folder} is being worked on by another process")
-        self._ours = (folder / ".lock").stat()  # held open, so its inode number cannot be reused
+        self._lock = acquire_lock(folder / ".lock", f"{folder} is being worked on by another process")
+        self._lock_stat = (folder / ".lock").stat()  # held open, so its inode number cannot be reused
         try:
-            self._compare(folder)
+            self._check_same_run(folder)
         except BaseException:
             self.release()
             raise
@@ -41,7 +41,7 @@ class RunLock:
     def lost(self) -> bool:
         """Whether the folder was removed, moved or replaced since it was locked."""
         try:
-            return not os.path.samestat((self._folder / ".lock").stat(), self._ours)
+            return not os.path.samestat((self._folder / ".lock").stat(), self._lock_stat)
         except OSError:
             return not self._file.is_file()  # removing the lock file alone is harmless
 
@@ -49,7 +49,7 @@ class RunLock:
         """Releases the lock."""
         self._lock.release()
 
-    def _compare(self, folder: Path) -> None:
+    def _check_same_run(self, folder: Path) -> None:
         if not self._file.is_file():
             if self._cfg.resume is not None:
                 raise UserError(f"{folder} is not a run: it has no config.yaml")
@@ -62,13 +62,13 @@ class RunLock:
                 raise UserError(f"{folder} holds another run ({key} differs): choose another name=...")
 
 
-def locked(file: Path, busy: str) -> FileLock:
+def acquire_lock(file: Path, message: str) -> FileLock:
     """Acquires a file lock, which ends with this process. Raises UserError(busy) if another process has it."""
     lock = FileLock(file)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(busy) from None
+        raise UserError(message) from None
     return lock
 
 

@@ -32,7 +32,7 @@ class RunLog:
         """Logs a line to train.log, and to the terminal where it shows no progress bar."""
         self._log.log(logging.DEBUG if sys.stderr.isatty() else logging.INFO, readable_lines(line))
 
-    def trace(self, status: str, error: BaseException, *, whole: bool) -> None:
+    def log_error(self, status: str, error: BaseException, *, whole: bool) -> None:
         """Logs the error that ended the run to train.log only, with its traceback if ``whole``."""
         self._log.debug("%s: %s", status, readable_lines(str(error)), exc_info=error if whole else None)
 

@@ -33,17 +33,17 @@ class Manifest:
         self.content: dict[str, Any] = {}
         if file.is_file():  # a resumed run updates its manifest; a damaged one is written anew
             with suppress(ValueError, RecursionError):
-                self.content = _sound(json.loads(file.read_text(encoding="utf-8")))
+                self.content = _valid_fields(json.loads(file.read_text(encoding="utf-8")))
 
     def begin(self, facts: dict[str, Any], *, resumed: bool) -> None:
         """Records that this process has started or resumed the run, and its ``facts``."""
-        earlier = self.content.get("sessions", 0)
-        first = self.content.get("start", _now())
+        sessions = self.content.get("sessions", 0)
+        start = self.content.get("start", _now())
         self.content = {
             "status": "running",
-            "start": first,
+            "start": start,
             "end": None,
-            "sessions": earlier + 1,
+            "sessions": sessions + 1,
             "process": {"host": platform.node(), "pid": os.getpid()},
             **facts,
             **environment(),
@@ -91,8 +91,8 @@ class Manifest:
         self._write()
 
     def _write(self) -> None:
-        with replacing(self.file, self.file.parent) as beside:
-            beside.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
+        with replacing(self.file, self.file.parent) as temporary:
+            temporary.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
 
 
 _LARGEST = 1e100  # float32's largest number is 3.4e38
@@ -151,7 +151,7 @@ class _Content(BaseModel):
     scores: dict[str, Literal["lower", "higher"]] | None = None
 
 
-def _sound(found: Any) -> dict[str, Any]:
+def _valid_fields(found: Any) -> dict[str, Any]:
     """The valid fields of a manifest, which somebody may have edited; invalid ones are left out."""
     content = found if isinstance(found, dict) else {}
     try:
@@ -203,8 +203,10 @@ def _git_state() -> dict[str, Any] | None:
         return None
     try:
         commit, changes = (
-            subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+            subprocess.run(
+                ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+            ).stdout
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"])
         )
     except (OSError, subprocess.CalledProcessError):
         return None

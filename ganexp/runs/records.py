@@ -23,39 +23,39 @@ class RunRecords:
     def __init__(self, folder: Path, log: RunLog) -> None:
         self.folder = folder
         self._log = log
-        self._board: EventWriter | None = None
+        self._events: EventWriter | None = None
 
     def open(self, images: int, cfg: DictConfig, choices: Mapping[str, str]) -> None:
         """Opens the records, truncated to ``images``; a new run (0) removes all older metrics and events."""
         self._log.truncate(images)
-        if self._board is not None:
-            self._board.close()
+        if self._events is not None:
+            self._events.close()
         if images == 0:
             for old in self.folder.glob("events.out.tfevents.*"):
                 old.unlink()
-        self._board = EventWriter(self.folder, images)
+        self._events = EventWriter(self.folder, images)
         if images == 0:
-            self._board.begin(cfg, choices)
+            self._events.begin(cfg, choices)
 
     def epoch(self, number: int, scalars: dict[str, float], grid: Image.Image, progress: "Progress") -> None:
         """Writes an epoch's numbers and grid; they are on the disk when this returns."""
-        assert self._board is not None, "open() comes first"
+        assert self._events is not None, "open() comes first"
         row = {"epoch": number, "step": progress.step, "images": progress.images, **scalars}
         self._log.record(row)
         png = save_png(grid, self.folder / "samples" / f"epoch_{number:04d}.png", self.folder)
-        self._board.write(scalars, grid, png, progress.images)
-        for file in (self._log.metrics, self._board.file):
+        self._events.write(scalars, grid, png, progress.images)
+        for file in (self._log.metrics, self._events.file):
             sync(file)
 
     def text(self, name: str, line: str, images: int) -> None:
         """Writes a line for TensorBoard's TEXT tab; ignores OSError."""
-        if self._board is not None:
+        if self._events is not None:
             with suppress(OSError):
-                self._board.text(name, line, images)
+                self._events.text(name, line, images)
 
     def close(self, *, finished: bool) -> None:
         """Closes the event file; ``finished`` also completes the HParams row."""
-        if self._board is not None:
+        if self._events is not None:
             if finished:
-                self._board.finish()
-            self._board.close()
+                self._events.finish()
+            self._events.close()

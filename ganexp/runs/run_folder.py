@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 from PIL import Image
 
-from ganexp.errors import Diverged, Gone, Unwritable, UserError, tell
+from ganexp.errors import Diverged, Gone, Unwritable, UserError, print_to_stderr
 from ganexp.runs.checkpoints import CheckpointManager
 from ganexp.runs.collective_run import CollectiveRun, SaveDecision
 from ganexp.runs.lock import RunLock
@@ -31,7 +31,7 @@ from ganexp.runs.manifest import Manifest, status_after
 from ganexp.runs.records import RunRecords
 from ganexp.sentinel import Alarm, is_fatal
 from ganexp.system.signals import SignalHandler, Stopped
-from ganexp.system.terminal import pasted
+from ganexp.system.terminal import quoted_override
 
 if TYPE_CHECKING:  # runs must not import training: it would import the games
     from ganexp.training.state import Progress, State
@@ -52,19 +52,19 @@ class Run(CollectiveRun):
         self.choices: Mapping[str, str] = known if "loss" in known else choices
         self._cfg = cfg
         self.log = RunLog(folder)
-        self.requests = SignalHandler()
+        self.signals = SignalHandler()
         self._checkpoints = CheckpointManager(folder / "checkpoints", cfg.checkpoint.keep, self._warn)
         minutes = cfg.checkpoint.every.minutes
         self._seconds = math.inf if minutes is None else 60 * minutes
         self._records = RunRecords(folder, self.log)
         self._state: State | None = None
         self._others: list[dict[str, Any]] = []  # the other ranks' contributions to the last checkpoint
-        self._passed_over: list[str] = []  # lines on damaged checkpoints, not logged yet
+        self._skipped: list[str] = []  # lines on damaged checkpoints, not logged yet
 
-    def _newest(self, load_start: Callable[[], str]) -> dict[str, Any] | None:
+    def _newest_content(self, load_start: Callable[[], str]) -> dict[str, Any] | None:
         found = self._checkpoints.latest()
         if found is not None:
-            self._passed_over = [f"{line}; taking {found.file.name}" for line in found.passed_over]
+            self._skipped = [f"{line}; taking {found.file.name}" for line in found.skipped]
             return found.content
         saved = self.manifest.content.get("saved", 0)
         if saved:
@@ -76,13 +76,13 @@ class Run(CollectiveRun):
             self.log.info(load_start())
         return None
 
-    def _take(self, state: "State", content: dict[str, Any] | None) -> None:
+    def _restore_content(self, state: "State", content: dict[str, Any] | None) -> None:
         if content is None:
             return
         state.restore(content)
-        for line in self._passed_over:
+        for line in self._skipped:
             self.log.info(f"{line}, {state.progress.images:,} images")
-        self._passed_over = []
+        self._skipped = []
 
     def begin(self, state: "State", facts: dict[str, Any]) -> None:
         """Opens the records, truncated to the progress of ``state``; ``facts`` go into the manifest.
@@ -115,34 +115,34 @@ class Run(CollectiveRun):
 
     def record_weight_hash(self, state: "State") -> None:
         """Records a hash of the weights in the manifest. Raises Gone."""
-        self._check_there()
+        self._check_folder()
         self.manifest.record_weight_hash(state.progress.step, state.weights_hash())
 
     def record(self, epoch: int, scalars: dict[str, float], grid: Image.Image, progress: "Progress") -> None:
         """Writes an epoch's scalars and its grid. Raises Unwritable."""
-        self._check_there()
+        self._check_folder()
         try:
             self._records.epoch(epoch, scalars, grid, progress)
         except OSError as error:
-            self._check_there()
+            self._check_folder()
             self._checkpoints.wait()
             raise Unwritable(
-                f"{self.folder} cannot be written ({error.strerror or error}): {self._next()}"
+                f"{self.folder} cannot be written ({error.strerror or error}): {self._resume_advice()}"
             ) from None
 
     def _wants_to_save(self) -> bool:
         """Whether a signal came, or ``checkpoint.every.minutes`` are over."""
-        asked = self.requests.pending is not None
-        return asked or time.monotonic() - self._checkpoints.began >= self._seconds
+        signalled = self.signals.pending is not None
+        return signalled or time.monotonic() - self._checkpoints.write_began >= self._seconds
 
     def _decide_save(self, state: "State", epoch: int | None, *, last: bool, best: bool) -> SaveDecision:
-        self._check_there()
+        self._check_folder()
         self._checkpoints.wait()
         if self._checkpoints.lost_best and not best:
             state.progress.best = None
-        every, asked = self._cfg.checkpoint.every.epochs, self.requests.pending is not None
-        writes = epoch is None or last or best or asked or (every is not None and epoch % every == 0)
-        return SaveDecision(writes, stops=asked and not last)
+        every, signalled = self._cfg.checkpoint.every.epochs, self.signals.pending is not None
+        writes = epoch is None or last or best or signalled or (every is not None and epoch % every == 0)
+        return SaveDecision(writes, stops=signalled and not last)
 
     def _write(self, state: "State", others: list[dict[str, Any]], epoch: int | None, *, best: bool) -> None:
         self._others = others
@@ -150,31 +150,33 @@ class Run(CollectiveRun):
 
     def _stop(self) -> None:
         self._checkpoints.wait()
-        self.requests.obey()
+        self.signals.raise_if_pending()
 
     def finish(self, state: "State") -> None:
         """Waits for the last checkpoint. Raises Unwritable if a second attempt to write it fails too."""
-        self._check_there()
+        self._check_folder()
         self._checkpoints.wait()
         if self._checkpoints.saved != state.progress.images:
             self._checkpoints.save(state.snapshot(self._others), None)
             self._checkpoints.wait()
         if self._checkpoints.saved != state.progress.images:
-            raise Unwritable(f"the last checkpoint of {self.folder} could not be written: {self._next()}")
+            raise Unwritable(
+                f"the last checkpoint of {self.folder} could not be written: {self._resume_advice()}"
+            )
 
-    def _next(self) -> str:
+    def _resume_advice(self) -> str:
         """Advice for a full disk."""
         saved = self._checkpoints.saved
-        return f"make room, and {pasted('resume', self.folder)} " + (
+        return f"make room, and {quoted_override('resume', self.folder)} " + (
             f"goes on from image {saved:,}" if saved else "begins anew"
         )
 
     def _warn(self, line: str) -> None:
-        """Logs a warning, unless the folder is gone, which ``_check_there`` reports."""
+        """Logs a warning, unless the folder is gone, which ``_check_folder`` reports."""
         if not self._lock.lost:
             self.log.info(line)
 
-    def _check_there(self) -> None:
+    def _check_folder(self) -> None:
         """Raises Gone where the folder is gone: it is not created again."""
         if self._lock.lost:
             raise Gone(f"{self.folder} is gone: it was removed or moved while it was trained, which ends here")
@@ -183,21 +185,21 @@ class Run(CollectiveRun):
         """Records an alarm in the manifest and TensorBoard; then warns, or raises Diverged if it is fatal."""
         if alarm is None:
             return
-        self._check_there()
+        self._check_folder()
         self.manifest.alarm(alarm.kind, progress.images, alarm.line)
         self._records.text("sentinel", alarm.line, progress.images)
         if is_fatal(alarm, self._cfg.sentinel.action):
             raise Diverged(alarm.line)
         self.log.info(f"warning: {alarm.line}")
 
-    def _rolled_back(self, done: int) -> dict[str, Any] | None:
+    def _rollback_content(self, done: int) -> dict[str, Any] | None:
         self._checkpoints.wait()
         limits = self._cfg.sentinel
         wanted = limits.action == "rollback" and done < limits.rollbacks
         found = self._checkpoints.rollback() if wanted else None
         return None if found is None else found.content
 
-    def _end_of_rollbacks(self, alarm: Diverged, done: int) -> Diverged:
+    def _no_rollback_left(self, alarm: Diverged, done: int) -> Diverged:
         wanted = self._cfg.sentinel.action == "rollback"
         return Diverged(f"{alarm} (after {done} rollbacks)") if wanted else alarm
 
@@ -214,7 +216,7 @@ class Run(CollectiveRun):
         self._records.text("sentinel", f"{alarm}; {line}", images + 1)
 
     def __enter__(self) -> "Run":
-        self.requests.__enter__()
+        self.signals.__enter__()
         return self
 
     def __exit__(
@@ -229,11 +231,11 @@ class Run(CollectiveRun):
             finally:
                 self.log.close()
                 self._lock.release()
-                self.requests.__exit__(kind, error, trace)
-        if self.requests.pending is not None and not isinstance(error, Stopped):
+                self.signals.__exit__(kind, error, trace)
+        if self.signals.pending is not None and not isinstance(error, Stopped):
             if error is not None:
-                tell(error)
-            self.requests.obey()  # the run has ended by itself, but the signal must end a sweep too
+                print_to_stderr(error)
+            self.signals.raise_if_pending()  # the run has ended by itself, but the signal must end a sweep too
 
     def _close(self, error: BaseException | None) -> None:
         """Records how the run ended."""
@@ -246,9 +248,9 @@ class Run(CollectiveRun):
                 self.manifest.end(status, self._state.progress, saved, reason)
                 self._records.close(finished=status == "finished")
         except OSError as full:
-            tell(f"{self.folder}: run.json does not say how this ended: {full.strerror or full}")
+            print_to_stderr(f"{self.folder}: run.json does not say how this ended: {full.strerror or full}")
         if status == "interrupted":
-            left = f": {pasted('resume', self.folder)} goes on from image {saved:,}"
-            self.log.info(f"interrupted{left if saved else ' before its first checkpoint'}")
+            advice = f": {quoted_override('resume', self.folder)} goes on from image {saved:,}"
+            self.log.info(f"interrupted{advice if saved else ' before its first checkpoint'}")
         elif error is not None:
-            self.log.trace(status, error, whole=not isinstance(error, UserError))
+            self.log.log_error(status, error, whole=not isinstance(error, UserError))

@@ -12,7 +12,7 @@ from typing import Any
 
 from ganexp.config.stored import read_stored
 from ganexp.errors import UserError
-from ganexp.metrics.directions import Direction, direction_of, of_metrics, shipped
+from ganexp.metrics.directions import Direction, direction_of, metric_directions, shipped_directions
 from ganexp.runs.manifest import Manifest, is_huge, status_of
 from ganexp.system.atomic import open_regular
 from ganexp.system.nested import leaves
@@ -74,10 +74,10 @@ class SavedRun:
         """The last value of each score, by its name without ``score/``."""
         found: dict[str, float] = {}
         for row in self.last_rows:
-            taken = {key: value for key, value in row.items() if key.startswith("score/")}
+            score_values = {key: value for key, value in row.items() if key.startswith("score/")}
             found |= {
                 key.removeprefix("score/"): float(value)
-                for key, value in taken.items()
+                for key, value in score_values.items()
                 if isinstance(value, int | float)
             }
         return found
@@ -86,7 +86,7 @@ class SavedRun:
     def directions(self) -> dict[str, Direction]:
         """Whether each score is better lower or higher: from ``run.json``, or else from its metrics."""
         targets = [str(value) for key, value in self.config.items() if _METRIC.fullmatch(key)]
-        return {**shipped(), **of_metrics(targets), **self.manifest.get("scores", {})}
+        return {**shipped_directions(), **metric_directions(targets), **self.manifest.get("scores", {})}
 
     def direction(self, name: str) -> Direction:
         """Whether a score, or the speed, is better ``lower`` or ``higher``; else ``unknown``."""
@@ -103,7 +103,7 @@ class SavedRun:
         return [(images, float(value)) for images, value in found if isinstance(value, int | float)]
 
 
-def find(paths: Iterable[str | Path]) -> list[SavedRun]:
+def find_runs(paths: Iterable[str | Path]) -> list[SavedRun]:
     """Every run at or below the paths, once, sorted by folder. Raises UserError where there is none."""
     folders: set[Path] = set()
     for given in paths:
@@ -139,10 +139,10 @@ def _rows(lines: Iterable[str]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: int(row["images"]))
 
 
-def _lines(file: Path, most: int | None = None) -> list[str]:
-    """The lines of a file, or the complete ones in its last ``most`` bytes; [] where it cannot be read."""
+def _lines(file: Path, max_bytes: int | None = None) -> list[str]:
+    """The lines of a file, or the complete ones in its last ``max_bytes`` bytes; [] where it cannot be read."""
     with suppress(OSError), open_regular(file) as stream:
-        before = 0 if most is None else max(0, stream.seek(0, os.SEEK_END) - most)
+        before = 0 if max_bytes is None else max(0, stream.seek(0, os.SEEK_END) - max_bytes)
         stream.seek(before)
         lines = stream.read().decode("utf-8", "replace").splitlines()
         return lines[1:] if before else lines

@@ -18,7 +18,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import summary
 
-from ganexp.metrics.directions import of_metrics
+from ganexp.metrics.directions import metric_directions
 
 
 class EventWriter:
@@ -108,7 +108,8 @@ def _layout(cfg: DictConfig) -> dict[str, dict[str, list[Any]]]:
     TensorBoard merges the layouts of all runs that it shows, so every run uses the same chart names.
     """
     stems = {
-        str(name): of_metrics([str(node["_target_"])]) or [str(name)] for name, node in cfg.metrics.items()
+        str(name): metric_directions([str(node["_target_"])]) or [str(name)]
+        for name, node in cfg.metrics.items()
     }
     scores = {name: [rf"(score|evaluate)/({'|'.join(found)}).*$"] for name, found in stems.items()}
     layout = {

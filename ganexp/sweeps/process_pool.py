@@ -18,12 +18,12 @@ from typing import Any
 from tqdm import tqdm
 
 from ganexp.distributed import torchrun
-from ganexp.errors import readable, tell
+from ganexp.errors import print_to_stderr, readable
 from ganexp.runs.lock import is_held
 from ganexp.runs.saved_run import SavedRun
 from ganexp.system.atomic import check_regular
-from ganexp.system.cpus import cores
-from ganexp.system.parent import VARIABLE
+from ganexp.system.cpus import cpu_count
+from ganexp.system.parent import EXIT_WITH_PARENT
 from ganexp.system.signals import SignalHandler
 
 GLANCE = 0.5  # seconds between polls of the processes
@@ -121,7 +121,7 @@ def run_all(jobs: Sequence[Job], count: int) -> None:
         except BaseException:
             slots.stop()  # a second signal: stop without waiting
             raise
-        requests.obey()
+        requests.raise_if_pending()
 
 
 def config_flags() -> list[str]:
@@ -147,7 +147,9 @@ def _start(job: Job, part: dict[str, str]) -> "subprocess.Popen[bytes]":
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=torchrun.without() | part | {VARIABLE: "1", "PYTHONUNBUFFERED": "1"},
+            env=torchrun.environment_without_torchrun()
+            | part
+            | {EXIT_WITH_PARENT: "1", "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # Ctrl-C reaches it only through this process, so once
         )
 
@@ -157,7 +159,7 @@ def share(slot: int, slots: int) -> dict[str, str]:
     gpus = _gpus()
     part = gpus[slot::slots] or gpus[slot % len(gpus) :][:1] if gpus else []
     own = {"CUDA_VISIBLE_DEVICES": ",".join(part)} if part else {}
-    threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, cores() // slots))}
+    threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, cpu_count() // slots))}
     return own | threads
 
 
@@ -176,7 +178,7 @@ def _tell_end(work: Process) -> None:
         tqdm.write(readable(f"{work.job.folder.name}: {record.status}, {record.images:,} images"))
         return
     with tqdm.external_write_mode():
-        tell(f"{work.job.folder.name} ended: {work.reason()}")
+        print_to_stderr(f"{work.job.folder.name} ended: {work.reason()}")
 
 
 def show(bar: "tqdm[Any]", ended: int, slots: Slots) -> None:

@@ -13,10 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.config.stored import load_config
 from ganexp.errors import UserError
-from ganexp.runs.lock import locked
+from ganexp.runs.lock import acquire_lock
 from ganexp.runs.manifest import status_of
 from ganexp.runs.saved_run import SavedRun
-from ganexp.system.terminal import aligned
+from ganexp.system.terminal import align_columns
 
 _LENGTH = ("epochs", "max_steps")
 
@@ -30,7 +30,7 @@ class Sweep:
         self._done = sum(is_done(run, cfg) for run, cfg in runs)
         folder.mkdir(parents=True, exist_ok=True)
         busy = f"{folder} is being swept by another process: choose another name=..."
-        self._lock = locked(folder / ".sweep.lock", busy)
+        self._lock = acquire_lock(folder / ".sweep.lock", busy)
 
     def introduction(self) -> str:
         """One line: how many runs there are, how many are done, how to continue after an interruption."""
@@ -92,7 +92,7 @@ def table(records: Sequence[SavedRun]) -> str:
                 record.score or "-",
             )
         )
-    return aligned(rows, right=(2, 3))
+    return align_columns(rows, right=(2, 3))
 
 
 def _status(record: SavedRun) -> str:

@@ -19,22 +19,22 @@ def replacing(file: Path, within: Path | None = None) -> Iterator[Path]:
     created: where it is missing, the user has removed it. After a block without an error the new content is
     synced and survives a power cut; a process that ends earlier leaves the old content. Raises OSError.
     """
-    beside = file.with_name(f"{file.name}.tmp")
-    with making(file.parent, within):
+    temporary = file.with_name(f"{file.name}.tmp")
+    with make_folder(file.parent, within):
         try:
-            beside.unlink(missing_ok=True)  # whatever it is or leads to
-            yield beside
-            sync(beside)
-            beside.replace(file)
+            temporary.unlink(missing_ok=True)  # whatever it is or leads to
+            yield temporary
+            sync(temporary)
+            temporary.replace(file)
             sync(file.parent)
         except BaseException:
             with suppress(OSError):
-                beside.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
             raise
 
 
 @contextmanager
-def making(folder: Path, within: Path | None = None) -> Iterator[None]:
+def make_folder(folder: Path, within: Path | None = None) -> Iterator[None]:
     """Makes a folder, but not ``within``; if the block fails, the folders that were made are removed where they
     are empty. Raises OSError.
     """
@@ -57,28 +57,28 @@ def _missing(folder: Path, within: Path | None) -> list[Path]:
     return [*found][::-1]
 
 
-def read_regular(file: Path, most: int | None = None) -> bytes:
-    """The content of a regular file, at most ``most`` bytes. Raises OSError where it is longer.
+def read_regular(file: Path, max_bytes: int | None = None) -> bytes:
+    """The content of a regular file, at most ``max_bytes`` bytes. Raises OSError where it is longer.
 
     Reading a named pipe from an untrusted folder would block for ever, and a device may have no end.
     """
     with open_regular(file) as stream:
-        content = stream.read() if most is None else stream.read(most + 1)
-    if most is not None and len(content) > most:
-        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(file))
+        content = stream.read() if max_bytes is None else stream.read(max_bytes + 1)
+    if max_bytes is not None and len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {max_bytes:,} bytes", str(file))
     return content
 
 
 def open_regular(file: Path) -> BinaryIO:
     """Opens a regular file for reading. Raises OSError where it is anything else, or is not there."""
-    handle = os.open(file, os.O_RDONLY | _AT_ONCE)
+    handle = os.open(file, os.O_RDONLY | _NON_BLOCKING)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "it is no regular file", str(file))
     return os.fdopen(handle, "rb")
 
 
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_NON_BLOCKING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """O_NONBLOCK: opening a named pipe does not wait for a writer."""
 
 
@@ -92,8 +92,8 @@ def unshare(file: Path) -> None:
     """Replaces a hard-linked file by a copy, so that appending changes no other link. Raises OSError."""
     check_regular(file)
     if file.is_file() and file.stat().st_nlink > 1:
-        with replacing(file) as beside:
-            shutil.copyfile(file, beside)
+        with replacing(file) as temporary:
+            shutil.copyfile(file, temporary)
 
 
 def sync(path: Path) -> None:

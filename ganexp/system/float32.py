@@ -14,15 +14,15 @@ def full_float32() -> Iterator[None]:
 
     Also a decorator. Restores the previous setting.
     """
-    places: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
-    before = [place.fp32_precision for place in places]
+    backends: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
+    before = [backend.fp32_precision for backend in backends]
     try:
-        for place in places:
-            place.fp32_precision = "ieee"
+        for backend in backends:
+            backend.fp32_precision = "ieee"
         yield
     finally:
-        for place, products in zip(places, before, strict=True):
-            place.fp32_precision = products
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
 
 
 def at_least_float32(values: Tensor) -> Tensor:

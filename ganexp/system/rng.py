@@ -38,11 +38,11 @@ def fork_rng(device: torch.device) -> Iterator[None]:
 def random_state(device: torch.device) -> dict[str, Any]:
     """The RNG states that training uses: torch's on the CPU and the device, Python's, NumPy's."""
     kind, numbers, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    version, words, following = random.getstate()
+    version, words, next_gauss = random.getstate()
     state: dict[str, Any] = {
         "cpu": torch.get_rng_state(),
         "numpy": [kind, torch.from_numpy(np.asarray(numbers, np.int64)), position, has_gauss, gauss],
-        "python": [version, torch.tensor(words), following],
+        "python": [version, torch.tensor(words), next_gauss],
     }
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -55,8 +55,8 @@ def set_random_state(state: dict[str, Any], device: torch.device) -> None:
     torch.set_rng_state(state["cpu"])
     kind, numbers, *rest = state["numpy"]
     np.random.set_state((kind, numbers.numpy().astype(np.uint32), *rest))
-    version, words, following = state["python"]
-    random.setstate((version, tuple(words.tolist()), following))
+    version, words, next_gauss = state["python"]
+    random.setstate((version, tuple(words.tolist()), next_gauss))
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)
     elif device.type == "mps" and "mps" in state:

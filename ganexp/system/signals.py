@@ -6,12 +6,12 @@ import sys
 import threading
 from types import FrameType, TracebackType
 
-ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """Signals of Ctrl-C; a scheduler or ``kill``; a closed terminal."""
 
 _HANGUP = getattr(signal, "SIGHUP", None)
 
-_WARNING = getattr(signal, "SIGUSR2", None)
+_TIME_LIMIT_WARNING = getattr(signal, "SIGUSR2", None)
 """A scheduler's warning that the job's time is nearly over; handled only where it has a handler already."""
 
 
@@ -38,11 +38,11 @@ class SignalHandler:
     def __enter__(self) -> "SignalHandler":
         if threading.current_thread() is not threading.main_thread():
             return self  # only the main thread can set and run signal handlers
-        for number in ASKING:
+        for number in STOP_SIGNALS:
             if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup
-                self._before[number] = signal.signal(number, self._note)
-        if _WARNING is not None and callable(signal.getsignal(_WARNING)):
-            self._before[_WARNING] = signal.signal(_WARNING, self._note)
+                self._before[number] = signal.signal(number, self._on_signal)
+        if _TIME_LIMIT_WARNING is not None and callable(signal.getsignal(_TIME_LIMIT_WARNING)):
+            self._before[_TIME_LIMIT_WARNING] = signal.signal(_TIME_LIMIT_WARNING, self._on_signal)
         return self
 
     def __exit__(
@@ -51,12 +51,12 @@ class SignalHandler:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def obey(self) -> None:
+    def raise_if_pending(self) -> None:
         """Raises Stopped if a signal is pending."""
         if self.pending is not None:
             raise Stopped(self.pending)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.pending is not None:
             raise Stopped(number, at_once=True)
         self.pending = number
@@ -66,5 +66,5 @@ class SignalHandler:
 
 def reraise_signal(stopped: BaseException) -> None:
     """Re-raises a scheduler's warning after the run has saved, for the handler that requeues the job."""
-    if isinstance(stopped, Stopped) and stopped.number == _WARNING:
+    if isinstance(stopped, Stopped) and stopped.number == _TIME_LIMIT_WARNING:
         signal.raise_signal(stopped.number)

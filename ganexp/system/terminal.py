@@ -17,10 +17,10 @@ def print_lines(text: str) -> None:
     print(readable_lines(text))
 
 
-def pasted(key: str, path: str | Path) -> str:
+def quoted_override(key: str, path: str | Path) -> str:
     """``key=path`` as a command-line argument: quoted for Hydra's grammar, then for the shell."""
     text = str(path)
-    if not _PLAIN.fullmatch(text) or text.lower() in ("null", "true", "false", "nan", "inf"):
+    if not _UNQUOTED.fullmatch(text) or text.lower() in ("null", "true", "false", "nan", "inf"):
         from hydra.core.override_parser.types import Quote, QuotedString
 
         escaped = _INTERPOLATION.sub(r"\1\1\\${", text)
@@ -28,14 +28,14 @@ def pasted(key: str, path: str | Path) -> str:
     return shlex.quote(f"{key}={text}")
 
 
-_PLAIN = re.compile(r"(\.{0,2}/|[A-Za-z_])[A-Za-z0-9_./+@%:-]*")
+_UNQUOTED = re.compile(r"(\.{0,2}/|[A-Za-z_])[A-Za-z0-9_./+@%:-]*")
 """Text that needs no quotes in Hydra or the shell, and that Hydra does not read as a number."""
 
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
 """``${`` and the backslashes before it, which Hydra would take as escapes of it: they are doubled."""
 
 
-def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+def align_columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
     """Rows of cells as aligned columns; the columns with numbers in ``right`` are right-aligned."""
     cells = [[readable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

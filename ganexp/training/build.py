@@ -53,7 +53,7 @@ def build_game(cfg: DictConfig) -> Game:
         raise UserError(f"loss._target_={cfg.loss.get('_target_')}: it makes no Loss")
     game = make_game(parts=parts)
     _check_penalties(game)
-    game.freeze_the_rest()
+    game.freeze_untrained()
     return game
 
 

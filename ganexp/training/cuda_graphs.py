@@ -52,7 +52,7 @@ class CudaRecorder:
             raise
         return graph.replay, logs
 
-    def restart(self) -> None:
+    def copy_from(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()  # torch frees the former pool with its last graph
 
     def _mend(self, numbers: torch.Tensor) -> None:

@@ -8,7 +8,7 @@ import torch
 from ganexp.config.ranges import Count, PrecisionName, Whole
 from ganexp.distributed import collectives
 from ganexp.errors import UserError
-from ganexp.system.cpus import cores
+from ganexp.system.cpus import cpu_count
 from ganexp.training.precision import Precision
 
 
@@ -32,9 +32,9 @@ class Hardware(NamedTuple):
             told = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
         how: list[str] = [] if self.precision.name == "fp32" else [self.precision.name]
         how += ["compiled"] * self.compile + ["graphs"] * (self.graphs and not self.precision.waits)
-        if collectives.world() > 1 and self.sync_batch_norm:
+        if collectives.world_size() > 1 and self.sync_batch_norm:
             how.append("batch norm over all")
-        count = f"{collectives.world()} x " if collectives.world() > 1 else ""
+        count = f"{collectives.world_size()} x " if collectives.world_size() > 1 else ""
         return f"{count}{self.device} ({', '.join([told, *how])})"
 
 
@@ -58,7 +58,7 @@ def cpu(
     precision: PrecisionName, threads: Count | None, compile: bool, count: Count, sync_batch_norm: bool
 ) -> Hardware:
     """The CPU. Each process of this machine gets an equal share of ``threads``, or of the cores."""
-    share = max(1, (threads or cores()) // collectives.process_info().local_world)
+    share = max(1, (threads or cpu_count()) // collectives.process_info().local_world_size)
     torch.set_num_threads(share if threads else min(torch.get_num_threads(), share))
     device = torch.device("cpu")
     return Hardware(device, Precision(precision, device), compile, False, sync_batch_norm)
@@ -70,7 +70,7 @@ def cuda(
     """The NVIDIA (or ROCm) GPU ``index`` plus local rank. Raises UserError if there are too few GPUs."""
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     here = collectives.process_info()
-    needed = max(count, here.local_world)
+    needed = max(count, here.local_world_size)
     if index + needed > found:
         what = f"this machine has {found} CUDA device(s)" if found else "this machine has no CUDA device"
         asked = f"device.index={index}" + (f" device.count={needed}" if needed > 1 else "")
@@ -78,7 +78,7 @@ def cuda(
     torch.backends.cudnn.deterministic = True  # both, so that a resumed run ends in the same weights, bit for
     torch.backends.cudnn.benchmark = False  # bit: benchmarking may choose another kernel each time
     device = torch.device("cuda", index + here.local_rank)
-    if here.world > 1:
+    if here.world_size > 1:
         torch.cuda.set_device(device)  # collectives between GPUs use the current device
     return Hardware(device, Precision(precision, device), compile, graphs, sync_batch_norm)
 
@@ -87,7 +87,7 @@ def mps(precision: PrecisionName) -> Hardware:
     """Apple's Metal. Raises UserError if there is none, or if the run has several ranks."""
     if not torch.backends.mps.is_available():
         raise UserError("device=mps: this machine has no Metal device; device=auto takes what there is")
-    if collectives.world() > 1:
+    if collectives.world_size() > 1:
         raise UserError("device=mps: Metal is one device, for one process; device=cpu has several")
     device = torch.device("mps")
     return Hardware(device, Precision(precision, device), compile=False, graphs=False, sync_batch_norm=False)

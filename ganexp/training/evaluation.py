@@ -20,11 +20,11 @@ from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.games.game import Game, Inputs, Request
 from ganexp.games.sampling import generate
-from ganexp.metrics.directions import of_metrics
-from ganexp.metrics.feature_cache import folder_of, kept
+from ganexp.metrics.directions import metric_directions
+from ganexp.metrics.feature_cache import cached_arrays, features_folder
 from ganexp.metrics.features import Features, SampleFeatures
-from ganexp.metrics.metric import Basis, EvalPair, Metric, Need, Scores
-from ganexp.metrics.reference import Reference
+from ganexp.metrics.metric import EvalContext, EvalPair, Metric, Need, Scores
+from ganexp.metrics.reference import ReferenceSets
 from ganexp.system.rng import fork_rng, seed_for
 from ganexp.training.build import build
 
@@ -50,14 +50,14 @@ class Evaluator:
         self._source = source
         self._device = device
         self._metrics: dict[str, Metric] = {name: build(node) for name, node in cfg.metrics.items()}
-        self.directions = of_metrics(str(node["_target_"]) for node in cfg.metrics.values())
+        self.directions = metric_directions(str(node["_target_"]) for node in cfg.metrics.values())
         """Whether lower or higher is better, for each score."""
         self._seed = cfg.evaluate.seed
         split = cfg.evaluate.split
         named = None if split in (TRAINING, HELD_OUT) else split
         with fork_rng(device):
             self.features: Features = build(cfg.features)(source, data, device)
-            self._reference = Reference(source, data, self.features, device, self._seed, named)
+            self._reference = ReferenceSets(source, data, self.features, device, self._seed, named)
             self.split = split if split == TRAINING else self._held_out(split)
             self.real, self._other = self._real_sets(data, cfg.evaluate.count)
         self.count = len(self.real.samples)
@@ -77,8 +77,8 @@ class Evaluator:
         """A warning for each metric that ``count`` samples (by default ``self.count``) are too few for."""
         count = self.count if count is None else min(count, self.count)
         dimensions, classes = self.real.features.shape[1], self._source.classes
-        basis = Basis(count, dimensions, classes, self.features.suffix, self._reference)
-        found = (metric.warning(basis) for metric in self._metrics.values())
+        context = EvalContext(count, dimensions, classes, self.features.suffix, self._reference)
+        found = (metric.warning(context) for metric in self._metrics.values())
         return [line for line in found if line is not None]
 
     def inputs(self, game: Game, data: Arrays) -> Inputs:
@@ -124,13 +124,13 @@ class Evaluator:
                 found |= metric.floor(pair) if floor else metric(pair)
         return found
 
-    def _held_out(self, wanted: str) -> str:
+    def _held_out(self, find_held_out: str) -> str:
         """The name of the held-out split. Raises UserError if there is none."""
         try:
-            return self._reference.wanted().split
+            return self._reference.find_held_out().split
         except UserError as error:
             raise UserError(
-                f"evaluate.split={wanted}: {error}; {TRAINING} compares with those trained on"
+                f"evaluate.split={find_held_out}: {error}; {TRAINING} compares with those trained on"
             ) from None
 
     def _real_sets(self, data: Arrays, most: int) -> tuple[SampleFeatures, SampleFeatures]:
@@ -149,8 +149,8 @@ class Evaluator:
             raise UserError(f"evaluate: {len(data.samples)} real samples are too few to compare with")
         samples = [np.ascontiguousarray(images[rows]) for images, _, rows in sets]
         which = (data.fingerprint, held_out and held_out.data.fingerprint, count, self._seed)
-        folder = folder_of(self.features.identity, which, self._device)
-        found = kept(folder, lambda: _arrays([self.features(images) for images in samples]))
+        folder = features_folder(self.features.identity, which, self._device)
+        found = cached_arrays(folder, lambda: _arrays([self.features(images) for images in samples]))
         first, second = (
             SampleFeatures(
                 images,

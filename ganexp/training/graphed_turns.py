@@ -74,7 +74,7 @@ class Recorder(Protocol):
         """
         ...
 
-    def restart(self) -> None:
+    def copy_from(self) -> None:
         """Starts a new memory pool. Earlier graphs must not be replayed after this."""
         ...
 
@@ -164,7 +164,7 @@ class GraphedTurns:
             if "step" in memory:
                 memory["step"] = memory["step"].to(self._recorder.device)
         self._graphs.clear()
-        self._recorder.restart()
+        self._recorder.copy_from()
 
 
 def _switches(group: Mapping[str, Any]) -> dict[str, bool]:

@@ -12,7 +12,7 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.download import load
 from ganexp.data.source import Source
 from ganexp.games.game import Game
-from ganexp.games.sampling import with_own_statistics
+from ganexp.games.sampling import recompute_batch_norm
 from ganexp.runs.checkpoints import LoadedCheckpoint, resolve_checkpoint
 from ganexp.training.build import build_as, build_game
 from ganexp.training.device import Hardware
@@ -49,7 +49,7 @@ class OpenedRun:
         game = within_memory(lambda: build_game(self.config), self.config, self.device, training=False)
         found = resolve_checkpoint(self.folder / "checkpoints", checkpoint)
         load_averaged(game.generator, found.content)
-        net = with_own_statistics(game, game.generator.to(self.device), self.device)
+        net = recompute_batch_norm(game, game.generator.to(self.device), self.device)
         return LoadedGenerator(game, net, found)
 
 

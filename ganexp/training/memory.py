@@ -118,7 +118,7 @@ def _free(device: torch.device) -> float:
     """Bytes available to each process of the run on this machine."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    return free_memory() / collectives.process_info().local_world
+    return free_memory() / collectives.process_info().local_world_size
 
 
 def _gigabytes(count: float) -> str:

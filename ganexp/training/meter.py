@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ganexp.distributed import collectives
 
-SHARE = ":share"
-"""A scalar ``name + SHARE`` is 1 where ``name`` counts, and 0 where it does not (``name`` is then 0 too)."""
+COUNTED = ":share"
+"""A scalar ``name + COUNTED`` is 1 where ``name`` counts, and 0 where it does not (``name`` is then 0 too)."""
 
 
 class Meter:
@@ -46,7 +46,7 @@ class Meter:
             totals[tag] = totals.get(tag, 0.0) + total
             counts[tag] = counts.get(tag, 0) + self._counts[kind]
         means = {tag: total / counts[tag] for tag, total in totals.items()}
-        shares = {tag.removesuffix(SHARE): means.pop(tag) for tag in [*means] if tag.endswith(SHARE)}
+        shares = {tag.removesuffix(COUNTED): means.pop(tag) for tag in [*means] if tag.endswith(COUNTED)}
         return {tag: mean / shares.get(tag, 1.0) for tag, mean in means.items() if shares.get(tag, 1.0)}
 
     def clear(self) -> None:

@@ -10,7 +10,7 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.source import Source
 from ganexp.errors import UserError, suggest
 from ganexp.games.game import Game
-from ganexp.games.sampling import with_own_statistics
+from ganexp.games.sampling import recompute_batch_norm
 from ganexp.metrics.directions import direction_of
 from ganexp.metrics.metric import Scores
 from ganexp.metrics.table import score_table
@@ -60,7 +60,7 @@ class PeriodicEvaluation:
     def __call__(self, generator: nn.Module) -> Scores:
         """The generator's scores by name. ``prepare`` must have been called."""
         assert self._evaluator is not None, "prepare() comes first"
-        generator = with_own_statistics(self._game, generator, self._arguments[3])
+        generator = recompute_batch_norm(self._game, generator, self._arguments[3])
         self._last = self._evaluator.of_generator(generator, self._inputs)
         return self._last
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganexp.config.ranges import PrecisionName
-from ganexp.errors import UserError, tell
+from ganexp.errors import UserError, print_to_stderr
 from ganexp.sentinel import SCALE
 
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -28,7 +28,9 @@ class Precision:
         if name == "tf32" and device.type != "cuda":
             raise UserError(f"device.precision=tf32: only NVIDIA's GPUs compute so; on {device.type} say bf16")
         if device.type == "cpu" and name in _HALVES and not _computes(name):
-            tell(f"this processor has no {name}, and works it out more slowly than device.precision=fp32")
+            print_to_stderr(
+                f"this processor has no {name}, and works it out more slowly than device.precision=fp32"
+            )
         self.name = name
         self._device = device
         self._half = _HALVES.get(name)

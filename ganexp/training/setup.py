@@ -17,11 +17,11 @@ from ganexp.data.reference import real_rows, reference
 from ganexp.data.source import Source
 from ganexp.data.store import Store, store
 from ganexp.distributed import collectives, objects
-from ganexp.ema import EMA, Unaveraged
+from ganexp.ema import EMA, NullEMA
 from ganexp.errors import UserError, suggest
 from ganexp.games.game import Game, Inputs, Request
-from ganexp.nets.sync_batch_norm import synchronise
-from ganexp.sentinel import Sentinel, some_of_each, spread
+from ganexp.nets.sync_batch_norm import convert_sync_batch_norm
+from ganexp.sentinel import Sentinel, rms_distance, rows_of_each_label
 from ganexp.system.rng import fork_rng, seed_everything, seed_for
 from ganexp.training.build import build, build_as, build_game
 from ganexp.training.cuda_graphs import CudaRecorder
@@ -64,7 +64,7 @@ def build_experiment(cfg: DictConfig) -> Experiment:
     seed_everything(cfg.seed)
     game = _game(cfg, hardware)
     optimisers = make_optimisers(cfg.optim, game)
-    average = EMA if collectives.rank() == 0 else Unaveraged
+    average = EMA if collectives.rank() == 0 else NullEMA
     ema = average(game.generator, cfg.ema.halflife, cfg.ema.rampup)
     driven = {name: _built(node) for name, node in cfg.schedules.items()}
     schedules, notes = Schedules(game, ema, optimisers, build(cfg.schedule), driven), DeferredLog()
@@ -142,15 +142,15 @@ def make_loader(
         paired=source.paired,
         mirror=source.mirror,
         rank=collectives.rank(),
-        world=collectives.world(),
+        world=collectives.world_size(),
     )
 
 
 def _game(cfg: DictConfig, hardware: Hardware) -> Game:
     """The game on the device, in channels_last format, in which convolutions are fastest."""
     game = within_memory(lambda: build_game(cfg), cfg, hardware.device, training=True)
-    if hardware.sync_batch_norm and collectives.world() > 1:
-        synchronise(game)
+    if hardware.sync_batch_norm and collectives.world_size() > 1:
+        convert_sync_batch_norm(game)
     return game.to(hardware.device).to(memory_format=torch.channels_last)
 
 
@@ -161,7 +161,7 @@ def _compile(game: Game, hardware: Hardware, notes: DeferredLog) -> None:
     """
     if not hardware.compile:
         return
-    able = {name: player.net for name, player in game.players.items() if not game.differentiated_twice(name)}
+    able = {name: player.net for name, player in game.players.items() if not game.needs_double_backward(name)}
     for net in able.values():
         for part in net.values() if isinstance(net, nn.ModuleDict) else [net]:  # a ModuleDict is never called
             part.compile(dynamic=False)  # the default mode: other modes make CUDA graphs, which cannot nest
@@ -193,6 +193,8 @@ def _sentinel(cfg: DictConfig, source: Source, data: Arrays, preview: Inputs) ->
     by_class = preview.labels is not None and source.label_kind == "classes"
     labels = preview.labels.numpy() if by_class and preview.labels is not None else np.zeros(count, np.int64)
     known = data.labels if by_class else np.zeros(len(data.samples), np.int64)
-    rows = some_of_each(known, np.unique(labels).tolist(), seed_for(cfg.seed, "real samples to compare with"))
+    rows = rows_of_each_label(
+        known, np.unique(labels).tolist(), seed_for(cfg.seed, "real samples to compare with")
+    )
     real = source.decode(torch.from_numpy(np.ascontiguousarray(data.samples[rows]))).numpy()
-    return Sentinel(build(cfg.sentinel), spread(real, known[rows]), labels)
+    return Sentinel(build(cfg.sentinel), rms_distance(real, known[rows]), labels)

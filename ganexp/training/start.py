@@ -36,7 +36,7 @@ def load_start(state: State, cfg: DictConfig) -> str:
             raise UserError(
                 f"start_from={cfg.start_from}: its {name} does not fit: {first_line(error)}"
             ) from None
-    state.ema.restart(state.game.generator)
+    state.ema.copy_from(state.game.generator)
     images = found.content["progress"]["images"]
     return f"{', '.join(names)} from {found.file}, {images:,} images"
 

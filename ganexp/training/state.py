@@ -110,7 +110,7 @@ class State(NamedTuple):
             self.precision.load_state_dict(content["precision"])
             each = [content, *content.get("others", [])]
             meters = [one["meter"] for one in each]
-            meter = meters[collectives.rank()] if len(each) == collectives.world() else merged(meters)
+            meter = meters[collectives.rank()] if len(each) == collectives.world_size() else merged(meters)
             self.meter.load_state_dict(meter, self.device)
             self.sentinel.load_state_dict(content["sentinel"])
             for key, value in content["progress"].items():

@@ -13,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from ganexp import __version__
 from ganexp.config.resolvers import is_identity
 from ganexp.config.stored import ADDED
-from ganexp.metrics.directions import of_metrics
+from ganexp.metrics.directions import metric_directions
 from ganexp.nets.layers import count_weights
-from ganexp.system.terminal import pasted
+from ganexp.system.terminal import quoted_override
 from ganexp.training.setup import Experiment
 from ganexp.training.state import Progress
 
@@ -38,7 +38,7 @@ def facts(cfg: DictConfig, experiment: Experiment, choices: Mapping[str, str]) -
             "shape": list(data.samples.shape[1:]),
             "classes": len(data.classes),
         },
-        "scores": of_metrics(str(node["_target_"]) for node in cfg.metrics.values()),
+        "scores": metric_directions(str(node["_target_"]) for node in cfg.metrics.values()),
     }
 
 
@@ -95,7 +95,7 @@ def finished_already(folder: Path, cfg: DictConfig, progress: Progress, count: i
         longer = f"max_steps={2 * progress.step}"
     else:
         longer = f"epochs={2 * math.ceil(progress.images / count)}"
-    onward = f"{pasted('resume', folder)} {longer} goes on"
+    onward = f"{quoted_override('resume', folder)} {longer} goes on"
     return f"{folder} is finished already, at {progress.images:,} images: {onward}"
 
 

@@ -53,7 +53,7 @@ class Ganexp:
     def rate(self, steps: int) -> float:
         cfg = composed([*self._overrides, f"max_steps={self._warm + steps}"])
         times: list[float] = []
-        real_step, real_finish = training.one_step, Run.finish
+        real_step, real_finish = training.train_step, Run.finish
 
         def step(experiment: Any, *rest: Any) -> None:
             real_step(experiment, *rest)
@@ -69,7 +69,7 @@ class Ganexp:
             scratch = stack.enter_context(tempfile.TemporaryDirectory())
             stack.enter_context(settings_restored())
             stack.enter_context(silent())
-            stack.enter_context(patch.object(training, "one_step", step))
+            stack.enter_context(patch.object(training, "train_step", step))
             stack.enter_context(patch.object(Run, "finish", finish))
             training.train(cfg, Path(scratch, "run"), {"loss": "-"})
         return steps * BATCH / (times[1] - times[0])

@@ -45,7 +45,7 @@ def from_disk(size: float, place: Place, seconds: float) -> str:
     name = "mlp_28"
     count = max(BATCH, int(size * 1e9 / np.prod(WORKLOADS[name].shape)))
     most = {"RssAnon": 0.0, "RssFile": 0.0}
-    real = training.one_step
+    real = training.train_step
 
     def step(*arguments: Any) -> None:
         real(*arguments)
@@ -56,7 +56,7 @@ def from_disk(size: float, place: Place, seconds: float) -> str:
     with (
         tempfile.TemporaryDirectory(dir=".") as scratch,
         patch("ganexp.training.setup.store", MemoryMap),
-        patch.object(training, "one_step", step),
+        patch.object(training, "train_step", step),
     ):
         where = f"+data.file={Path(scratch, 'noise.npy').absolute()}"
         target = "data._target_=benchmark.synthetic.NoiseOnDisk"

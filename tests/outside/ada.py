@@ -34,5 +34,5 @@ class Adaptive(Augment):
     def observe(self, real_logits: Tensor) -> None:
         sign = real_logits.sign().mean()
         collectives.all_reduce_mean([sign])
-        step = (sign - self.target).sign() * (len(real_logits) * collectives.world() / self.images)
+        step = (sign - self.target).sign() * (len(real_logits) * collectives.world_size() / self.images)
         self.probability.add_(step).clamp_(0, 1)

@@ -21,7 +21,7 @@ from ganexp.data.batches import Batch
 from ganexp.data.images import ImageArrays
 from ganexp.errors import UserError
 from ganexp.games.game import Game, Inputs, Player, Request, Turn
-from ganexp.games.turns import critic_turn, generator_turn, logits_of_both, real_logits_if_needed
+from ganexp.games.turns import critic_turn, generator_turn, real_and_fake_logits, real_logits_if_needed
 from ganexp.losses import Loss
 from ganexp.nets.layers import DiscriminatorBase
 from ganexp.penalties import PlayerCall
@@ -53,7 +53,7 @@ class SuperResolution(Game):
     def discriminator_turn(self, batch: Batch) -> Turn:
         with torch.no_grad():
             fake = self.generator(batch.source)
-        real_logits, fake_logits = logits_of_both(self.critic, batch.x, fake, samplewise=True)
+        real_logits, fake_logits = real_and_fake_logits(self.critic, batch.x, fake, samplewise=True)
         call = self._call(batch, fake, real_logits, fake_logits)
         return critic_turn(self.loss, self.penalties_of("d"), call, self.augment)
 

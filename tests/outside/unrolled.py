@@ -36,7 +36,7 @@ class Unrolled(GAN):
         critic = self.after_inner_steps(real, fake)
         with torch.no_grad():
             real_logits = critic(real)
-        call = self._call(critic, batch, real, fake, real_logits, critic(fake), inputs)
+        call = self.player_call(critic, batch, real, fake, real_logits, critic(fake), inputs)
         return generator_turn(self.loss, self.penalties_of("g"), call)
 
     def after_inner_steps(self, real: Tensor, fake: Tensor) -> Critic:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganexp.errors import UserError, suggest
-from ganexp.metrics.directions import of_metrics, shipped
+from ganexp.metrics.directions import metric_directions, shipped_directions
 from ganexp.runs.saved_run import SavedRun
 
 _SUFFIX = "(_cnn|_random|_pixels)?"
@@ -45,8 +45,8 @@ def read_goal(name: str | None, direction: str | None, metrics: Mapping[str, Any
     """
     if name is not None and not re.fullmatch(r"\w+", name):
         raise UserError(f"goal={name}: should be a score's name, such as fid or recall_cnn")
-    by_metric = {metric: of_metrics([str(node["_target_"])]) for metric, node in metrics.items()}
-    known = dict(shipped())
+    by_metric = {metric: metric_directions([str(node["_target_"])]) for metric, node in metrics.items()}
+    known = dict(shipped_directions())
     for metric, scores in by_metric.items():
         known |= scores
         for way in list(scores.values())[:1]:

@@ -6,7 +6,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ganexp.runs.saved_run import SavedRun
 from ganexp.sweeps.tune.study import Study
-from ganexp.system.terminal import aligned, pasted
+from ganexp.system.terminal import align_columns, quoted_override
 
 _ENDS = {
     TrialState.COMPLETE: "finished",
@@ -59,7 +59,7 @@ def closing(study: Study) -> str:
         folder = study.plan.job(settings).folder
         epochs = SavedRun(folder).config.get("epochs")
         longer = f" epochs={2 * epochs}" if isinstance(epochs, int) else ""
-        lines.append(f"the best further: ganexp train {pasted('resume', folder)}{longer}")
+        lines.append(f"the best further: ganexp train {quoted_override('resume', folder)}{longer}")
         again = shlex.join([*study.plan.fixed, *settings])
         lines.append(f"the best anew:    ganexp train {again}")
     return "\n".join(lines)
@@ -88,4 +88,4 @@ def _table(study: Study, trials: list[FrozenTrial]) -> str:
         rows.append(
             [str(trial.number), f"{study.value(trial):.4g}", str(max(trial.intermediate_values)), *values]
         )
-    return aligned(rows)
+    return align_columns(rows)

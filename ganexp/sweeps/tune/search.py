@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
 from tqdm import tqdm
 
-from ganexp.errors import UserError, readable, tell
+from ganexp.errors import UserError, print_to_stderr, readable
 from ganexp.runs.saved_run import SavedRun
 from ganexp.sweeps.process_pool import GLANCE, Process, Slots, show
 from ganexp.sweeps.sweep import is_done
@@ -33,7 +33,7 @@ def search(cfg: DictConfig) -> None:
         bar.close()
         study.write_table()
         print_lines(closing(study))
-        requests.obey()
+        requests.raise_if_pending()
     states = {trial.state for trial in study.trials()}
     if states == {TrialState.FAIL}:
         raise NothingFound(f"{study.plan.folder}: every trial failed; their logs lie beside their folders")
@@ -175,7 +175,7 @@ class _Search:
             tqdm.write(readable(line))
             return
         with tqdm.external_write_mode():
-            tell(line)
+            print_to_stderr(line)
 
 
 def _at_its_end(record: SavedRun) -> bool:
