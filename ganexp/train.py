@@ -62,7 +62,7 @@ def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
     run.begin(state, facts(cfg, experiment, run.choices))
     run.log.info(introduction(run.choices, experiment))
     experiment.notes.to(run.log.info)
-    for line in experiment.evaluation.prepare() if experiment.evaluation.enabled else []:
+    for line in experiment.evaluation.prepare(run.best) if experiment.evaluation.enabled else []:
         run.log.info(line)
     while progress.step < experiment.steps:
         try:
@@ -124,7 +124,7 @@ def _end_of_epoch(
     run.record(number, scalars, grid, progress)
     run.log.debug(epoch_line(number, cfg.epochs, progress, scalars))
     alarms = [(alarm.kind, alarm.line) for alarm in sentinel.check_epoch(scalars, progress.images)]
-    return alarms, evaluation.improves(scores, progress)
+    return alarms, run.best.improves(scores)
 
 
 def train_step(experiment: Experiment, batch: Batch, rate: float) -> None:

@@ -25,6 +25,7 @@ from ganexp.distributed import collectives
 from ganexp.distributed.collectives import ProcessInfo, WorkerLost, process_group
 from ganexp.distributed.launch import group_store, next_training, rendezvous_store, torchrun_process_info
 from ganexp.errors import Diverged, UserError, fail, first_line
+from ganexp.runs.best_checkpoint import BestCheckpoint
 from ganexp.runs.collective_run import CollectiveRun
 from ganexp.sentinel import Alarm, is_fatal
 from ganexp.system import parent
@@ -54,6 +55,7 @@ class WorkerRun(CollectiveRun):
 
     folder = Path()
     choices: Mapping[str, str] = {"loss": ""}
+    best = BestCheckpoint(Path("best.pt"))  # neither used nor written: only rank 0 evaluates
 
     def __init__(self, cfg: DictConfig) -> None:
         super().__init__()

@@ -17,12 +17,12 @@ from ganexp.data.cache import cache_folder
 from ganexp.data.digits import Digits
 from ganexp.metrics import classifier, feature_cache
 from ganexp.nets.mlp import Generator
+from ganexp.runs.best_checkpoint import BestCheckpoint
 from ganexp.runs.bitwise import differences
 from ganexp.system.tensor_file import read
 from ganexp.training.evaluation import Evaluator
 from ganexp.training.periodic_evaluation import PeriodicEvaluation
 from ganexp.training.setup import build_experiment
-from ganexp.training.state import Progress
 
 CPU = torch.device("cpu")
 SCORED = [setting for setting in TINY if not setting.startswith("evaluate")] + ["evaluate.every=1"]
@@ -98,27 +98,18 @@ def test_a_resumed_run_remembers_the_best(train: Verb, monkeypatch: pytest.Monke
         assert read(folder / "checkpoints/best.pt")["progress"]["step"] == best
 
 
-def test_which_score_is_the_best_is_found_by_its_name() -> None:
+def test_which_score_is_the_best_is_found_by_its_name(tmp_path: Path) -> None:
     choose = ["metrics=[fid,recall]", *QUICK]
     experiment = build_experiment(composed(*TINY, *choose, "evaluate.best.score=recall"))
-    experiment.evaluation.prepare()
-    progress = Progress()
-    assert (
-        experiment.evaluation.improves({"fid_random": 1.0, "recall_random": 0.5}, progress)
-        and progress.best == 0.5
-    )
-    assert not experiment.evaluation.improves({"fid_random": 0.1, "recall_random": 0.4}, progress), (
-        "higher is better"
-    )
-    assert not experiment.evaluation.improves({}, progress) and progress.best == 0.5
-    by_itself = build_experiment(composed(*TINY, *choose))
-    by_itself.evaluation.prepare()
-    progress = Progress()
-    assert (
-        by_itself.evaluation.improves({"fid_random": 1.0, "recall_random": 0.5}, progress)
-        and progress.best == 1.0
-    )
-    assert by_itself.evaluation.improves({"fid_random": 0.9, "recall_random": 0.5}, progress), "lower is better"
+    best = BestCheckpoint(tmp_path / "best.pt")
+    experiment.evaluation.prepare(best)
+    assert best.improves({"fid_random": 1.0, "recall_random": 0.5}) and best.value == 0.5
+    assert not best.improves({"fid_random": 0.1, "recall_random": 0.4}), "higher is better"
+    assert not best.improves({}) and best.value == 0.5
+    by_itself = BestCheckpoint(tmp_path / "best.pt")
+    build_experiment(composed(*TINY, *choose)).evaluation.prepare(by_itself)
+    assert by_itself.improves({"fid_random": 1.0, "recall_random": 0.5}) and by_itself.value == 1.0
+    assert by_itself.improves({"fid_random": 0.9, "recall_random": 0.5}), "lower is better"
 
 
 def test_a_score_that_does_not_exist_is_told_before_training(

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ganexp.errors import UserError
-from ganexp.runs.checkpoints import CheckpointManager, latest, older_checkpoints, resolve_checkpoint
+from ganexp.runs.checkpoints import CheckpointManager
+from ganexp.runs.stored_checkpoints import latest, older_checkpoints, resolve_checkpoint
 from ganexp.system.tensor_file import read, write
 
 
@@ -187,7 +188,7 @@ def test_a_checkpoint_cannot_name_itself_out_of_its_folder(tmp_path: Path, name:
     write(read(shelf.vault.last) | {"name": name}, shelf.vault.last)
     again = Shelf(tmp_path)
     found = again.vault.latest()
-    assert found is not None and "does not know its own name" in found.skipped[0]
+    assert found is not None and "its step name is missing or invalid" in found.skipped[0]
     again.save(30, 3)
     assert again.names() == ["last.pt", "step_00000010_epoch_0001.pt"]
 
@@ -197,7 +198,7 @@ def test_a_checkpoint_that_does_not_say_how_far_it_is(tmp_path: Path, progress: 
     shelf = Shelf(tmp_path)
     shelf.save(10, 1)
     write(read(shelf.vault.last) | {"progress": progress}, shelf.vault.last)
-    with pytest.raises(UserError, match="does not say how far it is"):
+    with pytest.raises(UserError, match="its counters of steps and images are missing"):
         shelf.vault.latest()
 
 
@@ -216,11 +217,23 @@ def test_the_best_one(tmp_path: Path) -> None:
 
 def test_going_back_gives_up_a_best_one_from_later(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
+    shelf.vault.best.value = 1.5
     shelf.vault.save(content(10), 1, best=True)
     shelf.vault.wait()
     shelf.vault.rollback()
-    assert not shelf.vault.lost_best and (shelf.vault.folder / "best.pt").is_file()
+    assert shelf.vault.best.value == 1.5 and (shelf.vault.folder / "best.pt").is_file()
     shelf.vault.save(content(20), None, best=True)
     shelf.vault.wait()
     shelf.vault.rollback()
-    assert shelf.vault.lost_best and not (shelf.vault.folder / "best.pt").is_file()
+    assert shelf.vault.best.value is None and not (shelf.vault.folder / "best.pt").is_file()
+
+
+def test_a_best_one_that_was_not_written_is_forgotten(tmp_path: Path) -> None:
+    best = Shelf(tmp_path).vault.best
+    best.value = 1.5
+    best.write_failed(2.0)
+    assert best.value == 1.5, "a better score has come since"
+    best.write_failed(1.5)
+    assert best.value is None
+    best.restore({"best": 1.5})
+    assert best.value is None, "there is no best.pt"

@@ -1,36 +1,26 @@
-"""``checkpoints/``: the newest checkpoint, some older ones, and a thread that writes them.
-
-    last.pt                             the newest
-    best.pt                             the one with the best score, where the run is evaluated
-    step_00000812_epoch_0014.pt         an older one, from an epoch's end
-    step_00000850.pt                    an older one, from within an epoch
+"""Writes the checkpoints of a run in a thread; ``stored_checkpoints.py`` reads them and lists their names.
 
 A new checkpoint is written to a temporary file and synced; then the old ``last.pt`` is renamed to its step, and
 the temporary file to ``last.pt``. Whenever the process dies, at least one complete checkpoint exists.
 """
 
-import re
-import shutil
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ganexp.errors import UserError, print_to_stderr
+from ganexp.runs.best_checkpoint import BestCheckpoint
+from ganexp.runs.stored_checkpoints import (
+    LoadedCheckpoint,
+    is_from_epoch_end,
+    latest,
+    older_checkpoints,
+    step_name,
+    step_of,
+)
 from ganexp.system.atomic import replacing
-from ganexp.system.tensor_file import Damaged, read, save_tensors
-
-_STEP_NAME = re.compile(r"step_(\d{8,})(_epoch_\d{4,})?\.pt")
-
-
-class LoadedCheckpoint(NamedTuple):
-    """A checkpoint, and a line for each newer one that was skipped because it is damaged."""
-
-    content: dict[str, Any]
-    file: Path
-    skipped: list[str]
+from ganexp.system.tensor_file import save_tensors
 
 
 class CheckpointManager:
@@ -39,6 +29,7 @@ class CheckpointManager:
     def __init__(self, folder: Path, keep: int | None, warn: Callable[[str], None]) -> None:
         self.folder = folder
         self.last = folder / "last.pt"
+        self.best = BestCheckpoint(folder / "best.pt")
         self.saved = 0
         """The image count of the newest checkpoint on the disk."""
         self.write_began = time.monotonic()
@@ -46,11 +37,9 @@ class CheckpointManager:
         self._keep = keep
         self._warn = warn
         self._thread: threading.Thread | None = None
-        self._images_in_write = 0  # images
-        self._error: Exception | None = None
+        self._progress: dict[str, Any] = {}  # of the checkpoint in the current write
         self._writes_best = False
-        self.lost_best = False
-        """Whether the checkpoint with the best score so far is missing on the disk."""
+        self._error: Exception | None = None
         self._name: str | None = None  # the step name of last.pt; None until it is read or written
 
     def save(self, content: dict[str, Any], epoch: int | None, *, best: bool = False) -> None:
@@ -60,11 +49,11 @@ class CheckpointManager:
         memory.
         """
         self.wait()
-        self._images_in_write, self.write_began = content["progress"]["images"], time.monotonic()
+        self.write_began = time.monotonic()
         self._writes_best = best
-        self.lost_best = self.lost_best and not best
-        name = f"step_{content['progress']['step']:08d}" + ("" if epoch is None else f"_epoch_{epoch:04d}")
-        self._thread = threading.Thread(target=self._write, args=({"name": name, **content}, best), daemon=True)
+        self._progress = progress = content["progress"] | {"best": self.best.value}
+        content = {"name": step_name(progress["step"], epoch), **content, "progress": progress}
+        self._thread = threading.Thread(target=self._write, args=(content, best), daemon=True)
         self._thread.start()
 
     def wait(self) -> None:
@@ -76,24 +65,24 @@ class CheckpointManager:
         if self._thread is None:
             return
         self._thread.join()
-        self._thread = None
-        error, self._error = self._error, None
+        progress, error = self._progress, self._error
+        self._thread, self._error = None, None
         if error is None:
-            self.saved = self._images_in_write
-        elif not isinstance(error, OSError):
+            self.saved = progress["images"]
+            return
+        if not isinstance(error, OSError):
             raise error
-        else:
-            self.lost_best = self.lost_best or self._writes_best
-            stays = f"the one at {self.saved:,} stays" if self.saved else "there is none yet"
-            reason, images = error.strerror or error, self._images_in_write
-            self._warn(f"warning: no checkpoint at {images:,} images: {reason}; {stays}")
+        if self._writes_best:
+            self.best.write_failed(progress["best"])
+        older = f"the one at {self.saved:,} stays" if self.saved else "there is none yet"
+        reason = error.strerror or error
+        self._warn(f"warning: no checkpoint at {progress['images']:,} images: {reason}; {older}")
 
     def latest(self) -> LoadedCheckpoint | None:
         """The newest usable checkpoint; None if there is none. Raises UserError if all are damaged."""
         found = latest(self.folder)
         if found is not None:
-            self.saved = found.content["progress"]["images"]
-            self._name = found.content["name"] if found.file == self.last else None
+            self._continue_from(found, found.content["name"] if found.file == self.last else None)
         return found
 
     def rollback(self) -> LoadedCheckpoint | None:
@@ -103,22 +92,18 @@ class CheckpointManager:
             return None
         step = found.content["progress"]["step"]
         for file in older_checkpoints(self.folder):
-            if _step(file) > step:
+            if step_of(file) > step:
                 file.unlink()
         if found.file != self.last:
             found.file.replace(self.last)
-        self._forget_best(step)
-        self.saved, self._name = found.content["progress"]["images"], found.content["name"]
+        self.best.discard_after(step)
+        self._continue_from(found, found.content["name"])
         return found
 
-    def _forget_best(self, step: int) -> None:
-        """Removes ``best.pt`` if it is damaged or from after ``step``, which a rollback has discarded."""
-        best = self.folder / "best.pt"
-        with suppress(Damaged):
-            if best.is_file() and _read_valid(best)["progress"]["step"] <= step:
-                return
-        best.unlink(missing_ok=True)
-        self.lost_best = True
+    def _continue_from(self, found: LoadedCheckpoint, name: str | None) -> None:
+        progress = found.content["progress"]
+        self.saved, self._name = progress["images"], name
+        self.best.restore(progress)
 
     def clean(self) -> None:
         """Removes the temporary files of a killed process."""
@@ -126,15 +111,15 @@ class CheckpointManager:
             temporary.unlink(missing_ok=True)
 
     def _write(self, content: dict[str, Any], best: bool) -> None:
+        name = content["name"]
         try:
             with replacing(self.last, self.folder.parent) as temporary:
                 save_tensors(content, temporary)
                 if best:  # before last.pt, which has the best score: best.pt must exist by then
-                    with replacing(self.folder / "best.pt", self.folder.parent) as copy:
-                        shutil.copyfile(temporary, copy)
-                if self._name is not None and self._name != content["name"] and self.last.is_file():
+                    self.best.write(temporary)
+                if self._name is not None and self._name != name and self.last.is_file():
                     self.last.replace(self.folder / f"{self._name}.pt")
-            self._name = content["name"]
+            self._name = name
             self._prune()
         except Exception as error:  # wait() handles it, in the thread that trains
             self._error = error
@@ -144,73 +129,8 @@ class CheckpointManager:
             return
         older = older_checkpoints(self.folder)
         kept = set(older[: self._keep - 1])
-        if "_epoch_" not in str(self._name):  # a rollback needs a checkpoint from an epoch's end
-            kept |= set([file for file in older if "_epoch_" in file.name][:1])
+        if not is_from_epoch_end(str(self._name)):  # a rollback needs a checkpoint from an epoch's end
+            kept |= set([file for file in older if is_from_epoch_end(file.name)][:1])
         for file in older:
             if file not in kept:
                 file.unlink(missing_ok=True)
-
-
-def _read_valid(file: Path) -> dict[str, Any]:
-    """The content of a checkpoint, with valid name and progress. Raises Damaged."""
-    content = read(file)
-    name, progress = content.get("name"), content.get("progress")
-    counts = (
-        [progress.get(key) for key in ("step", "images", "rollbacks")] if isinstance(progress, dict) else [-1]
-    )
-    if not isinstance(name, str) or not _STEP_NAME.fullmatch(f"{name}.pt"):
-        raise Damaged(f"{file} is damaged: it does not know its own name")
-    if not all(type(count) is int and count >= 0 for count in counts):
-        raise Damaged(f"{file} is damaged: it does not say how far it is")
-    return content
-
-
-def older_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints older than ``last.pt``, newest first."""
-    return sorted(
-        (file for file in folder.glob("*.pt") if _STEP_NAME.fullmatch(file.name)), key=_step, reverse=True
-    )
-
-
-def _step(file: Path) -> int:
-    match = _STEP_NAME.fullmatch(file.name)
-    return int(match[1]) if match else -1
-
-
-def latest(folder: Path, *, whole_epoch: bool = False) -> LoadedCheckpoint | None:
-    """See ``CheckpointManager.latest``; with ``whole_epoch`` only those from an epoch's end count."""
-    damaged: list[str] = []
-    for file in [folder / "last.pt", *older_checkpoints(folder)]:
-        if not file.is_file():
-            continue
-        try:
-            content = _read_valid(file)
-        except Damaged as error:
-            damaged.append(str(error))
-            continue
-        if not whole_epoch or "_epoch_" in content["name"]:
-            return LoadedCheckpoint(content, file, damaged)
-    if damaged:
-        raise UserError("; ".join(damaged) + "; no older one can be used")
-    return None
-
-
-def resolve_checkpoint(folder: Path, checkpoint: str) -> LoadedCheckpoint:
-    """The checkpoint that ``best``, ``last`` or a file names, in ``folder`` (``checkpoints/`` of a run).
-
-    ``best`` falls back to ``last`` in a run without ``best.pt``. Prints a line for each newer, damaged
-    checkpoint. Raises UserError where there is none.
-    """
-    if checkpoint == "best" and (folder / "best.pt").is_file():
-        return LoadedCheckpoint(_read_valid(folder / "best.pt"), folder / "best.pt", [])
-    if checkpoint in ("best", "last"):
-        found = latest(folder)
-        if found is None:
-            raise UserError(f"{folder.parent} has no checkpoint yet: the run was stopped before its first one")
-        for line in found.skipped:
-            print_to_stderr(f"{line}; taking {found.file.name}")
-        return found
-    named = [file for file in (Path(checkpoint).expanduser(), folder / checkpoint) if file.is_file()]
-    if not named:
-        raise UserError(f"checkpoint={checkpoint}: should be best, last or a file of {folder}")
-    return LoadedCheckpoint(_read_valid(named[0]), named[0], [])

@@ -54,6 +54,7 @@ class Run(CollectiveRun):
         self.log = RunLog(folder)
         self.signals = SignalHandler()
         self._checkpoints = CheckpointManager(folder / "checkpoints", cfg.checkpoint.keep, self._warn)
+        self.best = self._checkpoints.best
         minutes = cfg.checkpoint.every.minutes
         self._seconds = math.inf if minutes is None else 60 * minutes
         self._records = RunRecords(folder, self.log)
@@ -138,8 +139,6 @@ class Run(CollectiveRun):
     def _decide_save(self, state: "State", epoch: int | None, *, last: bool, best: bool) -> SaveDecision:
         self._check_folder()
         self._checkpoints.wait()
-        if self._checkpoints.lost_best and not best:
-            state.progress.best = None
         every, signalled = self._cfg.checkpoint.every.epochs, self.signals.pending is not None
         writes = epoch is None or last or best or signalled or (every is not None and epoch % every == 0)
         return SaveDecision(writes, stops=signalled and not last)
@@ -204,8 +203,6 @@ class Run(CollectiveRun):
         return Diverged(f"{alarm} (after {done} rollbacks)") if wanted else alarm
 
     def _after_rollback(self, state: "State", alarm: Diverged) -> None:
-        if self._checkpoints.lost_best:
-            state.progress.best = None
         done, images, limits = state.progress.rollbacks, state.progress.images, self._cfg.sentinel
         self._records.open(images, self._cfg, self.choices)
         line = (

@@ -124,13 +124,13 @@ class Evaluator:
                 found |= metric.floor(pair) if floor else metric(pair)
         return found
 
-    def _held_out(self, find_held_out: str) -> str:
+    def _held_out(self, split: str) -> str:
         """The name of the held-out split. Raises UserError if there is none."""
         try:
             return self._reference.find_held_out().split
         except UserError as error:
             raise UserError(
-                f"evaluate.split={find_held_out}: {error}; {TRAINING} compares with those trained on"
+                f"evaluate.split={split}: {error}; {TRAINING} compares with those trained on"
             ) from None
 
     def _real_sets(self, data: Arrays, most: int) -> tuple[SampleFeatures, SampleFeatures]:

@@ -13,7 +13,7 @@ from ganexp.data.download import load
 from ganexp.data.source import Source
 from ganexp.games.game import Game
 from ganexp.games.sampling import recompute_batch_norm
-from ganexp.runs.checkpoints import LoadedCheckpoint, resolve_checkpoint
+from ganexp.runs.stored_checkpoints import LoadedCheckpoint, resolve_checkpoint
 from ganexp.training.build import build_as, build_game
 from ganexp.training.device import Hardware
 from ganexp.training.memory import within_memory

@@ -13,7 +13,7 @@ from torch import nn
 
 from ganexp.config.stored import read_run
 from ganexp.errors import UserError, first_line
-from ganexp.runs.checkpoints import resolve_checkpoint
+from ganexp.runs.stored_checkpoints import resolve_checkpoint
 from ganexp.system.rng import fork_rng
 from ganexp.training.build import build_game
 from ganexp.training.memory import within_memory

@@ -35,8 +35,6 @@ class Progress:
     """``images`` at the last update of the EMA."""
     rollbacks: int = 0
     """How often the run has gone back to an earlier checkpoint after an alarm of the sentinel."""
-    best: float | None = None
-    """The best score so far; None before the first evaluation."""
 
 
 class State(NamedTuple):
@@ -114,7 +112,8 @@ class State(NamedTuple):
             self.meter.load_state_dict(meter, self.device)
             self.sentinel.load_state_dict(content["sentinel"])
             for key, value in content["progress"].items():
-                setattr(self.progress, key, value)
+                if key != "best":  # that is restored by runs/best_checkpoint.py
+                    setattr(self.progress, key, value)
             self.loader.load_state_dict(content.get("loader", {"position": self.progress.images}))
             if collectives.rank() < len(each):
                 set_random_state(each[collectives.rank()]["random"], self.device)
