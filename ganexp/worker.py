@@ -12,18 +12,19 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 from PIL import Image
-from torch.distributed import FileStore, Store  # type: ignore[attr-defined]
+from torch.distributed import FileStore  # type: ignore[attr-defined]
 
 from ganexp.distributed import collectives
 from ganexp.distributed.collectives import ProcessInfo, WorkerLost, process_group
-from ganexp.distributed.launch import group_store, next_training, rendezvous_store, torchrun_process_info
+from ganexp.distributed.torchrun_group import rendezvous_store, torchrun_process_info
+from ganexp.distributed.training_store import TrainingStore
 from ganexp.errors import Diverged, UserError, fail, first_line
 from ganexp.runs.best_checkpoint import BestCheckpoint
 from ganexp.runs.collective_run import CollectiveRun
@@ -35,7 +36,8 @@ from ganexp.train import run_training
 from ganexp.training.setup import build_experiment
 from ganexp.training.state import Progress, State
 
-_SHUTDOWN_SECONDS = 10.0  # seconds; by then exit_with_parent() has ended a worker whose group is broken
+_SHUTDOWN_SECONDS = 10.0
+"""By then ``exit_with_parent`` has ended a worker whose process group is broken."""
 
 
 class NullLog:
@@ -92,35 +94,35 @@ class WorkerRun(CollectiveRun):
             seed_everything(seed_for(self._cfg.seed, purpose))
 
 
-def join_training(info: ProcessInfo, store: Store, number: int) -> bool:
-    """Takes part in training ``number``; returns False if rank 0 has none left. Raises what ends the training.
+def join_training(info: ProcessInfo, training: TrainingStore) -> bool:
+    """Takes part in a training; returns False if rank 0 has none left. Raises the error that ends the training.
 
     An error other than WorkerLost and Diverged is also stored for rank 0's message.
     """
-    cfg = next_training(store, number)
+    cfg = training.receive()
     if cfg is None:
         return False
     cfg.evaluate.every = None  # only rank 0 evaluates
-    store.set(f"ready {info.rank}", "")
-    with _ignore_signals(), process_group(info, group_store(store, number)):
+    training.set_ready(info.rank)
+    with _signals_ignored(), process_group(info, training.group):
         try:
             run_training(build_experiment(cfg), cfg, WorkerRun(cfg))
         except (WorkerLost, Diverged):
             raise
-        except Exception as error:  # rank 0 reads it when its next collective fails
-            store.set(f"end {number} of {info.rank}", first_line(error))
+        except Exception as error:
+            training.set_error(info.rank, first_line(error))
             raise
     return True
 
 
-class _ignore_signals:
-    """Workers ignore signals: rank 0 handles them, saves, and then ends the workers."""
-
-    def __enter__(self) -> None:
-        self._before = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
+@contextmanager
+def _signals_ignored() -> Iterator[None]:
+    """Within this context the process ignores signals: rank 0 handles them, saves and ends the workers."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
@@ -131,26 +133,24 @@ def join_torchrun_trainings() -> None:
     number, more = 0, True
     while more:
         with suppress(UserError):
-            more = join_training(torchrun_process_info(), rendezvous_store(), number)
+            more = join_training(torchrun_process_info(), TrainingStore(rendezvous_store(), number))
         number += 1
 
 
 def main() -> None:
     """Takes part in one training of the parent process, and exits when the parent does."""
-    folder, rank, world = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    folder, rank, world_size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 
     def on_parent_exit() -> None:
         shutil.rmtree(folder, ignore_errors=True)  # rank 0 was killed and could not remove it
         os._exit(0)
 
     parent.exit_with_parent(on_parent_exit)
-    store = FileStore(str(folder / "store"), world)
+    store = FileStore(str(folder / "store"), world_size)
     try:
-        join_training(ProcessInfo(rank, world, rank, world), store, 0)
+        join_training(ProcessInfo(rank, world_size, rank, world_size), TrainingStore(store, 0))
     except WorkerLost:
-        time.sleep(
-            _SHUTDOWN_SECONDS
-        )  # rank 0 is ending this worker, or is dead: then alone() removes its folder
+        time.sleep(_SHUTDOWN_SECONDS)  # rank 0 is ending this worker, or has died: see on_parent_exit()
     except Diverged:
         pass  # rank 0 raises it too, and reports it
     except UserError as error:

@@ -54,7 +54,7 @@ def main() -> None:
         _guarded(lambda: _dispatch(sys.argv[1:]))
     finally:
         if torchrun.world_size() > 1:
-            from ganexp.distributed.launch import shutdown_workers
+            from ganexp.distributed.torchrun_group import shutdown_workers
 
             shutdown_workers()
 

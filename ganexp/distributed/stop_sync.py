@@ -4,7 +4,7 @@ import time
 
 from ganexp.distributed import collectives, objects
 
-_MAX_SECONDS = 0.25  # seconds between broadcasts, which take less than a thousandth of that
+_MAX_SECONDS = 0.25  # between broadcasts, which take less than a thousandth of that
 _MAX_STEPS = 100  # steps between broadcasts
 
 
