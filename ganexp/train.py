@@ -17,7 +17,8 @@ from ganexp.errors import Diverged
 from ganexp.games.game import Game, StepProgress
 from ganexp.games.sampling import draw_grid, generate
 from ganexp.optim import player_weights, reset_state
-from ganexp.runs.run_folder import HASH_STEPS, Run
+from ganexp.runs.run import Run
+from ganexp.runs.run_folder import HASH_STEPS
 from ganexp.sentinel import Alarm, Kind
 from ganexp.training.graphed_turns import StepKey, TurnLogs
 from ganexp.training.meter import COUNTED

@@ -24,8 +24,9 @@ from tqdm import tqdm
 from ganexp.augment import NoAugment
 from ganexp.data.download import load
 from ganexp.data.picture import save_png
-from ganexp.games.game import Parts, Request
+from ganexp.games.game import Parts
 from ganexp.games.gan import GAN
+from ganexp.games.request import Request
 from ganexp.games.sampling import generate
 from ganexp.system.rng import seed_everything, seed_for
 from ganexp.training.build import build

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ganexp import train as training
 from ganexp.runs.checkpoints import CheckpointManager
-from ganexp.runs.run_folder import Run
+from ganexp.runs.run import Run
 from ganexp.sentinel import Sentinel
 from ganexp.training.state import State
 

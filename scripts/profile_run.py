@@ -25,7 +25,7 @@ from ganexp import train as training
 from ganexp.data.batches import Batch, BatchLoader
 from ganexp.ema import EMA
 from ganexp.penalties import Penalty
-from ganexp.runs.run_folder import Run
+from ganexp.runs.run import Run
 from ganexp.training.meter import Meter
 from ganexp.training.precision import Precision
 from ganexp.training.schedules import Schedules

@@ -12,9 +12,10 @@ from torch import nn
 from ganexp.config.targets import conf_folder
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.games.game import Game, Request, StepProgress
+from ganexp.games.game import Game, StepProgress
 from ganexp.games.gan import GAN
 from ganexp.games.pacgan import pack
+from ganexp.games.request import Request
 from ganexp.nets.layers import DiscriminatorBase
 from ganexp.penalties import Penalty, PlayerCall
 from ganexp.train import player_step

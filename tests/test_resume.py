@@ -150,9 +150,7 @@ def test_records_that_came_after_the_checkpoint_come_again(train: Verb) -> None:
     overrides = [*TINY, "epochs=5", "checkpoint.every.epochs=2"]
     whole = train(*overrides, name="whole")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(
-            "ganexp.runs.run_folder.Run.should_save", lambda run: len(rows(run.folder)) == 3 and 1 / 0
-        )
+        patch.setattr("ganexp.runs.run.Run.should_save", lambda run: len(rows(run.folder)) == 3 and 1 / 0)
         train(*overrides, name="cut")
     (cut,) = (whole.parents[1] / "cut").iterdir()
     assert len(rows(cut)) == 3

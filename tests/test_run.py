@@ -330,7 +330,7 @@ def test_a_changed_length_is_remembered(train: Verb, tmp_path: Path) -> None:
     folder = train(*TINY, "epochs=1", name="cut")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "ganexp.runs.run_folder.Run.record",
+            "ganexp.runs.run.Run.record",
             lambda *_: (_ for _ in ()).throw(RuntimeError("the power is gone")),
         )
         with pytest.raises(SystemExit):

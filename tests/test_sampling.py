@@ -7,7 +7,7 @@ import torch
 from conftest import composed
 from torch import nn
 
-from ganexp.games.game import Request
+from ganexp.games.request import Request
 from ganexp.games.sampling import generate, recompute_batch_norm
 from ganexp.system.tensor_file import digest
 from ganexp.training.build import build_game

@@ -17,7 +17,7 @@ from ganexp.errors import Diverged
 from ganexp.nets.mlp import Generator
 from ganexp.runs.bitwise import differences
 from ganexp.runs.manifest import Manifest
-from ganexp.runs.run_folder import Run
+from ganexp.runs.run import Run
 from ganexp.sentinel import Sentinel, SentinelConfig, rms_distance, rows_of_each_label
 from ganexp.system.signals import Stopped
 from ganexp.training.setup import Experiment

@@ -17,7 +17,7 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.picture import save_png, tile
 from ganexp.data.reference import reference
 from ganexp.errors import UserError
-from ganexp.games.game import Request
+from ganexp.games.request import Request
 from ganexp.games.sampling import generate
 from ganexp.metrics.features import Features
 from ganexp.metrics.neighbours import nearest

@@ -12,7 +12,7 @@ from ganexp.data.picture import save_png
 from ganexp.data.reference import real_rows, reference
 from ganexp.data.source import Source
 from ganexp.errors import UserError
-from ganexp.games.game import Inputs, Request
+from ganexp.games.request import Inputs, Request
 from ganexp.games.sampling import draw_grid, generate
 from ganexp.metrics.classifier import predict_labels, trained_classifier
 from ganexp.system.atomic import make_folder, replacing

@@ -11,7 +11,8 @@ from tqdm import tqdm
 from ganexp.config.stored import read_run
 from ganexp.errors import UserError, readable
 from ganexp.runs.bitwise import differences
-from ganexp.runs.manifest import Manifest, environment, status_of
+from ganexp.runs.environment import environment
+from ganexp.runs.manifest import Manifest, status_of
 from ganexp.system.terminal import print_lines
 from ganexp.train import train_step
 from ganexp.training.setup import Experiment, build_experiment

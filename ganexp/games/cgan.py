@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.games.game import Grid, Inputs, Request
 from ganexp.games.gan import GAN
+from ganexp.games.request import Grid, Inputs, Request
 
 _MAX_ROWS = 20
 

@@ -7,15 +7,17 @@ generator's inputs for sampling and evaluation.
 """
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ganexp.config.nets import check_nets
 from ganexp.data.batches import Batch
+from ganexp.games.prior import Prior
+from ganexp.games.request import Grid, Inputs, Request
 from ganexp.losses import Loss
 from ganexp.penalties import Penalty
 
@@ -69,53 +71,6 @@ class StepPlan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Request:
-    """A request for samples of a generator.
-
-    ``label``: int64 classes [count], or attributes or embeddings [count, K]; None: the game chooses.
-    ``codes``: values of InfoGAN's codes by their number. ``truncation``: of the latents, None for none.
-    """
-
-    count: int
-    label: Tensor | None = None
-    codes: Mapping[int, float] = field(default_factory=dict)
-    truncation: float | None = None
-
-
-class Inputs(NamedTuple):
-    """Inputs of N calls of a generator, on the CPU; ``generator(*args)`` takes any slice of their rows.
-
-    ``labels`` [N] or [N, K]: the labels, None where the generator takes none. ``source`` [N, ...] is drawn
-    before each output in a grid, ``target`` [N, ...] after it; PSNR and SSIM compare with the target.
-    """
-
-    args: tuple[Tensor, ...]
-    labels: Tensor | None = None
-    source: Tensor | None = None
-    target: Tensor | None = None
-
-
-class Grid(NamedTuple):
-    """A grid of samples: the request, row by row, and the number of columns."""
-
-    request: Request
-    columns: int
-
-
-class Prior(Protocol):
-    """A latent distribution: a call draws z [count, size]."""
-
-    @property
-    def size(self) -> int:
-        """Dimensions of a latent."""
-        ...
-
-    def __call__(
-        self, count: int, *, generator: torch.Generator | None = None, device: torch.device | None = None
-    ) -> Tensor: ...
-
-
-@dataclass(frozen=True)
 class Parts:
     """The objects that a game is built from, besides its own settings.
 
@@ -155,7 +110,7 @@ class Game(nn.Module):
     generator: nn.Module = field(init=False)
     """The network that is averaged (EMA), sampled and scored."""
 
-    prior: "Prior | None" = field(init=False, default=None)
+    prior: Prior | None = field(init=False, default=None)
     """The latent and its distribution; None if the generator takes no noise."""
 
     def __post_init__(self) -> None:

@@ -20,8 +20,9 @@ from torch import Tensor
 from ganexp.config.ranges import Count, Noise, Positive
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.games.game import Game, Inputs, Player, Request, Turn
+from ganexp.games.game import Game, Player, Turn
 from ganexp.games.prior import LatentPrior
+from ganexp.games.request import Inputs, Request
 from ganexp.games.turns import critic_turn, generator_turn, real_and_fake_logits, real_logits_if_needed
 from ganexp.nets.layers import DiscriminatorBase, GeneratorBase
 from ganexp.penalties import Critic, PlayerCall

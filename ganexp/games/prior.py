@@ -1,11 +1,25 @@
 """The distribution of latents."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ganexp.config.ranges import Noise
+
+
+class Prior(Protocol):
+    """A latent distribution: a call draws z [count, size]."""
+
+    @property
+    def size(self) -> int:
+        """Dimensions of a latent."""
+        ...
+
+    def __call__(
+        self, count: int, *, generator: torch.Generator | None = None, device: torch.device | None = None
+    ) -> Tensor: ...
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganexp.data.source import Source
-from ganexp.games.game import Game, Inputs, Request
+from ganexp.games.game import Game
+from ganexp.games.request import Inputs, Request
 from ganexp.system.rng import fork_rng
 
 _STATISTICS_LATENTS, _STATISTICS_BATCH = 1000, 100

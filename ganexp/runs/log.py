@@ -112,7 +112,7 @@ class _File(logging.FileHandler):
 
 
 def _logger(file: Path) -> logging.Logger:
-    log = logging.getLogger(f"ganexp.runs.run_folder.{file.parent}")
+    log = logging.getLogger(f"ganexp.runs.log.{file.parent}")
     log.setLevel(logging.DEBUG)
     log.propagate = False
     unshare(file)

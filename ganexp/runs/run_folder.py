@@ -1,4 +1,4 @@
-"""The run folder; only this module and those it calls write there.
+"""The run folder; only this module, ``run.py`` and those that they call write there.
 
 config.yaml             the composed configuration, resolved; resume and sample read it
 run.json                the manifest: status, versions, data, device, times, hashes of the first weights
@@ -6,25 +6,22 @@ train.log               the lines of the terminal
 metrics.jsonl           one line per epoch, with all scalars that TensorBoard has
 events.out.tfevents.*   TensorBoard
 samples/epoch_0001.png  the same latents every time
-checkpoints/            last.pt and older checkpoints (``checkpoints.py``)
+checkpoints/            last.pt, best.pt and older checkpoints (``stored_checkpoints.py``)
 
 An epoch's records are written before its checkpoint. Whenever the process dies, the records up to the newest
 checkpoint are complete, and later records are dropped when the run is resumed.
 """
 
-import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from omegaconf import DictConfig
 from PIL import Image
 
 from ganexp.errors import Diverged, Gone, Unwritable, UserError, print_to_stderr
 from ganexp.runs.checkpoints import CheckpointManager
-from ganexp.runs.collective_run import CollectiveRun, SaveDecision
 from ganexp.runs.lock import RunLock
 from ganexp.runs.log import RunLog
 from ganexp.runs.manifest import Manifest, status_after
@@ -40,11 +37,13 @@ HASH_STEPS = (0, 1, 10, 100)
 """The steps after which the manifest records a hash of the weights, for ``ganexp verify``."""
 
 
-class Run(CollectiveRun):
+R = TypeVar("R", bound="RunFolder")
+
+
+class RunFolder:
     """An open run folder; as a context manager it records how the run ended, also after an error."""
 
     def __init__(self, folder: Path, cfg: DictConfig, choices: Mapping[str, str]) -> None:
-        super().__init__()
         self.folder = folder
         self._lock = RunLock(folder, cfg)
         self.manifest = Manifest(folder / "run.json")
@@ -55,35 +54,9 @@ class Run(CollectiveRun):
         self.signals = SignalHandler()
         self._checkpoints = CheckpointManager(folder / "checkpoints", cfg.checkpoint.keep, self._warn)
         self.best = self._checkpoints.best
-        minutes = cfg.checkpoint.every.minutes
-        self._seconds = math.inf if minutes is None else 60 * minutes
         self._records = RunRecords(folder, self.log)
         self._state: State | None = None
         self._others: list[dict[str, Any]] = []  # the other ranks' contributions to the last checkpoint
-        self._skipped: list[str] = []  # lines on damaged checkpoints, not logged yet
-
-    def _newest_content(self, load_start: Callable[[], str]) -> dict[str, Any] | None:
-        found = self._checkpoints.latest()
-        if found is not None:
-            self._skipped = [f"{line}; taking {found.file.name}" for line in found.skipped]
-            return found.content
-        saved = self.manifest.content.get("saved", 0)
-        if saved:
-            raise UserError(
-                f"{self.folder} has no checkpoint, but run.json knows of one at {saved:,} images: put it "
-                "back, or remove the folder to begin anew"
-            )
-        if self._cfg.start_from is not None:
-            self.log.info(load_start())
-        return None
-
-    def _restore_content(self, state: "State", content: dict[str, Any] | None) -> None:
-        if content is None:
-            return
-        state.restore(content)
-        for line in self._skipped:
-            self.log.info(f"{line}, {state.progress.images:,} images")
-        self._skipped = []
 
     def begin(self, state: "State", facts: dict[str, Any]) -> None:
         """Opens the records, truncated to the progress of ``state``; ``facts`` go into the manifest.
@@ -131,26 +104,6 @@ class Run(CollectiveRun):
                 f"{self.folder} cannot be written ({error.strerror or error}): {self._resume_advice()}"
             ) from None
 
-    def _wants_to_save(self) -> bool:
-        """Whether a signal came, or ``checkpoint.every.minutes`` are over."""
-        signalled = self.signals.pending is not None
-        return signalled or time.monotonic() - self._checkpoints.write_began >= self._seconds
-
-    def _decide_save(self, state: "State", epoch: int | None, *, last: bool, best: bool) -> SaveDecision:
-        self._check_folder()
-        self._checkpoints.wait()
-        every, signalled = self._cfg.checkpoint.every.epochs, self.signals.pending is not None
-        writes = epoch is None or last or best or signalled or (every is not None and epoch % every == 0)
-        return SaveDecision(writes, stops=signalled and not last)
-
-    def _write(self, state: "State", others: list[dict[str, Any]], epoch: int | None, *, best: bool) -> None:
-        self._others = others
-        self._checkpoints.save(state.snapshot(others), epoch if state.sentinel.healthy else None, best=best)
-
-    def _stop(self) -> None:
-        self._checkpoints.wait()
-        self.signals.raise_if_pending()
-
     def finish(self, state: "State") -> None:
         """Waits for the last checkpoint. Raises Unwritable if a second attempt to write it fails too."""
         self._check_folder()
@@ -191,28 +144,7 @@ class Run(CollectiveRun):
             raise Diverged(alarm.line)
         self.log.info(f"warning: {alarm.line}")
 
-    def _rollback_content(self, done: int) -> dict[str, Any] | None:
-        self._checkpoints.wait()
-        limits = self._cfg.sentinel
-        wanted = limits.action == "rollback" and done < limits.rollbacks
-        found = self._checkpoints.rollback() if wanted else None
-        return None if found is None else found.content
-
-    def _no_rollback_left(self, alarm: Diverged, done: int) -> Diverged:
-        wanted = self._cfg.sentinel.action == "rollback"
-        return Diverged(f"{alarm} (after {done} rollbacks)") if wanted else alarm
-
-    def _after_rollback(self, state: "State", alarm: Diverged) -> None:
-        done, images, limits = state.progress.rollbacks, state.progress.images, self._cfg.sentinel
-        self._records.open(images, self._cfg, self.choices)
-        line = (
-            f"rollback {done} of {limits.rollbacks}: back to {images:,} images, with every learning rate "
-            f"times {limits.rate**done:.3g}"
-        )
-        self.log.info(f"{alarm}; {line}")
-        self._records.text("sentinel", f"{alarm}; {line}", images + 1)
-
-    def __enter__(self) -> "Run":
+    def __enter__(self: R) -> R:
         self.signals.__enter__()
         return self
 

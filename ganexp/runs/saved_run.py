@@ -13,7 +13,8 @@ from typing import Any
 from ganexp.config.stored import read_stored
 from ganexp.errors import UserError
 from ganexp.metrics.directions import Direction, direction_of, metric_directions, shipped_directions
-from ganexp.runs.manifest import Manifest, is_huge, status_of
+from ganexp.runs.manifest import Manifest, status_of
+from ganexp.runs.manifest_schema import is_huge
 from ganexp.system.atomic import open_regular
 from ganexp.system.nested import leaves
 

@@ -18,7 +18,8 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.reference import reference
 from ganexp.data.source import Source
 from ganexp.errors import UserError
-from ganexp.games.game import Game, Inputs, Request
+from ganexp.games.game import Game
+from ganexp.games.request import Inputs, Request
 from ganexp.games.sampling import generate
 from ganexp.metrics.directions import metric_directions
 from ganexp.metrics.feature_cache import cached_arrays, features_folder

@@ -19,7 +19,8 @@ from ganexp.data.store import Store, store
 from ganexp.distributed import collectives, objects
 from ganexp.ema import EMA, NullEMA
 from ganexp.errors import UserError, suggest
-from ganexp.games.game import Game, Inputs, Request
+from ganexp.games.game import Game
+from ganexp.games.request import Inputs, Request
 from ganexp.nets.sync_batch_norm import convert_sync_batch_norm
 from ganexp.sentinel import Sentinel, rms_distance, rows_of_each_label
 from ganexp.system.rng import fork_rng, seed_everything, seed_for

@@ -16,7 +16,7 @@ from benchmark.peak import synchronise
 from benchmark.textbook import Pair
 from benchmark.workloads import BATCH, WORKLOADS, Place
 from ganexp import train as training
-from ganexp.runs.run_folder import Run
+from ganexp.runs.run import Run
 from ganexp.training.build import build
 from ganexp.training.precision import Precision
 

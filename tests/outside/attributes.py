@@ -9,7 +9,7 @@ from torch.nn import functional
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.cgan import CGAN
-from ganexp.games.game import Inputs, Request
+from ganexp.games.request import Inputs, Request
 from ganexp.nets import mlp
 
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from ganexp.config.ranges import Count, Shape
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.games.game import Game, Inputs, Player, Request, Turn
+from ganexp.games.game import Game, Player, Turn
+from ganexp.games.request import Inputs, Request
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -20,7 +20,8 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.batches import Batch
 from ganexp.data.images import ImageArrays
 from ganexp.errors import UserError
-from ganexp.games.game import Game, Inputs, Player, Request, Turn
+from ganexp.games.game import Game, Player, Turn
+from ganexp.games.request import Inputs, Request
 from ganexp.games.turns import critic_turn, generator_turn, real_and_fake_logits, real_logits_if_needed
 from ganexp.losses import Loss
 from ganexp.nets.layers import DiscriminatorBase

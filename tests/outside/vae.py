@@ -13,8 +13,9 @@ from torch import nn
 from ganexp.config.ranges import Count, NonNegative, Shape
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.games.game import Game, Inputs, Player, Request, Turn
+from ganexp.games.game import Game, Player, Turn
 from ganexp.games.prior import LatentPrior
+from ganexp.games.request import Inputs, Request
 from ganexp.nets.layers import GeneratorBase
 
 
