@@ -3,9 +3,9 @@
     nonfinite   a loss, a gradient norm or a weight norm is not finite; or fp16's loss scale is so low that
                 gradients overflow at any scale. A single overflow is no failure: it is how the scale is found
                 (Micikevicius et al. 2018, section 3.2), and that step is skipped
-    vanished    the critic has won: every player's gradient norm is a small share of its maximum so far, or
-                one player's is almost zero (Arjovsky & Bottou 2017, theorem 2.4, gives the reason). Only
-                players with an adversarial loss are checked: the gradient of a regression should vanish
+    vanished    the discriminator is too strong: every player's gradient norm is a small share of its maximum
+                so far, or one player's is almost zero (Arjovsky & Bottou 2017, theorem 2.4, gives the reason).
+                Only players with an adversarial loss are checked: the gradient of a regression should vanish
     collapsed   samples of the same latents differ from one another far less than real samples do, or than
                 they did earlier in the run
 
@@ -146,9 +146,9 @@ class Sentinel:
             return None
         shares_text = ", ".join(f"{name.split('/')[0]} {share:.2%}" for name, share in shares.items())
         line = (
-            f"the critic has won after {images:,} images: gradients have vanished ({shares_text} of their "
-            "largest) and nothing more is learned. Try a lower optim.lr, loss=gan or loss=wgan_gp, or a slower "
-            "discriminator: optim.ttur=0.25"
+            f"gradients have vanished after {images:,} images ({shares_text} of their largest): the "
+            "discriminator is too strong for the generator to learn. Try a lower optim.lr, loss=gan "
+            "or loss=wgan_gp, or a slower discriminator: optim.ttur=0.25"
         )
         return Alarm("vanished", line)
 

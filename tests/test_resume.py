@@ -185,7 +185,7 @@ def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew(
     with pytest.raises(SystemExit) as ended:
         train(*TINY, "epochs=3")
     assert ended.value.code == 2
-    assert "has no checkpoint, but run.json knows of one at 3,648 images" in capfd.readouterr().err
+    assert "has no checkpoint, but run.json records one at 3,648 images" in capfd.readouterr().err
     assert len(rows(folder)) == 2 and list(folder.glob("events.out.tfevents.*"))
 
 
@@ -224,7 +224,7 @@ def test_a_killed_process_is_not_shown_as_running(train: Verb, capfd: pytest.Cap
     with FileLock(folder / ".lock"):
         assert status_of(folder) == "running"
     train(f"resume={folder}", "epochs=2")
-    assert "the process that was at work here has died; 1,856 images" in capfd.readouterr().out
+    assert "the previous process of this run was killed: going on from image 1,856" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

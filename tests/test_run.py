@@ -370,7 +370,7 @@ def test_a_second_process_on_a_folder_is_refused(train: Verb, capfd: pytest.Capt
     folder = train(*TINY, "epochs=1")
     with FileLock(folder / ".lock"), pytest.raises(SystemExit) as ended:
         train(f"resume={folder}", "epochs=2")
-    assert ended.value.code == 2 and "is being worked on by another process" in capfd.readouterr().err
+    assert ended.value.code == 2 and "is in use by another process" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ class ProcessInfo(NamedTuple):
     """The rank among the processes of its machine, and the index of its GPU."""
     local_world_size: int
     explain_failure: Callable[[str], str] = str
-    """Turns the text of a group's error into a message that says which process died, and why."""
+    """Turns the text of a failed collective's error into a message that says which process died, and why."""
 
 
 _SINGLE_PROCESS = ProcessInfo(0, 1, 0, 1)
@@ -66,8 +66,8 @@ def world_size() -> int:
 def process_group(info: ProcessInfo, store: Store) -> Iterator[None]:
     """Within this context the processes that share ``store`` are one process group.
 
-    A process that leaves with an error aborts the group, so that the others do not wait for it without end:
-    their next collective fails, and they raise WorkerLost.
+    A process that leaves with an error aborts the group, so that the others do not wait for it for ever: their
+    next collective fails, and they raise WorkerLost.
     """
     global _process
     gpus = torch.cuda.is_available() and torch_distributed.is_nccl_available()

@@ -60,7 +60,7 @@ def run_on_rank0(work: Callable[[], T]) -> T:
     if process_info().rank > 0:
         failed, result = broadcast_object()
         if failed:
-            raise WorkerLost("the first process has failed")
+            raise WorkerLost("rank 0 has failed")
         return result  # type: ignore[no-any-return]
     try:
         result = work()

@@ -5,6 +5,7 @@
 The label is joined to both players' input; fakes have the labels of the real batch. Any loss can be used.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,12 +49,12 @@ class CGAN(GAN):
 
     def preview_count(self, count: int) -> int:
         rows = min(self.generator.classes, _MAX_ROWS)
-        return rows * -(-count // rows)
+        return rows * math.ceil(count / rows)
 
     def grid(self, request: Request) -> Grid:
         """One row per class, as many columns as needed; if the request has labels, these are kept."""
         rows = min(self.generator.classes, _MAX_ROWS)
-        columns = -(-request.count // rows)
+        columns = math.ceil(request.count / rows)
         if request.label is None:
             request = replace(request, label=torch.arange(request.count) // columns)
         return Grid(request, columns)

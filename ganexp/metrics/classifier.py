@@ -158,4 +158,4 @@ def _pool_to_max_side(x: Tensor) -> Tensor:
 def require_images(source: Source) -> None:
     """Raises UserError where the data are no images."""
     if not source.is_image:
-        raise UserError("these features are of images, which this data has not: take features=pixels")
+        raise UserError("these features need images, and this data has none: take features=pixels")

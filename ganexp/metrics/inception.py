@@ -70,7 +70,7 @@ def _downloaded() -> Path:
                 torch.hub.download_url_to_file(_URL, str(beside), hash_prefix="6726825d", progress=True)
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"Inception's weights are not here and could not be fetched ({str(error).strip()}): say "
-                f"features.weights=<file of {_NAME}>, or take features=classifier, which needs nothing"
+                f"Inception's weights are not in the cache and could not be downloaded ({str(error).strip()}): "
+                f"say features.weights=<file of {_NAME}>, or take features=classifier, which needs nothing"
             ) from None
     return file

@@ -37,7 +37,7 @@ class EvalPair:
 
 
 class EvalContext(NamedTuple):
-    """What warnings depend on: the numbers of samples, feature dimensions and classes, and the features."""
+    """What a metric's warning depends on: numbers of samples, feature dimensions and classes; the features."""
 
     count: int  # type: ignore[assignment]  # hides tuple.count(), which is not used
     dimensions: int
@@ -66,5 +66,5 @@ class Metric:
         return {} if "target" in self.needs else self(pair)
 
     def warning(self, context: EvalContext) -> str | None:
-        """One line if scores from this are wrong, not only noisy, or mean something else; otherwise None."""
+        """One line if the scores would be wrong or misleading, not only noisy; otherwise None."""
         return None

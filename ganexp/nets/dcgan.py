@@ -1,8 +1,20 @@
 """DCGAN (Radford et al. 2016): strided convolutions only, ReLU in the generator, LeakyReLU in the critic.
 
+For images of 64 x 64 pixels and C channels with ``max_width: 1024`` the maps are those of the paper's figure 1:
+
+    generator                                        discriminator
+    ProjectToMap         1024 x  4 x  4  norm ReLU   ConvDown2x   128 x 32 x 32       LeakyReLU
+    ConvTransposeUp2x     512 x  8 x  8  norm ReLU   ConvDown2x   256 x 16 x 16  norm LeakyReLU
+    ConvTransposeUp2x     256 x 16 x 16  norm ReLU   ConvDown2x   512 x  8 x  8  norm LeakyReLU
+    ConvTransposeUp2x     128 x 32 x 32  norm ReLU   ConvDown2x  1024 x  4 x  4  norm LeakyReLU
+    ConvTransposeUp2x       C x 64 x 64  tanh        MapHead        1 x  1 x  1
+
+Strided convolutions have kernel 4, stride 2, padding 1; the first and the last layer cover the whole 4 x 4 map.
 The smallest map is 4 x 4 for powers of two and 7 x 7 for 28, so that no map with an odd side is halved.
 With ``upsample: nearest`` the generator upsamples as in Odena et al. 2016, which avoids checkerboard artifacts.
 """
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +34,7 @@ _SMALLEST_SIDES = {28: 7} | {2**power: 4 for power in range(4, 9)}
 
 
 def _plan_maps(shape: list[int], width: int, max_width: int) -> tuple[int, list[int]]:
-    """The smallest map's side, and the channels of each map from the widest to the smallest."""
+    """The side of the smallest map, and the channels of the maps, from the largest map to the smallest."""
     if len(shape) != 3:
         raise UserError("arch=dcgan makes images, and this data has points: use arch=mlp")
     _, height, side = shape
@@ -58,23 +70,16 @@ class Generator(GeneratorBase):
         upsample: Upsample,
     ) -> None:
         super().__init__()
-        smallest, channels = _plan_maps(shape, width, max_width)
-        up2x = _UPSAMPLES[upsample]
         self.latent = latent
         self.classes = classes
-        layers: list[nn.Module] = []
-        inputs, bias = latent + classes, norm != "batch"
-        for level, outputs in enumerate(reversed(channels)):
-            first = level == 0
-            layers += [
-                ProjectToMap(inputs, outputs, smallest, bias=bias)
-                if first
-                else up2x(inputs, outputs, bias=bias),
-                IMAGE_NORMS[norm](outputs),
-                nn.ReLU(inplace=True),
-            ]
-            inputs = outputs
-        layers += [up2x(inputs, shape[0], bias=True), nn.Tanh()]
+        side, channels = _plan_maps(shape, width, max_width)
+        channels = channels[::-1]
+        up2x, bias = _UPSAMPLES[upsample], norm != "batch"
+        layers: list[nn.Module] = [ProjectToMap(latent + classes, channels[0], side, bias=bias)]
+        layers += [IMAGE_NORMS[norm](channels[0]), nn.ReLU(inplace=True)]
+        for inputs, outputs in pairwise(channels):
+            layers += [up2x(inputs, outputs, bias=bias), IMAGE_NORMS[norm](outputs), nn.ReLU(inplace=True)]
+        layers += [up2x(channels[-1], shape[0], bias=True), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(_initialise)
 
@@ -98,12 +103,11 @@ class Discriminator(DiscriminatorBase):
         dropout: Fraction,
     ) -> None:
         super().__init__()
-        smallest, channels = _plan_maps(shape, width, max_width)
         self.classes = classes
         self.samplewise = norm != "batch"
+        side, channels = _plan_maps(shape, width, max_width)
         layers: list[nn.Module] = []
-        inputs = shape[0] + classes
-        for level, outputs in enumerate(channels):
+        for level, (inputs, outputs) in enumerate(pairwise([shape[0] + classes, *channels])):
             first = level == 0  # section 3.1: no norm on the critic's input layer
             layers.append(ConvDown2x(inputs, outputs, bias=first or norm != "batch"))
             if not first:
@@ -111,9 +115,8 @@ class Discriminator(DiscriminatorBase):
             layers.append(LeakyReLU(0.2))
             if dropout:
                 layers.append(nn.Dropout2d(dropout))
-            inputs = outputs
         self.layers = nn.Sequential(*layers)
-        self.head = MapHead(inputs, smallest)
+        self.head = MapHead(channels[-1], side)
         self.rename_former_head(f"layers.{len(layers)}")
         self.apply(_initialise)
 

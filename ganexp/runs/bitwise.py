@@ -25,7 +25,7 @@ def differences(one: Path, two: Path) -> Iterator[str]:
     rows = [_metrics(run / "metrics.jsonl") for run in (one, two)]
     if rows[0] != rows[1]:
         differing = [number for number, (a, b) in enumerate(zip(*rows, strict=False), 1) if a != b]
-        yield f"metrics.jsonl: {len(rows[0])} and {len(rows[1])} lines, unlike each other in {differing}"
+        yield f"metrics.jsonl: {len(rows[0])} and {len(rows[1])} lines, which differ in numbers {differing}"
     grids = [_grids(run / "samples") for run in (one, two)]
     for name in sorted({*grids[0], *grids[1]}):
         if grids[0].get(name) != grids[1].get(name):

@@ -23,7 +23,7 @@ class RunLock:
         self._cfg = cfg
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._lock = acquire_lock(folder / ".lock", f"{folder} is being worked on by another process")
+        self._lock = acquire_lock(folder / ".lock", f"{folder} is in use by another process")
         self._lock_stat = (folder / ".lock").stat()  # held open, so its inode number cannot be reused
         try:
             self._check_same_run(folder)

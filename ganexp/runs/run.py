@@ -34,7 +34,7 @@ class Run(RunFolder, CollectiveRun):
         saved = self.manifest.content.get("saved", 0)
         if saved:
             raise UserError(
-                f"{self.folder} has no checkpoint, but run.json knows of one at {saved:,} images: put it "
+                f"{self.folder} has no checkpoint, but run.json records one at {saved:,} images: put it "
                 "back, or remove the folder to begin anew"
             )
         if self._cfg.start_from is not None:

@@ -69,7 +69,7 @@ class RunFolder:
             raise UserError(f"{self.folder}: the data have changed since this run began; begin another one")
         self._state = state
         if earlier.get("status") == "running":
-            self.log.info(f"the process that was at work here has died; {images:,} images of it are saved")
+            self.log.info(f"the previous process of this run was killed: going on from image {images:,}")
         changed = self.manifest.changed(facts) if images else []
         if changed:
             self.log.info(f"warning: no longer bit for bit: {', '.join(changed)}")
