@@ -41,14 +41,14 @@ class EMA:
         if (images - previous) * _UPDATES_PER_HALFLIFE < halflife:
             return previous
         decay = 0.5 ** ((images - previous) / halflife) if halflife > 0 else 0.0
-        weights, targets = [], []
+        averages, live_tensors = [], []
         for averaged, live in zip(_averaged_tensors(self.module), _averaged_tensors(generator), strict=True):
             if averaged.is_floating_point():
-                weights.append(averaged)
-                targets.append(live)
+                averages.append(averaged)
+                live_tensors.append(live)
             else:
                 averaged.copy_(live)
-        torch._foreach_lerp_(weights, targets, 1 - decay)
+        torch._foreach_lerp_(averages, live_tensors, 1 - decay)
         return images
 
     def copy_from(self, generator: nn.Module) -> None:

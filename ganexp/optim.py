@@ -147,8 +147,8 @@ def reset_state(optimiser: torch.optim.Optimizer) -> None:
 
 def player_weights(optimiser: torch.optim.Optimizer) -> list[Parameter]:
     """The weights of the player that an optimiser of this module updates."""
-    found: list[Parameter] = optimiser.param_groups[0]["params"]
-    return found
+    weights: list[Parameter] = optimiser.param_groups[0]["params"]
+    return weights
 
 
 def _learning_rate(lr: float, ttur: float, player: str) -> float:

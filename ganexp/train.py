@@ -67,7 +67,7 @@ def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
         run.log.info(line)
     while progress.step < experiment.steps:
         try:
-            _epoch(experiment, cfg, run)
+            _train_epoch(experiment, cfg, run)
         except Diverged as alarm:
             run.rollback(state, alarm)  # raises alarm unless sentinel.action=rollback
     run.finish(state)
@@ -76,30 +76,30 @@ def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
     run.log.info(closing(run.folder, progress))
 
 
-def _epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> None:
+def _train_epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> None:
     """Trains from the current position to the end of the epoch, or of the run. Raises Diverged, Stopped."""
     state, loader = experiment.state, experiment.loader
     progress, meter, sentinel = state.progress, state.meter, state.sentinel
     number = loader.epoch_number
     run.log.bar(number, experiment.steps * cfg.batch_size, progress.images)
-    every, rate = cfg.sentinel.every, cfg.sentinel.rate**progress.rollbacks
-    began = time.monotonic()
+    every, rate_factor = cfg.sentinel.every, cfg.sentinel.rate**progress.rollbacks
+    started_at = time.monotonic()
     for batch in loader.epoch():
-        train_step(experiment, batch, rate)
+        train_step(experiment, batch, rate_factor)
         run.log.advance(loader.batch_size)
         if progress.step in HASH_STEPS:
             run.record_weight_hash(state)
         if progress.step == experiment.steps or loader.epoch_number > number:
             break  # the end of an epoch is saved below, after its records are written
-        due = run.should_save()
-        if due or progress.step % every == 0:
+        save_due = run.should_save()
+        if save_due or progress.step % every == 0:
             run.alarm(sentinel.check_finite(state.scalars(), progress.images), progress)
-        if due:
-            state.add_time(time.monotonic() - began)
+        if save_due:
+            state.add_time(time.monotonic() - started_at)
             run.save(state)
-            began = time.monotonic()
+            started_at = time.monotonic()
     scalars = state.scalars()
-    state.add_time(time.monotonic() - began)
+    state.add_time(time.monotonic() - started_at)
     run.alarm(sentinel.check_finite(scalars, progress.images), progress)
     last = progress.step == experiment.steps
     alarms, best = objects.run_on_rank0(lambda: _end_of_epoch(experiment, cfg, run, number, scalars))
@@ -128,14 +128,14 @@ def _end_of_epoch(
     return alarms, run.best.improves(scores)
 
 
-def train_step(experiment: Experiment, batch: Batch, rate: float) -> None:
-    """One training step: the turns of the game's plan, then the EMA. ``rate`` scales every learning rate.
+def train_step(experiment: Experiment, batch: Batch, rate_factor: float) -> None:
+    """One training step: the turns of the game's plan, then the EMA. ``rate_factor`` scales each learning rate.
 
     Only ``turns`` is captured as a CUDA graph; the rest is Python code that runs in every step.
     """
     game, ema, optimisers, precision, progress, meter, *_ = experiment.state
     done = progress.step / experiment.steps
-    experiment.schedules.set(done, rate)
+    experiment.schedules.set(done, rate_factor)
     plan = game.begin_step(StepProgress(progress.step, progress.images, done))  # WGAN: g every fifth step
     for name in plan.reset:
         reset_state(optimisers[name])

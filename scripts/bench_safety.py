@@ -80,7 +80,7 @@ def seconds(cfg: DictConfig, folder: Path) -> tuple[float, float]:
     with ExitStack() as patches:
         for owner, name in waits:
             patches.enter_context(patch.object(owner, name, timed(getattr(owner, name), "still")))
-        patches.enter_context(patch.object(training, "_epoch", timed(training._epoch, "all")))
+        patches.enter_context(patch.object(training, "_train_epoch", timed(training._train_epoch, "all")))
         patches.enter_context(patch.object(Run, "finish", timed(Run.finish, "all")))
         patches.enter_context(silent())
         training.train(cfg, folder, {"loss": "-"})

@@ -39,7 +39,7 @@ _NETWORK = ("forward", "penalty", "backward", "optimiser")
 """Parts that every implementation needs; the rest is overhead."""
 
 _PARTS: list[tuple[object, str, str]] = [
-    (training, "_epoch", "the loop itself"),
+    (training, "_train_epoch", "the loop itself"),
     (Penalty, "forward", "penalty"),
     (Precision, "backward", "backward"),
     (Precision, "step", "optimiser"),

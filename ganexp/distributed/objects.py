@@ -21,27 +21,27 @@ def broadcast_object(value: Any = None) -> Any:
     """Rank 0's value (tensors and plain values), on every rank; the other ranks' arguments are ignored."""
     if process_info().world_size == 1:
         return value
-    packed = _serialise(value) if process_info().rank == 0 else torch.empty(0, dtype=torch.uint8)
-    size = torch.tensor([len(packed)])
+    serialised = _serialise(value) if process_info().rank == 0 else torch.empty(0, dtype=torch.uint8)
+    size = torch.tensor([len(serialised)])
     with as_worker_lost(process_info()):
         torch_distributed.broadcast(size, 0)
-        packed = packed if process_info().rank == 0 else torch.empty(int(size), dtype=torch.uint8)
-        torch_distributed.broadcast(packed, 0)
-    return value if process_info().rank == 0 else _deserialise(packed)
+        serialised = serialised if process_info().rank == 0 else torch.empty(int(size), dtype=torch.uint8)
+        torch_distributed.broadcast(serialised, 0)
+    return value if process_info().rank == 0 else _deserialise(serialised)
 
 
 def gather_objects(value: Any = None) -> list[Any]:
     """On rank 0 the values of all other ranks, in their order, without its own; on other ranks []."""
     if process_info().world_size == 1:
         return []
-    packed = _serialise(value)
+    serialised = _serialise(value)
     sizes = torch.zeros(process_info().world_size, dtype=torch.int64)
-    sizes[process_info().rank] = len(packed)
+    sizes[process_info().rank] = len(serialised)
     received_values = []
     with as_worker_lost(process_info()):
         torch_distributed.all_reduce(sizes)
         if process_info().rank > 0:
-            torch_distributed.send(packed, 0)
+            torch_distributed.send(serialised, 0)
             return []
         for other in range(1, process_info().world_size):
             received = torch.empty(int(sizes[other]), dtype=torch.uint8)
@@ -94,5 +94,5 @@ def _serialise(value: Any) -> Tensor:
     return torch.frombuffer(bytearray(stream.getbuffer()), dtype=torch.uint8)
 
 
-def _deserialise(packed: Tensor) -> Any:
-    return torch.load(io.BytesIO(packed.numpy().tobytes()), map_location="cpu", weights_only=True)
+def _deserialise(serialised: Tensor) -> Any:
+    return torch.load(io.BytesIO(serialised.numpy().tobytes()), map_location="cpu", weights_only=True)

@@ -140,12 +140,14 @@ class Game(nn.Module):
 
     def begin_step(self, progress: StepProgress) -> StepPlan:
         """Sets what depends on the progress (phases, lazy penalties); returns the players of this step."""
-        moving = {name for name, player in self.players.items() if (progress.step + 1) % player.every == 0}
+        moving_players = {
+            name for name, player in self.players.items() if (progress.step + 1) % player.every == 0
+        }
         for penalty in self.parts.penalties.values():
-            if penalty.player in moving:
+            if penalty.player in moving_players:
                 penalty.begin_turn((progress.step + 1) // self.players[penalty.player].every - 1)
         players = tuple(
-            name for name, player in self.players.items() if name in moving for _ in range(player.times)
+            name for name, player in self.players.items() if name in moving_players for _ in range(player.times)
         )
         return StepPlan((players, tuple(penalty.active for penalty in self.parts.penalties.values())), players)
 

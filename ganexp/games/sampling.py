@@ -62,9 +62,9 @@ def recompute_batch_norm(game: Game, generator: nn.Module, device: torch.device)
 
     def normalise_by_batch(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         (x,) = arguments
-        var, mean = torch.var_mean(x.float(), [0, *range(2, x.dim())])
-        _set_running_statistics(layer, mean, var)
-        batch_statistics[layer].append((mean, var))
+        variance, mean = torch.var_mean(x.float(), [0, *range(2, x.dim())])
+        _set_running_statistics(layer, mean, variance)
+        batch_statistics[layer].append((mean, variance))
 
     hooks = [layer.register_forward_pre_hook(normalise_by_batch) for layer in _batch_norms(copy)]
     generate(copy, inputs, _STATISTICS_BATCH, device)
@@ -80,6 +80,6 @@ def _batch_norms(net: nn.Module) -> list[_BatchNorm]:
     return [module for module in net.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
 
 
-def _set_running_statistics(layer: nn.Module, mean: Tensor, var: Tensor) -> None:
+def _set_running_statistics(layer: nn.Module, mean: Tensor, variance: Tensor) -> None:
     layer.get_buffer("running_mean").copy_(mean)
-    layer.get_buffer("running_var").copy_(var)
+    layer.get_buffer("running_var").copy_(variance)

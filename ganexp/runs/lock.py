@@ -33,9 +33,9 @@ class RunLock:
 
     def write(self) -> None:
         """Writes ``config.yaml``; a resumed run may be longer than before."""
-        kept = OmegaConf.merge(self._cfg, {"resume": None, "trust": False})
+        stored_form = OmegaConf.merge(self._cfg, {"resume": None, "trust": False})
         with replacing(self._file, self._file.parent) as beside:
-            beside.write_text(OmegaConf.to_yaml(kept), encoding="utf-8")
+            beside.write_text(OmegaConf.to_yaml(stored_form), encoding="utf-8")
 
     @property
     def lost(self) -> bool:

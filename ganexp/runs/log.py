@@ -62,15 +62,21 @@ class RunLog:
         """Drops the lines of metrics.jsonl after the checkpoint at ``images``: the run writes them again."""
         if self.metrics.is_file():
             lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
-            seen = [_images_of(line) for line in lines]
-            damaged = sum(count <= 0 for count in seen[:-1])  # a killed process may leave half a last line
-            if damaged:
+            image_counts = [_images_of(line) for line in lines]
+            damaged_lines = sum(
+                count <= 0 for count in image_counts[:-1]
+            )  # a killed process may leave half a last line
+            if damaged_lines:
                 copy = self.metrics.with_name("metrics.damaged.jsonl")
                 shutil.copyfile(self.metrics, copy)
-                self.info(f"warning: {damaged} lines of {self.metrics} cannot be read; {copy.name} has them")
-            kept = "".join(f"{line}\n" for line, count in zip(lines, seen, strict=True) if 0 < count <= images)
+                self.info(
+                    f"warning: {damaged_lines} lines of {self.metrics} cannot be read; {copy.name} has them"
+                )
+            kept_lines = "".join(
+                f"{line}\n" for line, count in zip(lines, image_counts, strict=True) if 0 < count <= images
+            )
             with replacing(self.metrics, self.metrics.parent) as beside:
-                beside.write_text(kept, encoding="utf-8")
+                beside.write_text(kept_lines, encoding="utf-8")
 
     def close(self) -> None:
         """Closes the progress bar and the log."""
@@ -116,8 +122,8 @@ def _logger(file: Path) -> logging.Logger:
     log.setLevel(logging.DEBUG)
     log.propagate = False
     unshare(file)
-    terminal, kept = _Terminal(logging.INFO), _File(file, encoding="utf-8")
-    kept.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    terminal, file_handler = _Terminal(logging.INFO), _File(file, encoding="utf-8")
+    file_handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     log.addHandler(terminal)
-    log.addHandler(kept)
+    log.addHandler(file_handler)
     return log

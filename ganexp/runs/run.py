@@ -76,16 +76,16 @@ class Run(RunFolder, CollectiveRun):
         found = self._checkpoints.rollback() if wanted else None
         return None if found is None else found.content
 
-    def _no_rollback_left(self, alarm: Diverged, done: int) -> Diverged:
+    def _no_rollback_left(self, diverged: Diverged, done: int) -> Diverged:
         wanted = self._cfg.sentinel.action == "rollback"
-        return Diverged(f"{alarm} (after {done} rollbacks)") if wanted else alarm
+        return Diverged(f"{diverged} (after {done} rollbacks)") if wanted else diverged
 
-    def _after_rollback(self, state: "State", alarm: Diverged) -> None:
+    def _after_rollback(self, state: "State", diverged: Diverged) -> None:
         done, images, limits = state.progress.rollbacks, state.progress.images, self._cfg.sentinel
         self._records.open(images, self._cfg, self.choices)
         line = (
             f"rollback {done} of {limits.rollbacks}: back to {images:,} images, with every learning rate "
             f"times {limits.rate**done:.3g}"
         )
-        self.log.info(f"{alarm}; {line}")
-        self._records.text("sentinel", f"{alarm}; {line}", images + 1)
+        self.log.info(f"{diverged}; {line}")
+        self._records.text("sentinel", f"{diverged}; {line}", images + 1)
