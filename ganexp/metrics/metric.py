@@ -10,7 +10,7 @@ from ganexp.data.source import Source
 from ganexp.metrics.directions import Direction
 from ganexp.metrics.features import SampleFeatures
 from ganexp.metrics.prdc import PRDC, prdc
-from ganexp.metrics.reference import ReferenceSets
+from ganexp.metrics.reference_sets import ReferenceSets
 
 Scores = dict[str, float]
 

@@ -25,7 +25,7 @@ from ganexp.metrics.directions import metric_directions
 from ganexp.metrics.feature_cache import cached_arrays, features_folder
 from ganexp.metrics.features import Features, SampleFeatures
 from ganexp.metrics.metric import EvalContext, EvalPair, Metric, Need, Scores
-from ganexp.metrics.reference import ReferenceSets
+from ganexp.metrics.reference_sets import ReferenceSets
 from ganexp.system.rng import fork_rng, seed_for
 from ganexp.training.build import build
 
