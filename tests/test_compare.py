@@ -446,7 +446,8 @@ def test_it_answers_without_torch(tmp_path: Path) -> None:
     Planted({"fid": [1]}).write(tmp_path / "run")
     assert command(tmp_path, "compare", "--help").returncode == 0
     program = (
-        "import sys; from ganexp.cli import main; main._look('compare', ['run']); print('torch' in sys.modules)"
+        "import sys; from ganexp.cli import main; main._run_without_hydra('compare', ['run']); "
+        "print('torch' in sys.modules)"
     )
     told = subprocess.run(
         [sys.executable, "-c", program],

@@ -376,7 +376,7 @@ def test_a_second_process_on_a_folder_is_refused(train: Verb, capfd: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["epochs=1,2"], "2 members would be one run"),
+        (["epochs=1,2"], "2 runs of this sweep would share the folder"),
         (["seed=1,2", "resume=x"], "resume and -m do not go together"),
     ],
 )
