@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ganexp.compare.groups import differing, seed_of, written
+from ganexp.compare.formatting import NONE, estimate, number, outcome_counts
+from ganexp.compare.groups import differing_settings, seed_of
+from ganexp.compare.labels import value_text
 from ganexp.compare.measures import EXTRA, measured
 from ganexp.compare.results import Result, alarms_of, outcome
-from ganexp.compare.sentences import NONE, counts, estimate, number
 from ganexp.compare.statistics import Mean
 
 _ARROWS = {"lower": " \N{DOWNWARDS ARROW}", "higher": " \N{UPWARDS ARROW}", "unknown": ""}
@@ -38,19 +39,19 @@ def scores(result: Result) -> Table:
         headings += [f"final {name}{arrow}" if name not in EXTRA else f"{name}{arrow}"]
     for standing in result.standings:
         total = len(standing.group.runs)
-        row = [Cell(standing.label), Cell(str(total), total), Cell(counts(standing).partition(": ")[2])]
+        row = [Cell(standing.label), Cell(str(total), total), Cell(outcome_counts(standing))]
         for name in result.names:
             summary = standing.scores[name]
             if name not in EXTRA and result.direction(name) != "unknown":
-                row.append(_estimated(summary.best, total, standing.unfinished))
-            row.append(_estimated(summary.final, total, standing.unfinished))
+                row.append(_mean_cell(summary.best, total, standing.unfinished))
+            row.append(_mean_cell(summary.final, total, standing.unfinished))
         rows.append(row)
     return Table("Scores", headings, rows, groups=True)
 
 
 def pairs(result: Result) -> Table:
     """A row per pair of groups: their difference in the main score, with test and p."""
-    headings = ["group", "less group", f"difference in {result.metric}", "test", "p", "p corrected"]
+    headings = ["group", "minus group", f"difference in {result.metric}", "test", "p", "p corrected"]
     rows = []
     for pair in result.pairs:
         found = pair.difference
@@ -72,8 +73,8 @@ def settings(result: Result) -> Table:
     """A row per setting that differs between groups."""
     firsts = [standing.group.runs[0].config for standing in result.standings]
     rows = [
-        [Cell(key), *(Cell(written(config[key]) if key in config else NONE) for config in firsts)]
-        for key in differing(result.comparison.runs)
+        [Cell(key), *(Cell(value_text(config[key]) if key in config else NONE) for config in firsts)]
+        for key in differing_settings(result.comparison.runs)
     ]
     return Table("Settings that differ", ["setting", *(each.label for each in result.standings)], rows)
 
@@ -105,7 +106,7 @@ def all_of(result: Result) -> Sequence[Table]:
     return [table for table in found if table.rows]
 
 
-def _estimated(mean: Mean | None, total: int, unfinished: bool) -> Cell:
+def _mean_cell(mean: Mean | None, total: int, unfinished: bool) -> Cell:
     """A cell with mean and interval; a star marks a group with unfinished runs."""
     star = "*" if unfinished and mean is not None else ""
     return Cell(estimate(mean, total) + star, None if mean is None else mean.mean)
