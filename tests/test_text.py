@@ -79,7 +79,7 @@ def test_a_run_with_an_awkward_name_is_resumed_by_its_hint(
     verb(monkeypatch, tmp_path, "train", *words)
     assert "finished 256 images" in capfd.readouterr().out
     main._run_without_hydra("runs", [awkward.name])
-    assert "1 runs" in capfd.readouterr().out
+    assert "1 run\n" in capfd.readouterr().out
 
 
 def harmless(told: str) -> bool:

@@ -25,7 +25,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], list[Setting]]:
     for argument in arguments:
         found = _SETTING.fullmatch(argument)
         if argument.startswith("-"):
-            raise UserError(f"{argument}: settings are written key=value")
+            raise UserError(f"{argument}: settings are written key=value, without dashes")
         if found and not _is_folder(argument):
             settings.append(Setting(*found.groups()))
         else:
@@ -39,7 +39,7 @@ def _is_folder(argument: str) -> bool:
     return False
 
 
-def known(settings: Iterable[Setting], keys: Sequence[str]) -> dict[str, str]:
+def values_by_key(settings: Iterable[Setting], keys: Sequence[str]) -> dict[str, str]:
     """The values by key. Raises UserError for a key that is not in ``keys``, or a relation other than ``=``."""
     found = {}
     for key, relation, value in settings:

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ganexp.cli.arguments import known, parse
+from ganexp.cli.arguments import parse, values_by_key
 from ganexp.compare import formatting, html_report, json_report, markdown_report, sentences
 from ganexp.compare.groups import comparisons
 from ganexp.compare.results import By, Result, checked_metric, compare
@@ -37,7 +37,7 @@ _BY: dict[str, By] = {"best": "best", "final": "final"}
 def compare_runs(arguments: Sequence[str]) -> None:
     """Compares runs, prints the ranking and writes the report. Raises UserError."""
     folders, settings = parse(arguments)
-    given = known(settings, ["metric", "by", "out"])
+    given = values_by_key(settings, ["metric", "by", "out"])
     by = given.get("by", "best")
     if by not in _BY:
         raise UserError(f"by={by}: {suggest(by, _BY)}")

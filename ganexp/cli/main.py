@@ -91,7 +91,7 @@ def _data(arguments: list[str]) -> None:
     elif action in ("list", "clear") and len(arguments) == 1:
         from ganexp.cli import data
 
-        data.show() if action == "list" else data.clear()
+        data.list_entries() if action == "list" else data.clear_cache()
     elif action in ("list", "clear"):
         fail(f"data {action} {arguments[1]}: this takes no arguments")
     else:

@@ -10,23 +10,24 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ganexp.cli.arguments import Setting, known, parse
+from ganexp.cli.arguments import Setting, parse, values_by_key
 from ganexp.config.resolvers import is_identity
 from ganexp.errors import UserError, suggest
 from ganexp.runs.saved_run import SavedRun, find
-from ganexp.system.terminal import aligned, print_lines
+from ganexp.system.terminal import aligned, plural, print_lines
 
 RUNS = """ganexp runs [FOLDER...] [KEY=VALUE ...] [sort=KEY] [columns=KEY,KEY]
 
 Lists the runs in the folders (by default outputs), newest first.
 
-  KEY=VALUE   only those where it holds; also !=, <, <=, > and >= (quote these: 'fid_cnn<20')
-  sort=KEY    smallest first, or, with sort=-KEY, largest first
+  KEY=VALUE   only runs with this value; also !=, <, <=, > and >= (in quotes: 'fid_cnn<20')
+  sort=KEY    ascending; sort=-KEY: descending
+  columns     the keys to show
   KEY         a setting (optim.lr), a choice (loss), a score (fid_cnn), status, age, images, seconds, run"""
 
 DIFF = """ganexp diff RUN RUN
 
-What tells two runs apart: settings, versions, device, data, last scores. What is the same is left out."""
+Shows how two runs differ: settings, versions, device, data, last scores. Equal values are left out."""
 
 _COLUMNS = ("status", "age", "images", "data", "loss", "arch", "seed", "score", "run")
 _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -43,25 +44,28 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 def runs(arguments: Sequence[str]) -> None:
     """Prints a table of runs, filtered and sorted by the arguments. Raises UserError."""
     paths, settings = parse(arguments)
-    own = known([setting for setting in settings if setting.key in ("sort", "columns")], ["sort", "columns"])
+    options = values_by_key(
+        [setting for setting in settings if setting.key in ("sort", "columns")], ["sort", "columns"]
+    )
     filters = [setting for setting in settings if setting.key not in ("sort", "columns")]
-    columns = own.get("columns", ",".join(_COLUMNS)).split(",")
-    order = own.get("sort", "age")
+    columns = options.get("columns", ",".join(_COLUMNS)).split(",")
+    order = options.get("sort", "age")
     records = [(record, facts(record)) for record in find(paths or ["outputs"])]
     keys = {key for _, found in records for key in found}
     for key in (*columns, order.lstrip("-"), *(setting.key for setting in filters)):
         if key not in keys and key not in _COLUMNS:
-            raise UserError(f"{key}: no run has it; {suggest(key, _near(key, keys))}")
-    shown = [found for _, found in records if all(_holds(found, setting) for setting in filters)]
+            raise UserError(f"{key}: no run has this key; {suggest(key, _similar_keys(key, keys))}")
+    shown = [found for _, found in records if all(_matches(found, setting) for setting in filters)]
     shown.sort(key=lambda found: _rank(found, order), reverse=order.startswith("-"))
     print(aligned([columns, *([_text(key, found) for key in columns] for found in shown)]))
-    print_lines(f"{len(shown)} runs" + (f" of {len(records)}" if filters else ""))
+    total = plural(len(records), "run")
+    print_lines(f"{len(shown):,} of {total}" if filters else total)
 
 
 def diff(arguments: Sequence[str]) -> None:
     """Prints what differs between two runs. Raises UserError."""
     paths, settings = parse(arguments)
-    known(settings, [])
+    values_by_key(settings, [])
     if len(paths) != 2:
         raise UserError("diff takes two runs: ganexp diff outputs/<name>/<run> outputs/<name>/<run>")
     found = [find([path]) for path in paths]
@@ -75,13 +79,13 @@ def diff(arguments: Sequence[str]) -> None:
         print()
         print(aligned([[title, "A", "B"], *rows]))
     if not sections:
-        print("nothing differs: settings, versions, data, device and last scores are the same")
+        print("nothing differs: settings, versions, data, device and last scores are equal")
 
 
 def facts(record: SavedRun) -> dict[str, Any]:
     """All values of a run that can be displayed, sorted and filtered by, by key."""
     last = record.last_rows[-1] if record.last_rows else {}
-    began = record.manifest.get("start")
+    start = record.manifest.get("start")
     return (
         last
         | record.config
@@ -90,7 +94,7 @@ def facts(record: SavedRun) -> dict[str, Any]:
         | {
             "run": str(record.folder),
             "status": record.status,
-            "age": _age(began) if isinstance(began, str) else None,
+            "age": _age(start) if isinstance(start, str) else None,
             "images": record.images,
             "seconds": record.manifest.get("seconds"),
             "score": record.score,
@@ -107,16 +111,16 @@ def _differences(one: SavedRun, two: SavedRun) -> Iterator[tuple[str, list[list[
         "data": (one.manifest.get("data", {}), two.manifest.get("data", {})),
         "outcome": (_outcome(one), _outcome(two)),
     }
-    for title, (here, there) in pairs.items():
-        unlike = [
-            [key, _shown(here.get(key)), _shown(there.get(key))]
-            for key in sorted({*here, *there})
-            if here.get(key) != there.get(key)
+    for title, (one_values, two_values) in pairs.items():
+        rows = [
+            [key, _shown(one_values.get(key)), _shown(two_values.get(key))]
+            for key in sorted({*one_values, *two_values})
+            if one_values.get(key) != two_values.get(key)
         ]
         if title == "settings":
-            unlike.sort(key=lambda row: not is_identity(row[0]))  # settings that identify a run come first
-        if unlike:
-            yield title, unlike
+            rows.sort(key=lambda row: not is_identity(row[0]))  # settings that identify a run come first
+        if rows:
+            yield title, rows
 
 
 def _made_by(record: SavedRun) -> dict[str, Any]:
@@ -130,7 +134,7 @@ def _outcome(record: SavedRun) -> dict[str, Any]:
     return {"status": record.status, "images": record.images, "alarms": alarms} | record.scores
 
 
-def _holds(found: dict[str, Any], setting: Setting) -> bool:
+def _matches(found: dict[str, Any], setting: Setting) -> bool:
     value = found.get(setting.key)
     relation = _RELATIONS[setting.relation]
     number = _number(setting.value)
@@ -150,17 +154,17 @@ def _rank(found: dict[str, Any], order: str) -> tuple[bool, bool, float, str]:
     return missing, True, 0.0, str(value)
 
 
-def _near(key: str, keys: set[str]) -> list[str]:
+def _similar_keys(key: str, keys: set[str]) -> list[str]:
     """At most five similar keys to suggest, or the default columns."""
     from difflib import get_close_matches
 
     return get_close_matches(key, sorted(keys), n=5, cutoff=0.4) or list(_COLUMNS)
 
 
-def _age(began: str) -> float | None:
-    """Seconds since a run began."""
+def _age(start: str) -> float | None:
+    """Seconds since a run's start."""
     try:
-        return (datetime.now(timezone.utc) - datetime.fromisoformat(began)).total_seconds()
+        return (datetime.now(timezone.utc) - datetime.fromisoformat(start)).total_seconds()
     except (ValueError, TypeError):
         return None
 
