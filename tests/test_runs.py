@@ -68,8 +68,8 @@ def test_filters_and_orders(three: list[Path], capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["sort=fid_ccn"], "fid_ccn: no run has it"),
-        (["los=gan"], "los: no run has it; did you mean loss?"),
+        (["sort=fid_ccn"], "fid_ccn: no run has this key"),
+        (["los=gan"], "los: no run has this key; did you mean loss?"),
         (["--all"], "settings are written key=value"),
         (["nowhere"], "nowhere: there is no such folder"),
     ],

@@ -28,12 +28,11 @@ def evaluate(cfg: DictConfig) -> None:
     folder, run, source, data = opened.folder, opened.config, opened.source, opened.data()
     if cfg.against is None:
         loaded = opened.generator(cfg.checkpoint)
-        subject = {
-            "checkpoint": loaded.checkpoint.file.name,
-            "images": loaded.checkpoint.content["progress"]["images"],
-        }
+        name, seen = loaded.checkpoint.file.name, loaded.checkpoint.content["progress"]["images"]
+        subject = {"checkpoint": name, "images": seen}
+        title = f"{folder}, {name}, {plural(seen, 'image')} seen"
     else:
-        subject = {"against": cfg.against}
+        subject, title = {"against": cfg.against}, cfg.against
     wanted = {
         "metrics": cfg.metrics or {**run.metrics, **(cfg.checks or {})},
         "features": cfg.features or run.features,
@@ -64,8 +63,7 @@ def evaluate(cfg: DictConfig) -> None:
     for line in result["cautions"]:
         tell(line)
     split = "" if evaluator.split == TRAINING else f" of the split {evaluator.split}"
-    images_seen = f"{folder}, {subject.get('checkpoint')}, {plural(subject.get('images', 0), 'image')} seen"
-    print_lines(subject.get("against") or images_seen)
+    print_lines(title)
     print_lines(
         f"{plural(count, 'sample')} against {evaluator.count:,} real ones{split}, by {evaluator.features.about}"
     )
