@@ -58,10 +58,10 @@ def compare_runs(arguments: Sequence[str]) -> None:
 
 def _read_all(records: Sequence[SavedRun]) -> list[SavedRun]:
     """The runs with a configuration. Reads their files now, because a running one may still be writing."""
-    found = [record for record in records if record.config]
-    for record in found:
+    with_config = [record for record in records if record.config]
+    for record in with_config:
         _ = record.manifest, record.status, record.rows
-    return found
+    return with_config
 
 
 def _report_folder(asked: str | None, folders: Sequence[str]) -> Path:

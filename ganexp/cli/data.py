@@ -60,12 +60,12 @@ def info(cfg: DictConfig) -> None:
 
 def list_entries() -> None:
     """Lists the cache entries."""
-    found = cache.entries()
-    for entry in found:
+    entries = cache.entries()
+    for entry in entries:
         shape = " x ".join(map(str, entry.meta["shape"]))
         print_lines(f"{entry.meta['name']:14} {shape:22} {_size(entry.size):>9}  {entry.folder.name}")
-    total = sum(entry.size for entry in found)
-    print_lines(f"{plural(len(found), 'prepared set')}, {_size(total)} in {cache.cache_folder()}")
+    total = sum(entry.size for entry in entries)
+    print_lines(f"{plural(len(entries), 'prepared set')}, {_size(total)} in {cache.cache_folder()}")
 
 
 def clear_cache() -> None:

@@ -29,9 +29,9 @@ def film(cfg: DictConfig) -> None:
     duration = max(20, round(1000 * cfg.seconds / len(frames)))
     out = Path(cfg.out).expanduser() if cfg.out else folder / "samples" / f"film.{cfg.format}"
     try:
-        with replacing(out) as beside:
+        with replacing(out) as temporary:
             frames[0].save(
-                beside,
+                temporary,
                 cfg.format.upper(),
                 save_all=True,
                 append_images=frames[1:],

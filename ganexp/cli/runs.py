@@ -51,13 +51,13 @@ def runs(arguments: Sequence[str]) -> None:
     columns = options.get("columns", ",".join(_COLUMNS)).split(",")
     order = options.get("sort", "age")
     records = [(record, facts(record)) for record in find(paths or ["outputs"])]
-    keys = {key for _, found in records for key in found}
+    keys = {key for _, values in records for key in values}
     for key in (*columns, order.lstrip("-"), *(setting.key for setting in filters)):
         if key not in keys and key not in _COLUMNS:
             raise UserError(f"{key}: no run has this key; {suggest(key, _similar_keys(key, keys))}")
-    shown = [found for _, found in records if all(_matches(found, setting) for setting in filters)]
-    shown.sort(key=lambda found: _rank(found, order), reverse=order.startswith("-"))
-    print(aligned([columns, *([_text(key, found) for key in columns] for found in shown)]))
+    shown = [values for _, values in records if all(_matches(values, setting) for setting in filters)]
+    shown.sort(key=lambda values: _rank(values, order), reverse=order.startswith("-"))
+    print(aligned([columns, *([_text(key, values) for key in columns] for values in shown)]))
     total = plural(len(records), "run")
     print_lines(f"{len(shown):,} of {total}" if filters else total)
 
@@ -68,11 +68,11 @@ def diff(arguments: Sequence[str]) -> None:
     values_by_key(settings, [])
     if len(paths) != 2:
         raise UserError("diff takes two runs: ganexp diff outputs/<name>/<run> outputs/<name>/<run>")
-    found = [find([path]) for path in paths]
-    for path, records in zip(paths, found, strict=True):
+    records_by_path = [find([path]) for path in paths]
+    for path, records in zip(paths, records_by_path, strict=True):
         if len(records) > 1:
             raise UserError(f"{path} holds {len(records)} runs: name one of them")
-    one, two = (records[0] for records in found)
+    one, two = (records[0] for records in records_by_path)
     sections = list(_differences(one, two))
     print_lines(f"A: {paths[0]}\nB: {paths[1]}")
     for title, rows in sections:
@@ -134,8 +134,8 @@ def _outcome(record: SavedRun) -> dict[str, Any]:
     return {"status": record.status, "images": record.images, "alarms": alarms} | record.scores
 
 
-def _matches(found: dict[str, Any], setting: Setting) -> bool:
-    value = found.get(setting.key)
+def _matches(values: dict[str, Any], setting: Setting) -> bool:
+    value = values.get(setting.key)
     relation = _RELATIONS[setting.relation]
     number = _number(setting.value)
     if number is not None and isinstance(value, int | float) and not isinstance(value, bool):
@@ -145,9 +145,9 @@ def _matches(found: dict[str, Any], setting: Setting) -> bool:
     return False
 
 
-def _rank(found: dict[str, Any], order: str) -> tuple[bool, bool, float, str]:
+def _rank(values: dict[str, Any], order: str) -> tuple[bool, bool, float, str]:
     """Sort key: numbers before strings; missing values come last in either direction."""
-    value = found.get(order.lstrip("-"))
+    value = values.get(order.lstrip("-"))
     missing = (value is None) != order.startswith("-")
     if isinstance(value, int | float):
         return missing, False, float(value), ""
@@ -169,8 +169,8 @@ def _age(start: str) -> float | None:
         return None
 
 
-def _text(key: str, found: dict[str, Any]) -> str:
-    value = found.get(key)
+def _text(key: str, values: dict[str, Any]) -> str:
+    value = values.get(key)
     if key == "age" and value is not None:
         return next((f"{value / unit:.0f} {name}" for unit, name in _UNITS if value >= unit), f"{value:.0f} s")
     if key == "run":

@@ -67,13 +67,13 @@ def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
         hint = f"use n={classes} or more" if classes <= _MAX_ROWS else "use format=grid"
         raise UserError(f"format=classes: {many}: {hint}")
     net, _, accuracy = trained(source, data, device)
-    found = labels_of(net, source.encode(samples), device)
+    predicted = labels_of(net, source.encode(samples), device)
     columns = len(samples) // classes
     grid = np.full((classes, columns, *samples.shape[1:]), _EMPTY, samples.dtype)
     for label in range(classes):
-        chosen = samples[found == label][:columns]
+        chosen = samples[predicted == label][:columns]
         grid[label, : len(chosen)] = chosen
-    counts = np.bincount(found, minlength=classes)
+    counts = np.bincount(predicted, minlength=classes)
     counted = ", ".join(f"{name} {count}" for name, count in zip(data.classes, counts, strict=True))
     print_lines(f"classified with an accuracy of {accuracy:.2%} on real images: {counted}")
     return grid.reshape(-1, *samples.shape[1:]), columns

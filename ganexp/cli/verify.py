@@ -24,13 +24,13 @@ def verify(cfg: DictConfig) -> None:
     """Prints the comparison; exits with status 1 where something differs. Raises UserError."""
     folder = Path(cfg.run).expanduser()
     if cfg.against is None:
-        same = _repeat_first_steps(cfg, folder)
+        reproduced = _repeat_first_steps(cfg, folder)
     else:
-        found = list(differences(folder, Path(cfg.against).expanduser()))
-        lines = map(readable, found or ["identical bit for bit: last checkpoint, metrics and grids"])
+        differing = list(differences(folder, Path(cfg.against).expanduser()))
+        lines = map(readable, differing or ["identical bit for bit: last checkpoint, metrics and grids"])
         print("\n".join(lines))
-        same = not found
-    if not same:
+        reproduced = not differing
+    if not reproduced:
         sys.exit(1)
 
 

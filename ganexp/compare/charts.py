@@ -74,17 +74,17 @@ def _draw_curve(curve: Curve, x: Axis, y: Axis) -> tuple[Markup, Markup]:
 def _axes(x: Axis, y: Axis) -> list[Markup]:
     """Grid lines and tick labels of both axes, and the title of the x axis."""
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-    found = []
+    elements = []
     for tick in y.ticks:
         down = f"{_y_pixel(y, tick):.1f}"
-        found.append(tag("line", x1=_LEFT, x2=right, y1=down, y2=down, class_="rule"))
-        found.append(tag("text", _tick_label(tick), x=_LEFT - 8, y=down, dy="0.35em", text_anchor="end"))
+        elements.append(tag("line", x1=_LEFT, x2=right, y1=down, y2=down, class_="rule"))
+        elements.append(tag("text", _tick_label(tick), x=_LEFT - 8, y=down, dy="0.35em", text_anchor="end"))
     for tick in x.ticks:
         across = f"{_x_pixel(x, tick):.1f}"
-        found.append(tag("line", x1=across, x2=across, y1=bottom, y2=bottom + 4, class_="rule"))
-        found.append(tag("text", _tick_label(tick), x=across, y=bottom + 19, text_anchor="middle"))
+        elements.append(tag("line", x1=across, x2=across, y1=bottom, y2=bottom + 4, class_="rule"))
+        elements.append(tag("text", _tick_label(tick), x=across, y=bottom + 19, text_anchor="middle"))
     middle = (_LEFT + right) / 2
-    return [*found, tag("text", "real images seen", x=middle, y=_HEIGHT - 8, text_anchor="middle")]
+    return [*elements, tag("text", "real images seen", x=middle, y=_HEIGHT - 8, text_anchor="middle")]
 
 
 def _tick_label(value: float) -> str:

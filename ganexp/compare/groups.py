@@ -44,13 +44,13 @@ def comparisons(records: Sequence[SavedRun]) -> list[Comparison]:
     data_keys = _data_keys(records)
     by_data = _grouped((data_keys[index], record) for index, record in enumerate(records) if record.config)
     descriptions = [({"data": runs[0].choices.get("data", "?")}, _data_settings(runs[0])) for runs in by_data]
-    found = []
+    result = []
     for name, runs in zip(labels(descriptions), by_data, strict=True):
         members = _grouped((_identity(run), run) for run in runs)
         texts = labels([(_choices(each[0]), _settings(each[0])) for each in members])
         groups = [Group(label, sorted(each, key=_by_seed)) for label, each in zip(texts, members, strict=True)]
-        found.append(Comparison(name, groups))
-    return sorted(found, key=lambda comparison: comparison.name)
+        result.append(Comparison(name, groups))
+    return sorted(result, key=lambda comparison: comparison.name)
 
 
 def differing_settings(records: Iterable[SavedRun]) -> list[str]:
@@ -64,10 +64,10 @@ def seed_of(record: SavedRun) -> str:
 
 
 def _grouped(pairs: Iterable[tuple[Hashable, SavedRun]]) -> list[list[SavedRun]]:
-    found: dict[Hashable, list[SavedRun]] = {}
+    groups: dict[Hashable, list[SavedRun]] = {}
     for key, record in pairs:
-        found.setdefault(key, []).append(record)
-    return list(found.values())
+        groups.setdefault(key, []).append(record)
+    return list(groups.values())
 
 
 def _by_seed(record: SavedRun) -> tuple[int, str]:
@@ -93,8 +93,8 @@ def _identity(record: SavedRun) -> str:
 
 
 def _data_settings(record: SavedRun) -> dict[str, Any]:
-    found = {key: value for key, value in record.config.items() if key.startswith("data.")}
-    return found | {"data.fingerprint": _fingerprint(record)[:8]}
+    settings = {key: value for key, value in record.config.items() if key.startswith("data.")}
+    return settings | {"data.fingerprint": _fingerprint(record)[:8]}
 
 
 def _fingerprint(record: SavedRun) -> str:
@@ -115,8 +115,8 @@ def _data_keys(records: Sequence[SavedRun]) -> list[str]:
 
 def _choices(record: SavedRun) -> dict[str, str]:
     """The choices by config group. ``penalties=[r1,r2]`` is not in the manifest; the keys of config show it."""
-    found = {key: value for key, value in record.choices.items() if key not in RESUMABLE}
-    if found and "penalties" not in found:
+    choices = {key: value for key, value in record.choices.items() if key not in RESUMABLE}
+    if choices and "penalties" not in choices:
         names = {key.split(".")[1] for key in record.config if key.startswith("penalties.")}
-        found["penalties"] = f"[{','.join(sorted(names))}]" if names else "None"
-    return found
+        choices["penalties"] = f"[{','.join(sorted(names))}]" if names else "None"
+    return choices

@@ -56,35 +56,38 @@ def _section(result: Result, budget: int) -> Markup:
 
 
 def _charts(result: Result) -> Markup:
-    found = []
+    figures = []
     for name in result.names:
         curves = [curve(rank, standing.group, name) for rank, standing in enumerate(result.standings)]
         curves = [each for each in curves if each.points]
         if curves:
-            found.append(tag("figure", chart(name, curves, logarithmic=result.direction(name) == "lower")))
-    if not found:
+            figures.append(tag("figure", chart(name, curves, logarithmic=result.direction(name) == "lower")))
+    if not figures:
         return Markup("")
     labels = [(rank, standing.label) for rank, standing in enumerate(result.standings)]
     note = "Mean over a group's runs; the band goes from the lowest to the highest."
     return joined(
-        tag("h3", "Curves"), tag("p", note, class_="soft"), legend(labels), tag("div", *found, class_="charts")
+        tag("h3", "Curves"),
+        tag("p", note, class_="soft"),
+        legend(labels),
+        tag("div", *figures, class_="charts"),
     )
 
 
-def _sample_grids(found: Gallery, result: Result) -> Markup:
-    if not found.firsts:
+def _sample_grids(grids: Gallery, result: Result) -> Markup:
+    if not grids.firsts:
         return Markup("")
     ranks = {standing.label: rank for rank, standing in enumerate(result.standings)}
-    firsts = tag("div", *(_figure(grid, ranks) for grid in found.firsts), class_="grids")
+    firsts = tag("div", *(_figure(grid, ranks) for grid in grids.firsts), class_="grids")
     parts = [tag("h3", "Samples after the same number of images"), firsts]
-    if found.others:
-        others = tag("div", *(_figure(grid, ranks) for grid in found.others), class_="grids")
+    if grids.others:
+        others = tag("div", *(_figure(grid, ranks) for grid in grids.others), class_="grids")
         parts.append(
-            tag("details", tag("summary", f"{plural(len(found.others), 'more grid')} of other seeds"), others)
+            tag("details", tag("summary", f"{plural(len(grids.others), 'more grid')} of other seeds"), others)
         )
-    if found.left_out:
+    if grids.left_out:
         parts.append(
-            tag("p", f"Left out to keep this page small: {plural(found.left_out, 'grid')}.", class_="soft")
+            tag("p", f"Left out to keep this page small: {plural(grids.left_out, 'grid')}.", class_="soft")
         )
     return joined(*parts)
 

@@ -16,15 +16,15 @@ def labels(descriptions: Sequence[Description]) -> list[str]:
     choices = [chosen for chosen, _ in descriptions]
     default = next(([key] for key in ("loss", "data") if all(key in chosen for chosen in choices)), [])
     keys = _distinguishing_choices(choices) or default
-    found = [_label(chosen, keys) for chosen in choices]
-    for text, count in Counter(found).items():
+    texts = [_label(chosen, keys) for chosen in choices]
+    for text, count in Counter(texts).items():
         if count > 1:
-            equal = [index for index, label in enumerate(found) if label == text]
+            equal = [index for index, label in enumerate(texts) if label == text]
             for index, more in zip(
                 equal, _distinguishing_settings([descriptions[index][1] for index in equal]), strict=True
             ):
-                found[index] = f"{text} {more}".strip()
-    return _numbered(found)
+                texts[index] = f"{text} {more}".strip()
+    return _numbered(texts)
 
 
 def _distinguishing_choices(choices: Sequence[dict[str, str]]) -> list[str]:
@@ -78,12 +78,12 @@ def differing_keys(tables: Sequence[dict[str, Any]]) -> list[str]:
 
 def _numbered(labels: Sequence[str]) -> list[str]:
     """Makes equal labels unique: ``label``, ``label (2)``, ``label (3)`` ..."""
-    seen: Counter[str] = Counter()
-    found = []
+    counts: Counter[str] = Counter()
+    numbered = []
     for label in labels:
-        seen[label] += 1
-        found.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
-    return found
+        counts[label] += 1
+        numbered.append(label if counts[label] == 1 else f"{label} ({counts[label]})")
+    return numbered
 
 
 def value_text(value: Any) -> str:

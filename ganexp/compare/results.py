@@ -86,20 +86,20 @@ class Result:
 def compare(comparison: Comparison, wanted: str | None, by: By) -> Result:
     """Ranks a comparison's groups by the score ``wanted``, or else by the first that all groups have."""
     names = [*scores_of(comparison.runs), *EXTRA]
-    taken = {
+    measurements = {
         group.label: {name: [measured(run, name) for run in group.runs] for name in names}
         for group in comparison.groups
     }
-    metric = wanted or _default_metric(names, list(taken.values()))
+    metric = wanted or _default_metric(names, list(measurements.values()))
     if metric not in names:
         names.insert(0, metric)
-        for of_group in taken.values():
+        for of_group in measurements.values():
             of_group[metric] = []
     direction = direction_in(comparison, metric)
     if direction == "unknown" or metric in EXTRA:
         by = "final"  # without a direction there is no best
     standings = [
-        Standing(group, {name: _summary(taken[group.label][name]) for name in names})
+        Standing(group, {name: _summary(measurements[group.label][name]) for name in names})
         for group in comparison.groups
     ]
     result = Result(comparison, metric, by, names, standings, [])
@@ -112,8 +112,8 @@ def compare(comparison: Comparison, wanted: str | None, by: By) -> Result:
 
 def direction_in(comparison: Comparison, name: str) -> Direction:
     """The direction of a score, from the first run that knows it; ``unknown`` if none does."""
-    found = (run.direction(name) for run in comparison.runs)
-    return next((way for way in found if way != "unknown"), "unknown")
+    directions = (run.direction(name) for run in comparison.runs)
+    return next((direction for direction in directions if direction != "unknown"), "unknown")
 
 
 def checked_metric(wanted: str | None, records: Sequence[SavedRun]) -> str | None:
@@ -171,9 +171,9 @@ def _pairs(groups: Sequence[Group], metric: str, by: By) -> list[Pair]:
 
 
 def _by_seed(group: Group, metric: str, by: By) -> list[tuple[str, float]]:
-    taken = [(seed_of(run), measured(run, metric)) for run in group.runs]
-    found = [(seed, run.best if by == "best" else run.final) for seed, run in taken]
-    return [(seed, value) for seed, value in found if value is not None]
+    measurements = [(seed_of(run), measured(run, metric)) for run in group.runs]
+    values = [(seed, run.best if by == "best" else run.final) for seed, run in measurements]
+    return [(seed, value) for seed, value in values if value is not None]
 
 
 def _difference(

@@ -66,37 +66,37 @@ def difference_sentences(result: Result) -> list[str]:
     if not result.pairs:
         return ["A test needs two groups with at least two runs each that have this score: add seeds."]
     significant = [pair for pair in result.pairs if pair.corrected < ALPHA]
-    found = [_difference_sentence(pair, result) for pair in significant[:_MOST_LISTED]]
+    lines = [_difference_sentence(pair, result) for pair in significant[:_MOST_LISTED]]
     if len(significant) > _MOST_LISTED:
         more = plural(len(significant) - _MOST_LISTED, "more significant difference")
-        found.append(f"{more}: see the table.")
+        lines.append(f"{more}: see the table.")
     rest = len(result.pairs) - len(significant)
     if rest:
-        found.append(f"Not significant: {rest} of {plural(len(result.pairs), 'difference')}.")
-    return found + _power_sentence(result.pairs)
+        lines.append(f"Not significant: {rest} of {plural(len(result.pairs), 'difference')}.")
+    return lines + _power_sentence(result.pairs)
 
 
 def warnings(result: Result) -> list[str]:
     """Reasons to doubt the comparison, such as different numbers of images."""
     members = result.comparison.runs
-    found = []
+    lines = []
     images = [run.images for run in members]
     if max(images) > 1.01 * min(images):
-        found.append(
+        lines.append(
             f"The runs saw different numbers of images, {min(images):,} to {max(images):,}: "
             "those that saw more had an advantage."
         )
     for key in _differing_evaluation_keys(members):
         values = dict.fromkeys(value_text(run.config[key]) for run in members if key in run.config)
-        found.append(f"Runs were evaluated differently: {key} is {' or '.join(values)}.")
+        lines.append(f"Runs were evaluated differently: {key} is {' or '.join(values)}.")
     for standing in result.standings:
         repeated = [seed for seed, n in Counter(map(seed_of, standing.group.runs)).items() if n > 1]
         if repeated:
-            found.append(
+            lines.append(
                 f"{standing.label} has seed {', '.join(repeated)} more than once: these runs are not "
                 "independent, so intervals are too narrow and p is too small."
             )
-    return found + _missing_scores(members)
+    return lines + _missing_scores(members)
 
 
 def _has_mean(mean: Mean | None, other: Mean) -> bool:
@@ -122,13 +122,13 @@ def _failure_counts(result: Result) -> list[str]:
     members = result.comparison.runs
     total = len(members)
     kinds = {"collapsed": "collapsed", "vanished": "had a critic that won"}
-    found = [
+    alarms = [
         f"{n} of {plural(total, 'run')} {word}"
         for kind, word in kinds.items()
         if (n := sum(kind in alarm_kinds(run) for run in members))
     ]
     statuses = Counter(run.status for run in members if run.status != "finished")
-    return found + [
+    return alarms + [
         f"{n} of {plural(total, 'run')} {_STATUS_PHRASES[status]}" for status, n in statuses.items()
     ]
 
@@ -143,8 +143,8 @@ _STATUS_PHRASES = {
 
 
 def _difference_sentence(pair: Pair, result: Result) -> str:
-    found = pair.difference
-    interval = estimate(Mean(found.mean, found.low, found.high, 0))
+    difference = pair.difference
+    interval = estimate(Mean(difference.mean, difference.low, difference.high, 0))
     verb = "differs significantly from" if result.better == "unknown" else "is significantly better than"
     return (
         f"{pair.one} {verb} {pair.other}: a difference of {interval} in {result.metric}, "
@@ -171,7 +171,7 @@ def _differing_evaluation_keys(members: Iterable[SavedRun]) -> list[str]:
         for key, value in run.config.items():
             if key.startswith(("evaluate.", "features.", "metrics.")) and ".best." not in key:
                 values.setdefault(key, set()).add(repr(value))
-    return [key for key, found in values.items() if len(found) > 1 and "published" not in key]
+    return [key for key, distinct in values.items() if len(distinct) > 1 and "published" not in key]
 
 
 def _missing_scores(members: Sequence[SavedRun]) -> list[str]:

@@ -65,8 +65,8 @@ def difference(one: Values, other: Values, *, paired: bool) -> Difference:
     """The difference of two groups; ``paired``: the n-th values belong together, such as by seed."""
     x, y = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
     if paired:
-        found = mean_of(x - y)
-        return Difference(found.mean, found.low, found.high, _sign_flip(x - y), least_p(len(x), None), True)
+        mean = mean_of(x - y)
+        return Difference(mean.mean, mean.low, mean.high, _sign_flip(x - y), least_p(len(x), None), True)
     observed = float(x.mean() - y.mean())
     low = high = None
     if min(len(x), len(y)) > 1:
@@ -131,9 +131,9 @@ def _permutation(x: np.ndarray, y: np.ndarray) -> float:
         rng = np.random.default_rng(_SEED)
         chosen = np.argsort(rng.random((_MAX_RELABELLINGS, len(both))), axis=1)[:, :n]
     sums = both[chosen].sum(1)
-    found = sums / n - (both.sum() - sums) / len(y)
+    differences = sums / n - (both.sum() - sums) / len(y)
     return _fraction_as_large(
-        found, float(x.mean() - y.mean()), exact=math.comb(len(both), n) <= _MAX_RELABELLINGS
+        differences, float(x.mean() - y.mean()), exact=math.comb(len(both), n) <= _MAX_RELABELLINGS
     )
 
 
@@ -149,8 +149,8 @@ def _sign_flip(differences: np.ndarray) -> float:
     )
 
 
-def _fraction_as_large(found: np.ndarray, observed: float, *, exact: bool) -> float:
-    """The share of ``found`` at least as large as ``observed``; if drawn, the observed one is added to both."""
-    tolerance = 1e-9 * float(np.abs(found).max(initial=abs(observed)))  # rounding: sums in another order
-    hits = int((np.abs(found) >= abs(observed) - tolerance).sum())
-    return hits / len(found) if exact else (hits + 1) / (len(found) + 1)
+def _fraction_as_large(resampled: np.ndarray, observed: float, *, exact: bool) -> float:
+    """The share of ``resampled`` at least as large as ``observed``; if drawn, the observed one counts as well."""
+    tolerance = 1e-9 * float(np.abs(resampled).max(initial=abs(observed)))  # rounding: sums in another order
+    hits = int((np.abs(resampled) >= abs(observed) - tolerance).sum())
+    return hits / len(resampled) if exact else (hits + 1) / (len(resampled) + 1)

@@ -54,15 +54,15 @@ def pairs(result: Result) -> Table:
     headings = ["group", "minus group", f"difference in {result.metric}", "test", "p", "p corrected"]
     rows = []
     for pair in result.pairs:
-        found = pair.difference
-        kind = "paired" if found.paired else "independent"
+        difference = pair.difference
+        kind = "paired" if difference.paired else "independent"
         rows.append(
             [
                 Cell(pair.one),
                 Cell(pair.other),
-                Cell(estimate(Mean(found.mean, found.low, found.high, 0)), found.mean),
-                Cell(f"{kind}, p \N{GREATER-THAN OR EQUAL TO} {found.least:.2g}"),
-                Cell(f"{found.p:.2g}", found.p),
+                Cell(estimate(Mean(difference.mean, difference.low, difference.high, 0)), difference.mean),
+                Cell(f"{kind}, p \N{GREATER-THAN OR EQUAL TO} {difference.least:.2g}"),
+                Cell(f"{difference.p:.2g}", difference.p),
                 Cell(f"{pair.corrected:.2g}", pair.corrected),
             ]
         )
@@ -84,14 +84,14 @@ def runs(result: Result) -> Table:
     rows = []
     for standing in result.standings:
         for run in standing.group.runs:
-            seed, taken = seed_of(run), measured(run, result.metric)
+            seed, scores = seed_of(run), measured(run, result.metric)
             rows.append(
                 [
                     Cell(standing.label),
                     Cell(seed, float(seed) if seed.isdecimal() else None),
                     Cell(outcome(run)),
                     Cell(f"{run.images:,}", run.images),
-                    *(Cell(NONE if value is None else number(value), value) for value in taken),
+                    *(Cell(NONE if value is None else number(value), value) for value in scores),
                     Cell(str(run.folder)),
                     Cell("; ".join(str(alarm.get("line", "")) for alarm in alarms_of(run))),
                 ]
@@ -102,8 +102,8 @@ def runs(result: Result) -> Table:
 
 def all_of(result: Result) -> Sequence[Table]:
     """All tables that are not empty."""
-    found = (scores(result), pairs(result), settings(result), runs(result))
-    return [table for table in found if table.rows]
+    tables = (scores(result), pairs(result), settings(result), runs(result))
+    return [table for table in tables if table.rows]
 
 
 def _mean_cell(mean: Mean | None, total: int, unfinished: bool) -> Cell:
