@@ -40,6 +40,7 @@ import ganexp.cli.neighbours
 import ganexp.cli.sample
 import ganexp.cli.verify
 import ganexp.train  # noqa: F401  # imported before the first fork, so that the children share them
+from ganexp.system.terminal import plural
 
 KINDS = {**runs.KINDS, **checkpoints.KINDS, **datasets.KINDS, **overrides.KINDS}
 SMALL_RUN = ["arch=mlp", "arch.generator.widths=[8]", "arch.discriminator.widths=[8]", "evaluate.count=40",
@@ -183,7 +184,9 @@ def main() -> None:
                 tqdm.write(failure_text(results[-1]))
     failures = sum(bool(result.what) for result in results)
     print(table(results))
-    print(f"{len(results)} commands in {time.monotonic() - began:.0f} s; {failures} failures")
+    print(
+        f"{plural(len(results), 'command')} in {time.monotonic() - began:.0f} s; {plural(failures, 'failure')}"
+    )
     sys.exit(bool(failures))
 
 

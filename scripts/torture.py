@@ -9,9 +9,7 @@ run without interruption. Exits with status 1 if anything differs.
 """
 
 import argparse
-import json
 import logging
-import os
 import random
 import signal
 import subprocess
@@ -26,34 +24,12 @@ from pathlib import Path
 from threading import Lock
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torture_runs import CASES, OFTEN_SAVED, run_folder, running, start, uninterrupted, wait
 from tqdm import tqdm
 
 from ganexp.runs.bitwise import TIMES, differences
+from ganexp.system.terminal import plural
 
-MLP = [
-    "arch=mlp",
-    "arch.generator.widths=[256,256]",
-    "arch.discriminator.widths=[256,256]",
-    "data.resolution=16",
-]
-DCGAN = ["arch.generator.width=16", "arch.discriminator.width=16", "data.resolution=16"]
-OFTEN_SAVED = "checkpoint.every.minutes=0.005"  # also in mid-epoch
-CASES = {
-    "gan, mlp": [*MLP, "loss=gan", "epochs=90"],
-    "gan, mlp, two processes": [*MLP, "loss=gan", "epochs=40", "device=cpu", "device.count=2"],
-    "wgan_gp, mlp, lazy penalty": [*MLP, "loss=wgan_gp", "penalties.gradient.every=3", "epochs=90"],
-    "rpgan with r1 and r2, mlp": [*MLP, "loss=rpgan", "penalties=[r1,r2]", "penalties.r1.every=4", "epochs=50"],
-    "minimax, mlp, SGD, rollback": [*MLP, "loss=minimax", "optim=sgd", "sentinel.action=rollback", "epochs=90"],
-    "lsgan, dcgan, dropout, cosine": [
-        *DCGAN,
-        "loss=lsgan",
-        "arch.discriminator.dropout=0.3",
-        "schedule=cosine",
-    ],
-    "dragan, dcgan, conditional": [*DCGAN, "loss=dragan", "game=cgan", "epochs=20"],
-    "wgan, dcgan": [*DCGAN, "loss=wgan", "epochs=40"],
-    "hinge, dcgan, mirrored": [*DCGAN, "loss=hinge", "data.mirror=true", "epochs=30"],
-}
 logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns about restarts, which are intended
 
 MAX_KILLS = 6
@@ -66,7 +42,7 @@ class Torture:
     def __init__(self, folder: Path, rounds: int, cases: dict[str, list[str]]) -> None:
         self.folder = folder
         self.cases = cases
-        self.left = rounds
+        self.kills_left = rounds
         self.events: Counter[str] = Counter()
         self.differences_found: list[str] = []
         self.lock = Lock()
@@ -75,8 +51,8 @@ class Torture:
     def take_kill(self) -> bool:
         """Takes one kill from the budget; False if none is left."""
         with self.lock:
-            self.left -= 1
-            return self.left >= 0
+            self.kills_left -= 1
+            return self.kills_left >= 0
 
     def count_event(self, what: str) -> None:
         with self.lock:
@@ -91,7 +67,7 @@ class Torture:
             process = start(self.folder, name, overrides)
             if not self.kill(process, name, moment, rng):
                 with self.lock:
-                    self.left += 1
+                    self.kills_left += 1
                 break  # it finished first
             kills += 1
             self.bar.update()
@@ -128,48 +104,6 @@ class Torture:
         return True
 
 
-def wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:
-    """Sleeps for ``seconds``, or until the process ends."""
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return
-
-
-def start(folder: Path, name: str, overrides: list[str]) -> "subprocess.Popen[bytes]":
-    """Starts a run; the same command resumes it."""
-    with (folder / f"{name}.out").open("ab") as out, (folder / f"{name}.err").open("ab") as err:
-        return subprocess.Popen(
-            [sys.executable, "-m", "ganexp", "train", *overrides, "device=cpu", f"name={name}"],
-            cwd=folder,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},  # the order of sums depends on the number of threads
-            stdout=out,
-            stderr=err,
-        )
-
-
-def run_folder(folder: Path, name: str) -> Path:
-    (run,) = (folder / "outputs" / slug(name)).iterdir()
-    return run
-
-
-def uninterrupted(folder: Path, case: str, overrides: list[str]) -> int:
-    """Runs a case without interruption; returns its exit status."""
-    return start(folder, slug(f"whole {case}"), overrides).wait()
-
-
-def slug(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in name)
-
-
-def running(folder: Path, name: str, pid: int) -> bool:
-    """Whether the process has written its run's manifest (run.json)."""
-    for file in (folder / "outputs" / name).glob("*/run.json"):
-        manifest = json.loads(file.read_text())
-        return bool(manifest["process"]["pid"] == pid)
-    return False
-
-
 def tensorboard_differences(one: Path, two: Path) -> Iterator[str]:
     """The TensorBoard tags whose curves differ: missing, repeated or different points."""
     boards = []
@@ -200,7 +134,7 @@ def main() -> None:
         more = [OFTEN_SAVED] if args.epochs is None else [OFTEN_SAVED, f"epochs={args.epochs}"]
         cases = {name: [*CASES[name], *more] for name in list(CASES)[: args.cases]}
         differences_found = torture(Torture(folder, args.rounds, cases), args.seed, args.jobs)
-    print(f"{time.monotonic() - began:.0f} s; {len(differences_found)} differences")
+    print(f"{time.monotonic() - began:.0f} s; {plural(len(differences_found), 'difference')}")
     print("\n".join(differences_found[:40]))
     sys.exit(bool(differences_found))
 
@@ -214,7 +148,7 @@ def torture(state: Torture, seed: int, jobs: int) -> list[str]:
         numbers, cases = count(), list(state.cases)
 
         def work(worker: int) -> None:
-            while state.left > 0:
+            while state.kills_left > 0:
                 with state.lock:
                     number = next(numbers)
                 state.kill_and_compare(cases[number % len(cases)], number, random.Random(f"{seed}/{number}"))
@@ -223,7 +157,7 @@ def torture(state: Torture, seed: int, jobs: int) -> list[str]:
             worker.result()
     state.bar.close()
     for what, times in state.events.items():
-        print(f"{times:6} {what}")
+        print(f"{what}: {times}")
     return state.differences_found
 
 

@@ -377,7 +377,7 @@ def test_a_second_process_on_a_folder_is_refused(train: Verb, capfd: pytest.Capt
     ("arguments", "told"),
     [
         (["epochs=1,2"], "2 runs of this sweep would share the folder"),
-        (["seed=1,2", "resume=x"], "resume and -m do not go together"),
+        (["seed=1,2", "resume=x"], "resume and -m cannot be combined"),
     ],
 )
 def test_sweeps_that_would_fold_into_one_run_are_refused(

@@ -150,7 +150,7 @@ def _sign_flip(differences: np.ndarray) -> float:
 
 
 def _fraction_as_large(resampled: np.ndarray, observed: float, *, exact: bool) -> float:
-    """The share of ``resampled`` at least as large as ``observed``; if drawn, the observed one counts as well."""
+    """The share of ``resampled`` at least as large as ``observed``; if drawn, it is counted among them."""
     tolerance = 1e-9 * float(np.abs(resampled).max(initial=abs(observed)))  # rounding: sums in another order
     hits = int((np.abs(resampled) >= abs(observed) - tolerance).sum())
     return hits / len(resampled) if exact else (hits + 1) / (len(resampled) + 1)
