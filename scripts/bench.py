@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from benchmark.contenders import Bare, Contender, contenders, settings_restored
-from benchmark.memory import from_disk, in_a_process, peaks
+from benchmark.memory import from_disk, peaks, peaks_in_new_process
 from benchmark.peak import operations, peak
 from benchmark.workloads import BATCH, WORKLOADS, Place
 from tqdm import tqdm
@@ -33,33 +33,33 @@ _MOST = 60_000
 """The most random images in an epoch, as many as MNIST has for training."""
 
 
-def measured(name: str, place: Place, asked: argparse.Namespace, bar: "tqdm[Any]") -> dict[str, Any]:
+def measured(name: str, place: Place, args: argparse.Namespace, bar: "tqdm[Any]") -> dict[str, Any]:
     """The contenders' rates in all rounds, the peak FLOP/s, and the contenders' peak memory."""
     work, device = WORKLOADS[name], torch.device(place.device)
-    least = Bare(name, place, graphs=False)
-    flops = operations(lambda: least.rate(work.turns))
-    steps = asked.seconds * least.rate(work.turns) / BATCH
+    bare = Bare(name, place, graphs=False)
+    flops = operations(lambda: bare.rate(work.turns))
+    steps = args.seconds * bare.rate(work.turns) / BATCH
     steps = work.turns * max(1, round(steps / work.turns))
     count = min(_MOST, steps * BATCH)
     ready: dict[str, Contender] = {}
     rates: dict[str, list[float]] = {}
-    peaks_found: list[float] = []
-    for number in range(asked.rounds):
+    peaks_measured: list[float] = []
+    for number in range(args.rounds):
         with settings_restored():
             Precision(place.precision, device)
             kind = "conv" if work.convolves else "gemm"
-            peaks_found.append(peak(kind, place.precision, device, asked.seconds / 4))
-        for who, make in contenders(name, place, count, asked.workers).items():
-            bar.set_description(f"{name}, {place.precision}: {who}")
+            peaks_measured.append(peak(kind, place.precision, device, args.seconds / 4))
+        for contender_name, make in contenders(name, place, count, args.workers).items():
+            bar.set_description(f"{name}, {place.precision}: {contender_name}")
             if number == 0:
-                ready[who] = make()
-                ready[who].rate(work.turns)  # warm-up: what is slow only once
-            rates.setdefault(who, []).append(ready[who].rate(steps))
+                ready[contender_name] = make()
+                ready[contender_name].rate(work.turns)  # warm-up: what is slow only once
+            rates.setdefault(contender_name, []).append(ready[contender_name].rate(steps))
             bar.update()
-    memory = {} if asked.no_memory else {w: in_a_process(__file__, name, w, place, count) for w in rates}
+    memory = {} if args.no_memory else {w: peaks_in_new_process(__file__, name, w, place, count) for w in rates}
     per_image = flops / work.turns / BATCH
     found = {"workload": name, "precision": place.precision, "steps": steps, "kind": kind, "memory": memory}
-    return found | {"flops_per_image": per_image, "peak_flops": max(peaks_found), "rates": rates}
+    return found | {"flops_per_image": per_image, "peak_flops": max(peaks_measured), "rates": rates}
 
 
 def table(found: dict[str, Any]) -> str:
@@ -72,13 +72,13 @@ def table(found: dict[str, Any]) -> str:
         "| | images/s | ganexp / it | share of peak | peak MB | on the device |",
         "|---|---|---|---|---|---|",
     ]
-    for who, rates in found["rates"].items():
-        ratios = [mine / its for mine, its in zip(found["rates"]["ganexp"], rates, strict=True)]
+    for contender_name, rates in found["rates"].items():
+        ratios = [ours / other for ours, other in zip(found["rates"]["ganexp"], rates, strict=True)]
         middle = statistics.median(rates)
         share = middle * found["flops_per_image"] / found["peak_flops"]
         told = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        host, on_device = (f"{mb:,.0f}" if mb else "" for mb in found["memory"].get(who, (0, 0)))
-        lines.append(f"| {who} | {middle:,.0f} | {told} | {share:.0%} | {host} | {on_device} |")
+        host, on_device = (f"{mb:,.0f}" if mb else "" for mb in found["memory"].get(contender_name, (0, 0)))
+        lines.append(f"| {contender_name} | {middle:,.0f} | {told} | {share:.0%} | {host} | {on_device} |")
     return "\n".join(lines)
 
 
@@ -121,27 +121,27 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     """Reads the arguments and prints the tables."""
-    asked = parsed()
-    roots = {r: str(getattr(asked, r).absolute()) for r in ("mnist", "cifar10", "celeba") if getattr(asked, r)}
-    places = [Place(asked.device, precision, roots) for precision in asked.precision]
-    if asked.once:
-        print(json.dumps(peaks(asked.once[0], asked.once[1], places[0], int(asked.once[2]))))
+    args = parsed()
+    roots = {r: str(getattr(args, r).absolute()) for r in ("mnist", "cifar10", "celeba") if getattr(args, r)}
+    places = [Place(args.device, precision, roots) for precision in args.precision]
+    if args.once:
+        print(json.dumps(peaks(args.once[0], args.once[1], places[0], int(args.once[2]))))
         return
-    if asked.memory:
-        print(from_disk(asked.memory, places[0], asked.seconds))
+    if args.memory:
+        print(from_disk(args.memory, places[0], args.seconds))
         return
-    facts = machine(asked.device)
+    facts = machine(args.device)
     print(", ".join(f"{key} {value}" for key, value in facts.items() if value is not None))
     found = []
-    jobs = [(name, place) for name in asked.only for place in places]
-    total = sum(len(contenders(name, place, BATCH, 0)) for name, place in jobs) * asked.rounds
+    jobs = [(name, place) for name in args.only for place in places]
+    total = sum(len(contenders(name, place, BATCH, 0)) for name, place in jobs) * args.rounds
     with tqdm(total=total, unit=" runs", disable=None, leave=False) as bar:
         for name, place in jobs:
-            found.append(measured(name, place, asked, bar))
+            found.append(measured(name, place, args, bar))
             tqdm.write(table(found[-1]), file=sys.stdout)
-            if asked.json:  # after each job, so that an interrupted benchmark keeps its results
-                content = {"machine": facts, "rounds": asked.rounds, "seconds": asked.seconds, "found": found}
-                asked.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
+            if args.json:  # after each job, so that an interrupted benchmark keeps its results
+                content = {"machine": facts, "rounds": args.rounds, "seconds": args.seconds, "found": found}
+                args.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

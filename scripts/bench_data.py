@@ -78,7 +78,7 @@ def step_seconds(overrides: list[str]) -> float:
     return statistics.median(times)
 
 
-def compare(title: str, folder: Path, overrides: list[str], side: int, given: argparse.Namespace) -> None:
+def compare(title: str, folder: Path, overrides: list[str], side: int, args: argparse.Namespace) -> None:
     """Prints one table."""
     sources = {"ganexp": ours(overrides)} | {
         f"DataLoader, {n} workers": theirs(folder, side, n) for n in (0, 2)
@@ -86,9 +86,9 @@ def compare(title: str, folder: Path, overrides: list[str], side: int, given: ar
     for batches in sources.values():  # warm-up: opens files, starts worker processes
         list(itertools.islice(batches, 2))
     rates: dict[str, list[float]] = {name: [] for name in sources}
-    for _ in range(given.rounds):
+    for _ in range(args.rounds):
         for name, batches in sources.items():
-            rates[name].append(rate(batches, given.seconds))
+            rates[name].append(rate(batches, args.seconds))
     print(f"\n{title}\n| | images/s, median | ganexp is faster by |\n|---|---|---|")
     for name, found in rates.items():
         ratios = [mine / other for mine, other in zip(rates["ganexp"], found, strict=True)]
@@ -108,17 +108,17 @@ def main() -> None:
     parser.add_argument("--celeba", type=Path, help="a folder with img_align_celeba/")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="per variant and round")
-    given = parser.parse_args()
+    args = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batches of {BATCH}")
-    if given.cifar10:
+    if args.cifar10:
         with tempfile.TemporaryDirectory() as unpacked:
-            with zipfile.ZipFile(given.cifar10) as archive:
+            with zipfile.ZipFile(args.cifar10) as archive:
                 archive.extractall(unpacked, [name for name in archive.namelist() if name.startswith("train/")])
-            overrides = ["data=folder", f"data.root={given.cifar10.absolute()}"]
-            compare("CIFAR-10 at 32", Path(unpacked, "train"), overrides, 32, given)
-    if given.celeba:
-        overrides = ["data=celeba", f"data.root={given.celeba.absolute()}", "data.split=all"]
-        compare("CelebA at 64", given.celeba, overrides, 64, given)
+            overrides = ["data=folder", f"data.root={args.cifar10.absolute()}"]
+            compare("CIFAR-10 at 32", Path(unpacked, "train"), overrides, 32, args)
+    if args.celeba:
+        overrides = ["data=celeba", f"data.root={args.celeba.absolute()}", "data.split=all"]
+        compare("CelebA at 64", args.celeba, overrides, 64, args)
 
 
 if __name__ == "__main__":

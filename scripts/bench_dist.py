@@ -41,7 +41,7 @@ WORKLOADS = {
 """On the embedded digits, at each architecture's default width."""
 
 COMMON = ["data=digits", "device=cpu", "evaluate.every=null", "checkpoint.every.epochs=null", "epochs=100000"]
-TURNS = 20  # repetitions of an all-reduce
+REPETITIONS = 20  # repetitions of an all-reduce
 
 
 def speed(workload: str, count: int, threads: int, steps: int, folder: Path) -> float:
@@ -54,11 +54,11 @@ def speed(workload: str, count: int, threads: int, steps: int, folder: Path) -> 
         check=True,
         capture_output=True,
     )
-    (receipt,) = folder.glob("outputs/run/*/run.json")
-    return float(json.loads(receipt.read_text())["images_per_second"])
+    (manifest,) = folder.glob("outputs/run/*/run.json")
+    return float(json.loads(manifest.read_text())["images_per_second"])
 
 
-def messages(workload: str) -> list[int]:
+def all_reduce_sizes(workload: str) -> list[int]:
     """The bytes of each all-reduce of gradients in a step in which every player takes a turn."""
     found: list[int] = []
     experiment = build_experiment(composed([*WORKLOADS[workload], *COMMON, "batch_size=4"]))
@@ -74,7 +74,7 @@ def messages(workload: str) -> list[int]:
     return found
 
 
-def reduce(folder: Path, rank: int, sizes: list[int]) -> None:
+def run_rank(folder: Path, rank: int, sizes: list[int]) -> None:
     """One of two ranks that all-reduce tensors of ``sizes`` bytes; rank 0 writes the times to times.json."""
     torch.set_num_threads(1)
     taken: dict[int, float] = {}
@@ -83,7 +83,7 @@ def reduce(folder: Path, rank: int, sizes: list[int]) -> None:
         for size in sizes:
             values = [torch.ones(size // 4)]
             times = []
-            for _ in range(TURNS):
+            for _ in range(REPETITIONS):
                 began = time.perf_counter()
                 collectives.all_reduce_mean(values)
                 times.append(time.perf_counter() - began)
@@ -92,7 +92,7 @@ def reduce(folder: Path, rank: int, sizes: list[int]) -> None:
         (folder / "times.json").write_text(json.dumps(taken))
 
 
-def reduced(sizes: list[int]) -> dict[int, float]:
+def all_reduce_seconds(sizes: list[int]) -> dict[int, float]:
     """Seconds of an all-reduce between two processes of this machine, by its size in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         line = [sys.executable, __file__, "--reduce", folder, *map(str, sizes)]
@@ -102,33 +102,33 @@ def reduced(sizes: list[int]) -> dict[int, float]:
         return {int(size): t for size, t in json.loads(Path(folder, "times.json").read_text()).items()}
 
 
-def projected(sizes: list[int], devices: int, asked: argparse.Namespace) -> float:
+def projected(sizes: list[int], devices: int, args: argparse.Namespace) -> float:
     """The projected seconds of a step's all-reduces on so many GPUs, 8 per machine."""
     inside, machines = min(devices, 8), -(-devices // 8)
     seconds = 0.0
     for size in sizes:
-        seconds += 2 * (inside - 1) / inside * size / (1e9 * asked.nvlink) + 2 * (inside - 1) * asked.latency
-        seconds += 2 * (machines - 1) / machines * size / (1e9 * asked.network)
-        seconds += 2 * (machines - 1) * asked.network_latency
+        seconds += 2 * (inside - 1) / inside * size / (1e9 * args.nvlink) + 2 * (inside - 1) * args.latency
+        seconds += 2 * (machines - 1) / machines * size / (1e9 * args.network)
+        seconds += 2 * (machines - 1) * args.network_latency
     return seconds
 
 
-def measured(asked: argparse.Namespace) -> dict[str, Any]:
+def measured(args: argparse.Namespace) -> dict[str, Any]:
     """All measurements and projections, by workload."""
     threads = cpu_count()
-    speeds: dict[str, dict[int, list[float]]] = {name: {1: [], 2: []} for name in asked.workloads}
-    for _ in tqdm(range(asked.rounds), unit=" rounds", disable=None):
-        for name in asked.workloads:
+    speeds: dict[str, dict[int, list[float]]] = {name: {1: [], 2: []} for name in args.workloads}
+    for _ in tqdm(range(args.rounds), unit=" rounds", disable=None):
+        for name in args.workloads:
             for count in (1, 2):
                 with tempfile.TemporaryDirectory() as folder:
-                    speeds[name][count].append(speed(name, count, threads, asked.steps, Path(folder)))
-    sizes = {name: messages(name) for name in asked.workloads}
-    taken = reduced(sorted({size for found in sizes.values() for size in found}))
+                    speeds[name][count].append(speed(name, count, threads, args.steps, Path(folder)))
+    sizes = {name: all_reduce_sizes(name) for name in args.workloads}
+    taken = all_reduce_seconds(sorted({size for found in sizes.values() for size in found}))
     result = {}
-    for name in asked.workloads:
+    for name in args.workloads:
         batch = composed([*WORKLOADS[name], *COMMON]).batch_size
-        step = asked.step / 1e3 if asked.step else batch / statistics.median(speeds[name][1])
-        sent = {n: projected(sizes[name], n, asked) for n in (8, 64)}
+        step = args.step / 1e3 if args.step else batch / statistics.median(speeds[name][1])
+        sent = {n: projected(sizes[name], n, args) for n in (8, 64)}
         result[name] = {
             "threads": threads,
             "images_per_second": speeds[name],
@@ -141,7 +141,7 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def show(result: dict[str, Any], asked: argparse.Namespace) -> None:
+def show(result: dict[str, Any], args: argparse.Namespace) -> None:
     """Prints a table of medians with their ranges."""
     for name, found in result.items():
         print(name)
@@ -155,10 +155,10 @@ def show(result: dict[str, Any], asked: argparse.Namespace) -> None:
         for count, seconds in found["projected_seconds"].items():
             part = found["projected_efficiency"][count]
             print(f"  projected, {count} GPUs: {1e3 * seconds:.3f} ms a step, {part:.1%} of linear")
-    step = f"of {asked.step:g} ms" if asked.step else "as long as here in one process"
+    step = f"of {args.step:g} ms" if args.step else "as long as here in one process"
     print(
-        f"assumed: a step {step}, {asked.nvlink:g} GB/s within a machine of 8, {asked.network:g} GB/s between "
-        f"machines, latencies {1e6 * asked.latency:g} and {1e6 * asked.network_latency:g} us"
+        f"assumed: a step {step}, {args.nvlink:g} GB/s within a machine of 8, {args.network:g} GB/s between "
+        f"machines, latencies {1e6 * args.latency:g} and {1e6 * args.network_latency:g} us"
     )
 
 
@@ -175,15 +175,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="numbers instead of a table")
     parser.add_argument("--reduce", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.reduce:
-        reduce(Path(asked.reduce[0]), asked.rank, [int(size) for size in asked.reduce[1:]])
+    args = parser.parse_args()
+    if args.reduce:
+        run_rank(Path(args.reduce[0]), args.rank, [int(size) for size in args.reduce[1:]])
         return
-    result = measured(asked)
-    if asked.json:
+    result = measured(args)
+    if args.json:
         print(json.dumps(result, indent=1))
     else:
-        show(result, asked)
+        show(result, args)
 
 
 if __name__ == "__main__":

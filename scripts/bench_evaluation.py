@@ -54,7 +54,7 @@ def measured(overrides: list[str]) -> dict[str, float]:
     return spent | {"peak": peak_memory()}
 
 
-def in_a_process(overrides: list[str]) -> dict[str, float]:
+def measured_in_new_process(overrides: list[str]) -> dict[str, float]:
     """``measured`` in a new process."""
     command = [sys.executable, __file__, "--once", "--", *overrides]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -70,17 +70,17 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("overrides", nargs="*", help="of ganexp train, after --")
-    asked = parser.parse_args()
-    if asked.once:
-        print(json.dumps(measured(asked.overrides)))
+    args = parser.parse_args()
+    if args.once:
+        print(json.dumps(measured(args.overrides)))
         return
-    overrides = [*asked.overrides, f"epochs={asked.epochs}"]
-    in_a_process([*asked.overrides, "max_steps=1"])  # fills the cache: data set, classifier, features
+    overrides = [*args.overrides, f"epochs={args.epochs}"]
+    measured_in_new_process([*args.overrides, "max_steps=1"])  # fills the cache: data set, classifier, features
     found: dict[str, list[dict[str, float]]] = {name: [] for name in _VARIANTS}
-    for _ in tqdm(range(asked.rounds), unit=" rounds", disable=None):
+    for _ in tqdm(range(args.rounds), unit=" rounds", disable=None):
         for name, extra in _VARIANTS.items():
-            found[name].append(in_a_process([*overrides, *extra]))
-    print(f"{asked.epochs} epochs on {os.cpu_count()} cores, medians of {asked.rounds} rounds")
+            found[name].append(measured_in_new_process([*overrides, *extra]))
+    print(f"{args.epochs} epochs on {os.cpu_count()} cores, medians of {args.rounds} rounds")
     for name, rows in found.items():
         middle = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
         share = middle["scores"] / middle["all"]

@@ -41,11 +41,11 @@ def train(overrides: list[str], seconds: float, every: float, out: Path) -> None
     source = build(cfg.data)
     data = load(source, own=True)
     seed_everything(cfg.seed)
-    pair = Pair(build(cfg.arch.generator), build(cfg.arch.discriminator)).usual()
-    judge = Evaluator(source, data, cfg, CPU)
+    pair = Pair(build(cfg.arch.generator), build(cfg.arch.discriminator)).with_torch_layers()
+    evaluator = Evaluator(source, data, cfg, CPU)
     parts = Parts({"generator": pair.g, "discriminator": pair.d}, build(cfg.loss), {}, NoAugment())
     game = GAN(parts=parts, n_critic=1, n_generator=1, noise="normal", reuse_fake=False, clip=None)
-    inputs = judge.inputs(game, data)
+    inputs = evaluator.inputs(game, data)
     preview = game.inputs(Request(64), torch.Generator().manual_seed(seed_for(cfg.seed, "preview")))
     batches, step = textbook.batches(data.samples, data.labels, 0, CPU), textbook.gan(pair, CPU)
     out.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def train(overrides: list[str], seconds: float, every: float, out: Path) -> None
                 images += BATCH
             spent += time.perf_counter() - began
             due = min(seconds, due + every)
-            scores: dict[str, Any] = judge.of_generator(pair.g, inputs)
+            scores: dict[str, Any] = evaluator.of_generator(pair.g, inputs)
             line = json.dumps({"seconds": round(spent, 1), "images": images, **scores})
             file.write(line + "\n")
             file.flush()
@@ -74,8 +74,8 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=60.0)
     parser.add_argument("--out", type=Path, default=Path("textbook"))
     parser.add_argument("overrides", nargs="*", help="of ganexp train, after --")
-    asked = parser.parse_args()
-    train([*asked.overrides, "device=cpu"], asked.seconds, asked.every, asked.out)
+    args = parser.parse_args()
+    train([*args.overrides, "device=cpu"], args.seconds, args.every, args.out)
 
 
 if __name__ == "__main__":

@@ -38,17 +38,17 @@ VARIANTS = {
 
 
 @contextmanager
-def without(saving: bool, sentinel: bool) -> Iterator[None]:
-    """Disables checkpoints or the sentinel within the context."""
+def variant(saving: bool, sentinel: bool) -> Iterator[None]:
+    """Within the context, runs save no checkpoints, or have no sentinel, where the argument is False."""
 
-    def unsaved(
-        vault: CheckpointManager, content: dict[str, Any], epoch: int | None, *, best: bool = False
+    def skip_saving(
+        manager: CheckpointManager, content: dict[str, Any], epoch: int | None, *, best: bool = False
     ) -> None:
-        vault.saved = content["progress"]["images"]
+        manager.saved = content["progress"]["images"]
 
     with ExitStack() as patches:
         if not saving:
-            patches.enter_context(patch.object(CheckpointManager, "save", unsaved))
+            patches.enter_context(patch.object(CheckpointManager, "save", skip_saving))
             patches.enter_context(patch.object(State, "snapshot", lambda s, _: {"progress": vars(s.progress)}))
         if not sentinel:
             patches.enter_context(patch.object(State, "scalars", lambda s: s.meter.means()))
@@ -63,7 +63,7 @@ def seconds(cfg: DictConfig, folder: Path) -> tuple[float, float]:
 
     Training is blocked by snapshots, by waiting for an earlier checkpoint, and by the sentinel.
     """
-    spent = {"all": 0.0, "still": 0.0}
+    spent = {"all": 0.0, "blocked": 0.0}
 
     def timed(real: Callable[..., Any], into: str) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
@@ -79,12 +79,12 @@ def seconds(cfg: DictConfig, folder: Path) -> tuple[float, float]:
     waits += [(Sentinel, name) for name in ("check_finite", "check_epoch", "scalars")]
     with ExitStack() as patches:
         for owner, name in waits:
-            patches.enter_context(patch.object(owner, name, timed(getattr(owner, name), "still")))
+            patches.enter_context(patch.object(owner, name, timed(getattr(owner, name), "blocked")))
         patches.enter_context(patch.object(training, "_train_epoch", timed(training._train_epoch, "all")))
         patches.enter_context(patch.object(Run, "finish", timed(Run.finish, "all")))
         patches.enter_context(silent())
         training.train(cfg, folder, {"loss": "-"})
-    return spent["all"], spent["still"]
+    return spent["all"], spent["blocked"]
 
 
 def main() -> None:
@@ -92,24 +92,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("overrides", nargs="*", help="of ganexp train, after --")
-    asked = parser.parse_args()
-    cfg = composed([*asked.overrides, f"epochs={asked.epochs}"])
+    args = parser.parse_args()
+    cfg = composed([*args.overrides, f"epochs={args.epochs}"])
     taken: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    still: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    blocked: dict[str, list[float]] = {name: [] for name in VARIANTS}
     with tempfile.TemporaryDirectory() as scratch:
-        for number in tqdm(range(asked.rounds), unit=" rounds", disable=None):
+        for number in tqdm(range(args.rounds), unit=" rounds", disable=None):
             for name, (saving, sentinel) in VARIANTS.items():
-                with without(saving, sentinel):
-                    whole, stood = seconds(cfg, Path(scratch, f"{name}_{number}"))
+                with variant(saving, sentinel):
+                    whole, blocked_seconds = seconds(cfg, Path(scratch, f"{name}_{number}"))
                 taken[name].append(whole)
-                still[name].append(100 * stood / whole)
+                blocked[name].append(100 * blocked_seconds / whole)
         size = sum(file.stat().st_size for file in Path(scratch).glob("both_0/checkpoints/last.pt"))
-    print(f"{asked.epochs} epochs, a checkpoint of {size / 1e6:.1f} MB after each")
+    print(f"{args.epochs} epochs, a checkpoint of {size / 1e6:.1f} MB after each")
     for name, times in taken.items():
         ratios = [100 * (one / bare - 1) for one, bare in zip(times, taken["bare"], strict=True)]
         print(
             f"{name:12} {statistics.median(times):8.2f} s  {statistics.median(ratios):+6.1f} %  "
-            f"({min(ratios):+.1f} to {max(ratios):+.1f})  stood still {statistics.median(still[name]):.2f} %"
+            f"({min(ratios):+.1f} to {max(ratios):+.1f})  blocked for {statistics.median(blocked[name]):.2f} %"
         )
 
 

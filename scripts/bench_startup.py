@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-_TO_THE_FIRST_STEP = """
+_FIRST_STEP_PROGRAM = """
 import os, sys
 import ganexp.train as training
 real = training.train_step
@@ -34,7 +34,7 @@ main()
 """
 """``ganexp train`` in a process that exits after the first step."""
 
-_TORCH, _FIRST = "import torch", "ganexp train, to the end of its first step"
+_IMPORT_TORCH, _FIRST_STEP = "import torch", "ganexp train, to the end of its first step"
 
 
 def commands(overrides: list[str], number: int) -> dict[str, list[str]]:
@@ -43,12 +43,12 @@ def commands(overrides: list[str], number: int) -> dict[str, list[str]]:
     return {
         "ganexp --help": ["-m", "ganexp", "--help"],
         "ganexp train --cfg job": ["-m", "ganexp", "train", "--cfg", "job"],
-        _TORCH: ["-c", "import os, torch; os._exit(0)"],  # exits like the other: without clean-up
-        _FIRST: ["-c", _TO_THE_FIRST_STEP, *train],
+        _IMPORT_TORCH: ["-c", "import os, torch; os._exit(0)"],  # exits like the other: without clean-up
+        _FIRST_STEP: ["-c", _FIRST_STEP_PROGRAM, *train],
     }
 
 
-def seconds(arguments: list[str], folder: Path) -> float:
+def wall_time(arguments: list[str], folder: Path) -> float:
     """The wall time of a Python process. Ends this script where the process fails."""
     began = time.perf_counter()
     done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
@@ -61,17 +61,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("overrides", nargs="*", help="of ganexp train, after --")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     taken: dict[str, list[float]] = {name: [] for name in commands([], 0)}
     with tempfile.TemporaryDirectory() as scratch:
-        for number in tqdm(range(asked.rounds + 1), unit=" rounds", disable=None):
-            for name, arguments in commands(asked.overrides, number).items():
-                taken[name].append(seconds(arguments, Path(scratch)))
+        for number in tqdm(range(args.rounds + 1), unit=" rounds", disable=None):
+            for name, arguments in commands(args.overrides, number).items():
+                taken[name].append(wall_time(arguments, Path(scratch)))
     taken = {name: times[1:] for name, times in taken.items()}
-    taken["the last without import torch"] = [
-        whole - torch for whole, torch in zip(taken[_FIRST], taken[_TORCH], strict=True)
+    taken["the first step without import torch"] = [
+        whole - torch for whole, torch in zip(taken[_FIRST_STEP], taken[_IMPORT_TORCH], strict=True)
     ]
-    print(f"medians of {asked.rounds} rounds (smallest to largest)\n\n| | seconds |\n|---|---|")
+    print(f"medians of {args.rounds} rounds (smallest to largest)\n\n| | seconds |\n|---|---|")
     for name, times in taken.items():
         print(f"| {name} | {statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f}) |")
 

@@ -32,7 +32,7 @@ from ganexp.training.schedules import Schedules
 from ganexp.training.setup import Experiment, build_experiment
 from ganexp.training.state import State
 
-_WARM = 10
+_WARMUP_STEPS = 10
 """Warm-up steps, which are not counted."""
 
 _NETWORK = ("forward", "penalty", "backward", "optimiser")
@@ -61,33 +61,33 @@ class Clock:
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
-        self._within: list[str] = []
+        self._open_parts: list[str] = []
         self._since = time.perf_counter()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Counts the time in this context as that part's."""
-        self._pass()
-        self._within.append(name)
+        self._add_elapsed()
+        self._open_parts.append(name)
         try:
             with record_function(name):
                 yield
         finally:
-            self._pass()
-            self._within.pop()
+            self._add_elapsed()
+            self._open_parts.pop()
 
     def clear(self) -> None:
         """Resets all parts to zero."""
-        self._pass()
+        self._add_elapsed()
         self.spent = {}
 
-    def _pass(self) -> None:
+    def _add_elapsed(self) -> None:
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()
         now = time.perf_counter()
-        if self._within:
-            inmost = self._within[-1]
-            self.spent[inmost] = self.spent.get(inmost, 0.0) + now - self._since
+        if self._open_parts:
+            innermost = self._open_parts[-1]
+            self.spent[innermost] = self.spent.get(innermost, 0.0) + now - self._since
         self._since = now
 
     def around(self, real: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -100,7 +100,7 @@ class Clock:
         return call
 
 
-def _assembled(clock: Clock, real: Callable[..., Experiment]) -> Callable[..., Experiment]:
+def _with_timed_turns(clock: Clock, real: Callable[..., Experiment]) -> Callable[..., Experiment]:
     """Wraps ``build_experiment`` so that the players' turns count as the part ``forward``."""
 
     def build_experiment(cfg: Any) -> Experiment:
@@ -113,7 +113,7 @@ def _assembled(clock: Clock, real: Callable[..., Experiment]) -> Callable[..., E
     return build_experiment
 
 
-def _dealt(clock: Clock, real: Callable[..., Iterator[Batch]]) -> Callable[..., Iterator[Batch]]:
+def _with_timed_loading(clock: Clock, real: Callable[..., Iterator[Batch]]) -> Callable[..., Iterator[Batch]]:
     """Wraps ``BatchLoader.epoch`` so that loading each batch counts as the part ``data``."""
 
     def epoch(loader: BatchLoader) -> Iterator[Batch]:
@@ -129,13 +129,13 @@ def _dealt(clock: Clock, real: Callable[..., Iterator[Batch]]) -> Callable[..., 
 
 
 @contextmanager
-def watched(clock: Clock) -> Iterator[None]:
+def timed_training(clock: Clock) -> Iterator[None]:
     """Patches every part of training with the clock."""
     real_step, real_turn = training.train_step, training.player_step
 
     def train_step(experiment: Experiment, *rest: Any) -> None:
         real_step(experiment, *rest)
-        if experiment.state.progress.step == _WARM:
+        if experiment.state.progress.step == _WARMUP_STEPS:
             clock.clear()
 
     def player_step(game: Any, name: str, *rest: Any, measured: bool) -> Any:
@@ -145,10 +145,12 @@ def watched(clock: Clock) -> Iterator[None]:
     with ExitStack() as patches:
         for owner, name, part in _PARTS:
             patches.enter_context(patch.object(owner, name, clock.around(getattr(owner, name), part)))
-        patches.enter_context(patch.object(training, "build_experiment", _assembled(clock, build_experiment)))
+        patches.enter_context(
+            patch.object(training, "build_experiment", _with_timed_turns(clock, build_experiment))
+        )
         patches.enter_context(patch.object(training, "train_step", train_step))
         patches.enter_context(patch.object(training, "player_step", player_step))
-        patches.enter_context(patch.object(BatchLoader, "epoch", _dealt(clock, BatchLoader.epoch)))
+        patches.enter_context(patch.object(BatchLoader, "epoch", _with_timed_loading(clock, BatchLoader.epoch)))
         patches.enter_context(silent())
         yield
 
@@ -156,7 +158,7 @@ def watched(clock: Clock) -> Iterator[None]:
 def once(overrides: list[str]) -> dict[str, float]:
     """Seconds by part of one run."""
     clock = Clock()
-    with tempfile.TemporaryDirectory() as scratch, watched(clock):
+    with tempfile.TemporaryDirectory() as scratch, timed_training(clock):
         training.train(composed(overrides), Path(scratch, "run"), {"loss": "-"})
     return clock.spent
 
@@ -169,24 +171,24 @@ def table(spent: dict[str, float], steps: int) -> str:
         lines.append(f"| {name} | {1e3 * seconds / steps:.3f} | {seconds / whole:.1%} |")
     rest = sum(seconds for name, seconds in spent.items() if name not in _NETWORK)
     lines.append(f"| everything | {1e3 * whole / steps:.3f} | |")
-    return "\n".join([*lines, f"\n{rest / whole:.1%} of it is none of the networks'."])
+    return "\n".join([*lines, f"\n{rest / whole:.1%} of it is overhead, spent outside the networks."])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=200, help="to be counted")
+    parser.add_argument("--steps", type=int, default=200, help="steps that are counted")
     parser.add_argument("--top", type=int, default=15, help="how many operators")
-    parser.add_argument("--trace", type=Path, help="a file for every call and when it was made")
+    parser.add_argument("--trace", type=Path, help="a file for the trace of every call")
     parser.add_argument("overrides", nargs="*", help="of ganexp train, after --")
-    asked = parser.parse_args()
-    overrides = [*asked.overrides, f"max_steps={asked.steps + _WARM}", "evaluate.every=null"]
-    print(table(once(overrides), asked.steps))
+    args = parser.parse_args()
+    overrides = [*args.overrides, f"max_steps={args.steps + _WARMUP_STEPS}", "evaluate.every=null"]
+    print(table(once(overrides), args.steps))
     with torch.profiler.profile() as profiler:
         once(overrides)
     by = "self_cuda_time_total" if torch.cuda.is_initialized() else "self_cpu_time_total"
-    print(profiler.key_averages().table(sort_by=by, row_limit=asked.top, max_name_column_width=50))
-    if asked.trace:
-        profiler.export_chrome_trace(str(asked.trace))
+    print(profiler.key_averages().table(sort_by=by, row_limit=args.top, max_name_column_width=50))
+    if args.trace:
+        profiler.export_chrome_trace(str(args.trace))
 
 
 if __name__ == "__main__":

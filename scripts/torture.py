@@ -9,9 +9,7 @@ run without interruption. Exits with status 1 if anything differs.
 """
 
 import argparse
-import json
 import logging
-import os
 import random
 import signal
 import subprocess
@@ -26,37 +24,15 @@ from pathlib import Path
 from threading import Lock
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torture_runs import CASES, OFTEN_SAVED, run_folder, running, start, uninterrupted, wait
 from tqdm import tqdm
 
 from ganexp.runs.bitwise import TIMES, differences
+from ganexp.system.terminal import plural
 
-MLP = [
-    "arch=mlp",
-    "arch.generator.widths=[256,256]",
-    "arch.discriminator.widths=[256,256]",
-    "data.resolution=16",
-]
-DCGAN = ["arch.generator.width=16", "arch.discriminator.width=16", "data.resolution=16"]
-OFTEN = "checkpoint.every.minutes=0.005"  # also in mid-epoch
-CASES = {
-    "gan, mlp": [*MLP, "loss=gan", "epochs=90"],
-    "gan, mlp, two processes": [*MLP, "loss=gan", "epochs=40", "device=cpu", "device.count=2"],
-    "wgan_gp, mlp, lazy penalty": [*MLP, "loss=wgan_gp", "penalties.gradient.every=3", "epochs=90"],
-    "rpgan with r1 and r2, mlp": [*MLP, "loss=rpgan", "penalties=[r1,r2]", "penalties.r1.every=4", "epochs=50"],
-    "minimax, mlp, SGD, rollback": [*MLP, "loss=minimax", "optim=sgd", "sentinel.action=rollback", "epochs=90"],
-    "lsgan, dcgan, dropout, cosine": [
-        *DCGAN,
-        "loss=lsgan",
-        "arch.discriminator.dropout=0.3",
-        "schedule=cosine",
-    ],
-    "dragan, dcgan, conditional": [*DCGAN, "loss=dragan", "game=cgan", "epochs=20"],
-    "wgan, dcgan": [*DCGAN, "loss=wgan", "epochs=40"],
-    "hinge, dcgan, mirrored": [*DCGAN, "loss=hinge", "data.mirror=true", "epochs=30"],
-}
 logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns about restarts, which are intended
 
-DEATHS = 6
+MAX_KILLS = 6
 """The most kills per run; it may finish earlier."""
 
 
@@ -66,111 +42,69 @@ class Torture:
     def __init__(self, folder: Path, rounds: int, cases: dict[str, list[str]]) -> None:
         self.folder = folder
         self.cases = cases
-        self.left = rounds
-        self.seen: Counter[str] = Counter()
-        self.found: list[str] = []
+        self.kills_left = rounds
+        self.events: Counter[str] = Counter()
+        self.differences_found: list[str] = []
         self.lock = Lock()
         self.bar = tqdm(total=rounds, unit=" kills", disable=None)
 
-    def one_more(self) -> bool:
+    def take_kill(self) -> bool:
         """Takes one kill from the budget; False if none is left."""
         with self.lock:
-            self.left -= 1
-            return self.left >= 0
+            self.kills_left -= 1
+            return self.kills_left >= 0
 
-    def note(self, what: str) -> None:
+    def count_event(self, what: str) -> None:
         with self.lock:
-            self.seen[what] += 1
+            self.events[what] += 1
 
-    def victim(self, case: str, number: int, rng: random.Random) -> None:
+    def kill_and_compare(self, case: str, number: int, rng: random.Random) -> None:
         """One run, killed several times, left to finish, and compared."""
-        name, overrides = f"victim_{number}", self.cases[case]
-        deaths = 0
-        while deaths < DEATHS and self.one_more():
-            aim = rng.choice(["anywhere", "training", "writing"])
+        name, overrides = f"killed_{number}", self.cases[case]
+        kills = 0
+        while kills < MAX_KILLS and self.take_kill():
+            moment = rng.choice(["anywhere", "training", "writing"])
             process = start(self.folder, name, overrides)
-            if not self.kill(process, name, aim, rng):
+            if not self.kill(process, name, moment, rng):
                 with self.lock:
-                    self.left += 1
+                    self.kills_left += 1
                 break  # it finished first
-            deaths += 1
+            kills += 1
             self.bar.update()
         if start(self.folder, name, overrides).wait() != 0:
-            self.found.append(f"{case}: it did not go on, see {self.folder}/{name}.err")
+            self.differences_found.append(f"{case}: it did not resume, see {self.folder}/{name}.err")
             return
         whole, run = (run_folder(self.folder, which) for which in (f"whole {case}", name))
-        unlike = [*differences(whole, run), *board_differences(whole, run)]
+        different = [*differences(whole, run), *tensorboard_differences(whole, run)]
         with self.lock:
-            self.found += [f"{case}, victim {number}: {line}" for line in unlike]
-            self.seen["victims"] += 1
+            self.differences_found += [f"{case}, run {number}: {line}" for line in different]
+            self.events["runs that were killed and compared"] += 1
 
-    def kill(self, process: "subprocess.Popen[bytes]", name: str, aim: str, rng: random.Random) -> bool:
-        """Kills a process at a time chosen by ``aim``; False if it ended before that."""
-        half = "outputs/" + name + "/*/checkpoints/*.tmp"
-        if aim == "anywhere":
+    def kill(self, process: "subprocess.Popen[bytes]", name: str, moment: str, rng: random.Random) -> bool:
+        """Kills a process at a time chosen by ``moment``; False if it ended before that."""
+        unfinished = "outputs/" + name + "/*/checkpoints/*.tmp"
+        if moment == "anywhere":
             wait(process, rng.uniform(0, 8))
         else:
             while process.poll() is None and not running(self.folder, name, process.pid):
                 time.sleep(0.02)
             wait(process, rng.uniform(0, 3))
-            while aim == "writing" and process.poll() is None and not list(self.folder.glob(half)):
+            while moment == "writing" and process.poll() is None and not list(self.folder.glob(unfinished)):
                 pass
-            if aim == "writing":
+            if moment == "writing":
                 wait(process, rng.uniform(0, 0.01))
         if process.poll() is not None:
             return False
         began = running(self.folder, name, process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        self.note("kills before training began" if not began else "kills while training")
-        if list(self.folder.glob(half)):
-            self.note("of these, while a checkpoint was being written")
+        self.count_event("kills before training began" if not began else "kills while training")
+        if list(self.folder.glob(unfinished)):
+            self.count_event("of these, while a checkpoint was being written")
         return True
 
 
-def wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:
-    """Sleeps for ``seconds``, or until the process ends."""
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return
-
-
-def start(folder: Path, name: str, overrides: list[str]) -> "subprocess.Popen[bytes]":
-    """Starts a run; the same command resumes it."""
-    with (folder / f"{name}.out").open("ab") as out, (folder / f"{name}.err").open("ab") as err:
-        return subprocess.Popen(
-            [sys.executable, "-m", "ganexp", "train", *overrides, "device=cpu", f"name={name}"],
-            cwd=folder,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},  # the order of sums depends on the number of threads
-            stdout=out,
-            stderr=err,
-        )
-
-
-def run_folder(folder: Path, name: str) -> Path:
-    (found,) = (folder / "outputs" / slug(name)).iterdir()
-    return found
-
-
-def left_alone(folder: Path, case: str, overrides: list[str]) -> int:
-    """Runs a case without interruption; returns its exit status."""
-    return start(folder, slug(f"whole {case}"), overrides).wait()
-
-
-def slug(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in name)
-
-
-def running(folder: Path, name: str, pid: int) -> bool:
-    """Whether the process has written its run's manifest (run.json)."""
-    for file in (folder / "outputs" / name).glob("*/run.json"):
-        receipt = json.loads(file.read_text())
-        return bool(receipt["process"]["pid"] == pid)
-    return False
-
-
-def board_differences(one: Path, two: Path) -> Iterator[str]:
+def tensorboard_differences(one: Path, two: Path) -> Iterator[str]:
     """The TensorBoard tags whose curves differ: missing, repeated or different points."""
     boards = []
     for run in (one, two):
@@ -187,42 +121,44 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100, help="how many kills")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, a thread each")
-    parser.add_argument("--cases", type=int, default=len(CASES), help="only so many of the kinds of runs")
-    parser.add_argument("--epochs", type=int, help="of every run, instead of its own")
-    parser.add_argument("--folder", type=Path, help="where the runs go and stay; otherwise they are removed")
-    asked = parser.parse_args()
+    parser.add_argument("--cases", type=int, default=len(CASES), help="how many kinds of runs")
+    parser.add_argument(
+        "--epochs", type=int, help="epochs of every run; by default each kind has its own number"
+    )
+    parser.add_argument("--folder", type=Path, help="keep the runs in this folder; by default they are removed")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = (asked.folder or Path(scratch)).absolute()
+        folder = (args.folder or Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        more = [OFTEN] if asked.epochs is None else [OFTEN, f"epochs={asked.epochs}"]
-        cases = {name: [*CASES[name], *more] for name in list(CASES)[: asked.cases]}
-        found = torture(Torture(folder, asked.rounds, cases), asked.seed, asked.jobs)
-    print(f"{time.monotonic() - began:.0f} s; {len(found)} differences")
-    print("\n".join(found[:40]))
-    sys.exit(bool(found))
+        more = [OFTEN_SAVED] if args.epochs is None else [OFTEN_SAVED, f"epochs={args.epochs}"]
+        cases = {name: [*CASES[name], *more] for name in list(CASES)[: args.cases]}
+        differences_found = torture(Torture(folder, args.rounds, cases), args.seed, args.jobs)
+    print(f"{time.monotonic() - began:.0f} s; {plural(len(differences_found), 'difference')}")
+    print("\n".join(differences_found[:40]))
+    sys.exit(bool(differences_found))
 
 
 def torture(state: Torture, seed: int, jobs: int) -> list[str]:
     """Kills, resumes and compares runs; returns all differences."""
     with ThreadPoolExecutor(jobs) as workers:
-        references = [workers.submit(left_alone, state.folder, *case) for case in state.cases.items()]
+        references = [workers.submit(uninterrupted, state.folder, *case) for case in state.cases.items()]
         if any(reference.result() for reference in references):
-            return ["a run that nobody touched failed"]
+            return ["a run without interruption failed"]
         numbers, cases = count(), list(state.cases)
 
         def work(worker: int) -> None:
-            while state.left > 0:
+            while state.kills_left > 0:
                 with state.lock:
                     number = next(numbers)
-                state.victim(cases[number % len(cases)], number, random.Random(f"{seed}/{number}"))
+                state.kill_and_compare(cases[number % len(cases)], number, random.Random(f"{seed}/{number}"))
 
         for worker in [workers.submit(work, worker) for worker in range(jobs)]:
             worker.result()
     state.bar.close()
-    for what, times in state.seen.items():
-        print(f"{times:6} {what}")
-    return state.found
+    for what, times in state.events.items():
+        print(f"{what}: {times}")
+    return state.differences_found
 
 
 if __name__ == "__main__":

@@ -192,7 +192,7 @@ def test_data_verbs(tmp_path: Path, empty: Path) -> None:
     assert ", ".join(f"{value:.4f}" for value in pixels.mean((0, 2, 3))) in told
     assert ", ".join(f"{value:.4f}" for value in pixels.std((0, 2, 3))) in told
     listed = command(tmp_path, "data", "list", **known).stdout
-    assert "4 x 3 x 16 x 16" in listed and "1 prepared sets" in listed
+    assert "4 x 3 x 16 x 16" in listed and "1 prepared set," in listed
     assert "freed" in command(tmp_path, "data", "clear", **known).stdout
     assert cache.entries() == [] and list(empty.iterdir()) == []
     wrong = command(tmp_path, "data", "inof", **known)

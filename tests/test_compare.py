@@ -16,10 +16,10 @@ from conftest import ENVIRONMENT, TINY, Verb, command
 from PIL import Image
 
 from ganexp.cli.main import main
-from ganexp.compare import html_report, json_report, markdown_report, sentences
+from ganexp.compare import formatting, html_report, json_report, markdown_report, sentences
 from ganexp.compare.curves import axis, curve
 from ganexp.compare.grids import gallery
-from ganexp.compare.groups import Comparison, Group, comparisons, differing
+from ganexp.compare.groups import Comparison, Group, comparisons, differing_settings
 from ganexp.compare.measures import measured, scores_of
 from ganexp.compare.results import Result, checked_metric, compare, outcome
 from ganexp.errors import UserError
@@ -79,8 +79,8 @@ def replicates(loss: str, finals: Sequence[float], **more: Any) -> list[Planted]
 
 
 def only(records: Sequence[SavedRun], metric: str | None = None) -> Result:
-    (contest,) = comparisons(records)
-    return compare(contest, metric, "best")
+    (comparison,) = comparisons(records)
+    return compare(comparison, metric, "best")
 
 
 def test_the_seed_and_what_says_how_a_run_is_kept_make_no_group(tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_the_seed_and_what_says_how_a_run_is_kept_make_no_group(tmp_path: Path) 
         Planted({}, seed=1, config={"data": {"root": "moved"}}),
         Planted({}, seed=2, config={"batch_size": 3}),
     )
-    (contest,) = comparisons(runs)
-    assert [[run.config["seed"] for run in group.runs] for group in contest.groups] == [[1, 9, 10], [2]]
-    assert differing(runs) == ["batch_size"]
+    (comparison,) = comparisons(runs)
+    assert [[run.config["seed"] for run in group.runs] for group in comparison.groups] == [[1, 9, 10], [2]]
+    assert differing_settings(runs) == ["batch_size"]
 
 
 def test_a_label_says_what_differs_and_no_more(tmp_path: Path) -> None:
@@ -108,16 +108,16 @@ def test_a_label_says_what_differs_and_no_more(tmp_path: Path) -> None:
     receipt = json.loads((runs[3].folder / "run.json").read_text())
     del receipt["choices"]["penalties"]  # as in the receipt of a run with several of them
     (runs[3].folder / "run.json").write_text(json.dumps(receipt))
-    (contest,) = comparisons([SavedRun(run.folder) for run in runs])
-    assert [group.label for group in contest.groups] == [
+    (comparison,) = comparisons([SavedRun(run.folder) for run in runs])
+    assert [group.label for group in comparison.groups] == [
         "loss=gan optim.lr=-",
         "loss=gan optim.lr=0.1",
         "loss=gan optim.lr=0.2",
         "loss=wgan penalties=[r1,r2]",
     ]
     brought = [Planted({}, choices={"optim": "adam"}), Planted({}, loss="wgan", choices={"optim": "rmsprop"})]
-    (contest,) = comparisons(written(tmp_path / "brought", *brought))
-    assert [group.label for group in contest.groups] == ["loss=gan", "loss=wgan"]
+    (comparison,) = comparisons(written(tmp_path / "brought", *brought))
+    assert [group.label for group in comparison.groups] == ["loss=gan", "loss=wgan"]
     (lone,) = comparisons(runs[:1])
     assert (lone.name, lone.groups[0].label) == ("data=ring", "loss=gan")
 
@@ -129,7 +129,7 @@ def test_other_data_are_another_contest(tmp_path: Path) -> None:
         Planted({}, data="folder", fingerprint="1", config={"data": {"root": "a.zip"}}),
         Planted({}, data="folder", fingerprint="2", config={"data": {"root": "b.zip"}}),
     )
-    found = [(contest.name, len(contest.groups)) for contest in comparisons([*runs, *folders])]
+    found = [(comparison.name, len(comparison.groups)) for comparison in comparisons([*runs, *folders])]
     ways = [("data=folder data.root=a.zip", 1), ("data=folder data.root=b.zip", 1)]
     assert found == [*ways, ("data=grid", 1), ("data=ring", 2)]
 
@@ -137,8 +137,8 @@ def test_other_data_are_another_contest(tmp_path: Path) -> None:
 def test_a_run_that_never_read_its_data_belongs_to_those_like_it(tmp_path: Path) -> None:
     runs = written(tmp_path, Planted({}), Planted({}, seed=1, status="failed"))
     (runs[1].folder / "run.json").write_text(json.dumps({"status": "failed"}))
-    (contest,) = comparisons(runs)
-    assert [len(group.runs) for group in contest.groups] == [2]
+    (comparison,) = comparisons(runs)
+    assert [len(group.runs) for group in comparison.groups] == [2]
 
 
 def test_planted_scores_come_out_best_first(tmp_path: Path) -> None:
@@ -229,37 +229,42 @@ def test_how_runs_ended_is_counted(tmp_path: Path) -> None:
     )
     result = only(runs)
     (standing,) = result.standings
-    assert sentences.counts(standing) == "5 runs: 2 finished, 1 interrupted, 1 finished but collapsed, 1 failed"
+    assert (
+        formatting.outcome_counts(standing) == "2 finished, 1 interrupted, 1 finished but collapsed, 1 failed"
+    )
     assert outcome(runs[3]) == "finished but collapsed"
     told = sentences.headline(result)
     for part in ("loss=gan on data=ring: fid 3.750", "1 of 5 runs collapsed", "1 of 5 runs failed"):
         assert part in told
-    assert "1 of 5 runs left no score: 04." in sentences.warnings(result)
+    assert "1 of 5 runs has no score: 04." in sentences.warnings(result)
     assert any("0 to 2,000" in line for line in sentences.warnings(result))
     assert "(n=4)\\*" in markdown_report.text([result], [])  # one has no score, and some may go on
 
 
 def test_sentences_say_what_is_larger_than_chance(tmp_path: Path) -> None:
     few = only(written(tmp_path / "few", *replicates("gan", [10, 11, 12]), *replicates("wgan", [1, 2, 3])))
-    told = " ".join(sentences.claims(few))
-    assert "1 of 1 differences may be chance" in told and "smallest p that they can give is 0.1" in told
-    assert "With 4 runs in each group" in told and "better than no other" in sentences.headline(few)
+    told = " ".join(sentences.difference_sentences(few))
+    assert "Not significant: 1 of 1 difference." in told and "smallest possible p is 0.1." in told
+    assert (
+        "With 4 runs in each group" in told
+        and "not significantly better than any other" in sentences.headline(few)
+    )
     more = only(
         written(tmp_path / "more", *replicates("gan", [10, 11, 12, 13]), *replicates("wgan", [1, 2, 3, 4]))
     )
-    assert sentences.headline(more).endswith("better than loss=gan beyond chance (p = 0.029)")
-    assert sentences.claims(more)[0].startswith(
-        "loss=wgan is better than loss=gan beyond chance: a difference of -9"
+    assert sentences.headline(more).endswith("; significantly better than loss=gan (p = 0.029)")
+    assert sentences.difference_sentences(more)[0].startswith(
+        "loss=wgan is significantly better than loss=gan: a difference of -9"
     )
     losses = [run for loss in "abcd" for run in replicates(loss, [1, 2, 3, 4])]
-    many = " ".join(sentences.claims(only(written(tmp_path / "many", *losses))))
+    many = " ".join(sentences.difference_sentences(only(written(tmp_path / "many", *losses))))
     assert "is 0.029, and after correction for 6 pairs 0.17. With 5 runs in each group" in many
     assert sentences.headline(only(find_runs([tmp_path / "many"]))).startswith(
         "loss=a, loss=b, loss=c, loss=d share the best fid"
     )
     one = only(written(tmp_path / "one", *replicates("gan", [10]), *replicates("wgan", [1])))
-    assert "one run each says nothing about chance" in sentences.headline(one)
-    assert "add seeds" in sentences.claims(one)[0]
+    assert "too few runs for a test" in sentences.headline(one)
+    assert "add seeds" in sentences.difference_sentences(one)[0]
 
 
 def test_what_makes_a_comparison_doubtful_is_told(tmp_path: Path) -> None:
@@ -302,7 +307,7 @@ def test_a_strangers_text_stays_text(tmp_path: Path) -> None:
     page = html_report.page(results, [])
     assert page.count("<script>") == 1 and "&lt;script&gt;alert(1)" in page and "\x1b" not in page
     assert "<script" not in markdown_report.text(results, []).replace("\\<", "")
-    assert json.loads(json_report.text(results, []))["contests"][0]["groups"]
+    assert json.loads(json_report.text(results, []))["comparisons"][0]["groups"]
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
@@ -329,8 +334,8 @@ def test_the_same_runs_give_the_same_report_and_numbers_are_numbers(tmp_path: Pa
     def refuse(word: str) -> None:
         raise AssertionError(word)
 
-    (contest,) = json.loads(reports[2], parse_constant=refuse)["contests"]
-    gan = next(group for group in contest["groups"] if group["label"] == "loss=gan")
+    (comparison,) = json.loads(reports[2], parse_constant=refuse)["comparisons"]
+    gan = next(group for group in comparison["groups"] if group["label"] == "loss=gan")
     assert gan["scores"]["fid"]["best"]["mean"] == pytest.approx(7 / 3)
     assert gan["runs"][0]["scores"]["fid"] == {"best": 1.0, "final": 1.0, "series": [[1000, 2.0], [2000, 1.0]]}
 
@@ -347,12 +352,12 @@ def test_grids_are_shown_after_as_many_images(tmp_path: Path) -> None:
     for run in runs:
         for epoch in range(1, len(run.rows) + 1):
             _paint(run, epoch, 50 * epoch)
-    (contest,) = comparisons(runs)
-    found = gallery(contest.groups, budget=10**6)
+    (comparison,) = comparisons(runs)
+    found = gallery(comparison.groups, budget=10**6)
     told = [(grid.label, grid.seed, grid.images) for grid in (*found.firsts, *found.others)]
     assert told == [("loss=gan", "0", 2000), ("loss=w", "0", 2000), ("loss=gan", "1", 2000)]
     assert all(grid.uri.startswith("data:image/") and len(grid.uri) < 5000 for grid in found.firsts)
-    scarce = gallery(contest.groups, budget=len(found.firsts[0].uri))
+    scarce = gallery(comparison.groups, budget=len(found.firsts[0].uri))
     assert (len(scarce.firsts), len(scarce.others), scarce.left_out) == (1, 0, 2)
 
 
@@ -367,8 +372,8 @@ def test_a_grid_that_is_none_or_lies_elsewhere_is_not_shown(tmp_path: Path) -> N
     linked = runs[1].folder / "samples" / "epoch_0001.png"
     linked.rename(tmp_path / "private.png")
     linked.symlink_to(tmp_path / "private.png")
-    (contest,) = comparisons(runs)
-    assert [grid.label for grid in gallery(contest.groups, 10**6).firsts] == ["loss=x"]
+    (comparison,) = comparisons(runs)
+    assert [grid.label for grid in gallery(comparison.groups, 10**6).firsts] == ["loss=x"]
 
 
 def test_a_curve_is_the_mean_where_half_of_the_runs_are(tmp_path: Path) -> None:
@@ -385,7 +390,7 @@ def test_an_axis_has_round_marks() -> None:
     for values in ([2.0, 2.0], [0.0], [-1e-9, 1e9]):
         found = axis(values, may_be_logarithmic=True)
         assert found.ticks and found.low < found.high
-        assert all(0 <= found.share(value) <= 1 for value in (*values, *found.ticks))
+        assert all(0 <= found.position(value) <= 1 for value in (*values, *found.ticks))
 
 
 def told_by(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
@@ -403,7 +408,7 @@ def test_the_command(
     for file in ("config.yaml", "run.json"):
         (tmp_path / "sweep" / "damaged" / file).touch()
     told = told_by(capsys, monkeypatch, "sweep")
-    assert told.index("loss=wgan  3.500") < told.index("loss=gan ") and "left out" in told
+    assert told.index("loss=wgan  3.500") < told.index("loss=gan ") and "not compared" in told
     assert {file.name for file in (tmp_path / "sweep").glob("report.*")} == {
         "report.html",
         "report.md",
@@ -450,7 +455,8 @@ def test_it_answers_without_torch(tmp_path: Path) -> None:
     Planted({"fid": [1]}).write(tmp_path / "run")
     assert command(tmp_path, "compare", "--help").returncode == 0
     program = (
-        "import sys; from ganexp.cli import main; main._look('compare', ['run']); print('torch' in sys.modules)"
+        "import sys; from ganexp.cli import main; main._run_without_hydra('compare', ['run']); "
+        "print('torch' in sys.modules)"
     )
     told = subprocess.run(
         [sys.executable, "-c", program],
@@ -463,7 +469,7 @@ def test_it_answers_without_torch(tmp_path: Path) -> None:
     assert told.stdout.splitlines()[-1] == "False"
 
 
-def test_contests_keep_their_runs_in_order(tmp_path: Path) -> None:
+def test_comparisons_keep_their_runs_in_order(tmp_path: Path) -> None:
     runs = written(tmp_path, *replicates("wgan", [1, 2]), *replicates("gan", [3, 4]))
-    contest = Comparison("x", [Group("b", runs[:2]), Group("a", runs[2:])])
-    assert contest.runs == runs
+    comparison = Comparison("x", [Group("b", runs[:2]), Group("a", runs[2:])])
+    assert comparison.runs == runs

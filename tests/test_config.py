@@ -98,7 +98,7 @@ def test_a_mistake_is_one_line_and_status_2(
     from ganexp.cli import main
 
     with pytest.raises(SystemExit) as ended:
-        main._guarded(lambda: verb(monkeypatch, tmp_path, "train", *mistake.split(" ")))
+        main._report_errors(lambda: verb(monkeypatch, tmp_path, "train", *mistake.split(" ")))
     assert ended.value.code == 2
     told = capfd.readouterr().err.strip().splitlines()
     assert len(told) == 1 and told[0].startswith("ganexp: "), told
@@ -115,7 +115,7 @@ def test_a_run_is_a_folder(
     from ganexp.cli import main
 
     with pytest.raises(SystemExit) as ended:
-        main._guarded(lambda: verb(monkeypatch, tmp_path, "sample", f"run={run}"))
+        main._report_errors(lambda: verb(monkeypatch, tmp_path, "sample", f"run={run}"))
     assert ended.value.code == 2 and said in capfd.readouterr().err
 
 
@@ -128,15 +128,15 @@ def test_what_a_reader_is_asked_for_has_bounds(
     from ganexp.cli import main
 
     with pytest.raises(SystemExit) as ended:
-        main._guarded(lambda: verb(monkeypatch, tmp_path, *words.split(" ")))
+        main._report_errors(lambda: verb(monkeypatch, tmp_path, *words.split(" ")))
     assert ended.value.code == 2 and "should be less than or equal to" in capfd.readouterr().err
 
 
 def test_a_home_folder_is_spelled_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganexp.cli.hydra_app import _arranged
+    from ganexp.cli.hydra_app import hydra_arguments
 
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert _arranged("train", ["data.root=~/a b", "loss=gan", "-m"]) == [
+    assert hydra_arguments("train", ["data.root=~/a b", "loss=gan", "-m"]) == [
         "-m",
         f"data.root='{tmp_path}/a b'",
         "loss=gan",

@@ -22,7 +22,7 @@ from ganexp.distributed.launch import launch_workers
 from ganexp.errors import UserError
 from ganexp.runs.bitwise import differences
 from ganexp.runs.manifest import Manifest, status_of
-from ganexp.sweeps.process_pool import share
+from ganexp.sweeps.process_pool import slot_environment
 from ganexp.training.device import cuda
 
 SMALL = [*TINY, "arch.generator.latent=3", "batch_size=8", "arch.generator.norm=none"]
@@ -238,4 +238,4 @@ def test_too_few_gpus() -> None:
 
 def test_a_slot_gets_its_part_of_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
-    assert [share(slot, 2)["CUDA_VISIBLE_DEVICES"] for slot in range(2)] == ["0,2,4", "1,3"]
+    assert [slot_environment(slot, 2)["CUDA_VISIBLE_DEVICES"] for slot in range(2)] == ["0,2,4", "1,3"]

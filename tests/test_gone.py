@@ -119,7 +119,7 @@ def test_images_that_cannot_be_written_leave_no_folder(
     folder = train(*TINY, "max_steps=1")
     monkeypatch.setattr(atomic, "sync", full)
     with pytest.raises(SystemExit) as ended:
-        main._guarded(
+        main._report_errors(
             lambda: verb(monkeypatch, tmp_path, "sample", f"run='{folder}'", "format=png", "out=made/here")
         )
     assert ended.value.code == 2 and not (tmp_path / "made").exists()

@@ -112,9 +112,9 @@ def test_a_grid_by_class_shows_what_is_missing(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["film"], "a film needs the grids of two epochs, and samples/ has 1"),
+        (["film"], "a film needs sample grids of at least two epochs; samples/ has 1"),
         (["film", "format=mp4"], "format=mp4: should be 'webp' or 'gif'"),
-        (["neighbours", "k=5000"], "k=5000: there are 1797 training images"),
+        (["neighbours", "k=5000"], "k=5000: should be below the number of training images, 1797"),
         (["sample", "format=classes", "n=5"], "10 classes make too many rows for 5 samples"),
     ],
 )

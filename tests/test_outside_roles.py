@@ -70,7 +70,7 @@ def refused(capfd: pytest.CaptureFixture[str], act: Any) -> str:
     """The one line with which it ends, exit status 2."""
     capfd.readouterr()
     with pytest.raises(SystemExit) as ended:
-        main._guarded(act)
+        main._report_errors(act)
     told = capfd.readouterr().err
     assert ended.value.code == 2 and told.count("\n") == 1, told
     return told.removeprefix("ganexp: ").rstrip("\n")

@@ -79,7 +79,7 @@ def test_a_run_with_a_pipe(
         with not_waiting():
             try:
                 if verb_name in ("runs", "compare"):
-                    main._look(verb_name, arguments)
+                    main._run_without_hydra(verb_name, arguments)
                 else:
                     verb(monkeypatch, tmp_path, verb_name, *arguments)
             except UserError:

@@ -376,8 +376,8 @@ def test_a_second_process_on_a_folder_is_refused(train: Verb, capfd: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["epochs=1,2"], "2 members would be one run"),
-        (["seed=1,2", "resume=x"], "resume and -m do not go together"),
+        (["epochs=1,2"], "2 runs of this sweep would share the folder"),
+        (["seed=1,2", "resume=x"], "resume and -m cannot be combined"),
     ],
 )
 def test_sweeps_that_would_fold_into_one_run_are_refused(

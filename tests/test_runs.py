@@ -59,17 +59,17 @@ def test_filters_and_orders(three: list[Path], capsys: pytest.CaptureFixture[str
     found = listed(capsys, "columns=swd,loss", "sort=-swd")
     values = [float(row[0]) for row in found[1:3]]
     assert values == sorted(values, reverse=True) and found[3][0] == "-", "what a run lacks comes last"
-    assert listed(capsys, "status!=finished")[-1] == ["1 runs of 3"]
-    assert listed(capsys, "images>=3648", "outputs/a", "outputs/b")[-1] == ["1 runs of 2"]
+    assert listed(capsys, "status!=finished")[-1] == ["1 of 3 runs"]
+    assert listed(capsys, "images>=3648", "outputs/a", "outputs/b")[-1] == ["1 of 2 runs"]
     assert listed(capsys, "optim.lr<2e-4", "columns=loss")[1] == ["wgan_gp"]
-    assert listed(capsys, "arch.generator.widths=[16]")[-1] == ["3 runs of 3"]
+    assert listed(capsys, "arch.generator.widths=[16]")[-1] == ["3 of 3 runs"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["sort=fid_ccn"], "fid_ccn: no run has it"),
-        (["los=gan"], "los: no run has it; did you mean loss?"),
+        (["sort=fid_ccn"], "fid_ccn: no run has this key"),
+        (["los=gan"], "los: no run has this key; did you mean loss?"),
         (["--all"], "settings are written key=value"),
         (["nowhere"], "nowhere: there is no such folder"),
     ],

@@ -12,7 +12,7 @@ from ganexp.system.tensor_file import read, write
 
 
 def take(monkeypatch: pytest.MonkeyPatch, where: Path, folder: Path, *overrides: str) -> None:
-    main._guarded(lambda: verb(monkeypatch, where, "sample", f'run="{folder}"', *overrides))
+    main._report_errors(lambda: verb(monkeypatch, where, "sample", f'run="{folder}"', *overrides))
 
 
 def test_same_seed_same_bytes(train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import TINY, composed, verb
 
-from ganexp.cli.main import _look
+from ganexp.cli.main import _run_without_hydra
 from ganexp.config.resolvers import overrides_name
 from ganexp.sweeps.sweep import is_done
 
@@ -84,7 +84,7 @@ def test_it_is_looked_at_all_the_same(
     DAMAGE[damage](one)
     monkeypatch.chdir(tmp_path)
     for look in (["runs", "sort=seconds"], ["diff", str(one), str(two)], ["compare", "outputs/s"]):
-        _look(look[0], look[1:])
+        _run_without_hydra(look[0], look[1:])
     if damage != "a deep config":
         verb(monkeypatch, tmp_path, "film", f"run={one}")
     told = capfd.readouterr()

@@ -15,8 +15,8 @@ from filelock import FileLock
 from ganexp.runs.bitwise import differences
 from ganexp.runs.manifest import status_of
 from ganexp.runs.saved_run import SavedRun
-from ganexp.sweeps.members import for_each
-from ganexp.sweeps.process_pool import config_flags, share
+from ganexp.sweeps.choice_sweep import as_choice_sweep
+from ganexp.sweeps.process_pool import config_flags, slot_environment
 from ganexp.sweeps.sweep import is_done
 from ganexp.system.signals import Stopped
 
@@ -81,7 +81,7 @@ def test_two_sweeps_of_one_name_keep_apart(
     with FileLock(tmp_path / "outputs/s/.sweep.lock"), pytest.raises(SystemExit) as ended:
         verb(monkeypatch, tmp_path, "train", "-m", *TINY, "epochs=1", "seed=1,2", "name=s")
     assert ended.value.code == 2
-    assert "outputs/s is being swept by another process" in capfd.readouterr().err
+    assert "another process runs a sweep in outputs/s" in capfd.readouterr().err
     assert not runs_in(tmp_path / "outputs/s")
 
 
@@ -117,7 +117,10 @@ def test_a_member_that_fails_beside_others(
             "evaluate.every=null",
         )
     told = capfd.readouterr()
-    assert ended.value.code == 1 and "resolution-33 ended: data.resolution=33: arch=dcgan makes" in told.err
+    assert (
+        ended.value.code == 1
+        and "resolution-33 did not finish: data.resolution=33: arch=dcgan makes" in told.err
+    )
     assert "1 finished" in told.out
 
 
@@ -157,13 +160,15 @@ def test_a_sweep_that_is_killed_takes_its_runs_with_it(tmp_path: Path) -> None:
 
 def test_a_slots_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    assert [share(slot, 3)["CUDA_VISIBLE_DEVICES"] for slot in range(3)] == ["4", "6", "4"]
+    assert [slot_environment(slot, 3)["CUDA_VISIBLE_DEVICES"] for slot in range(3)] == ["4", "6", "4"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert share(0, 3) == {"OMP_NUM_THREADS": "2"} and share(0, 20) == {"OMP_NUM_THREADS": "1"}
+    assert slot_environment(0, 3) == {"OMP_NUM_THREADS": "2"} and slot_environment(0, 20) == {
+        "OMP_NUM_THREADS": "1"
+    }
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert share(0, 3) == {}, "what the user has set stays"
+    assert slot_environment(0, 3) == {}, "what the user has set stays"
 
 
 def test_no_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +176,7 @@ def test_no_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(BaseException) as ended:
         verb(monkeypatch, tmp_path, "train", "-m", *TINY, "seed=1,2", LOCAL[0], "hydra.launcher.slots=0")
-    assert explain(ended.value)[0] == "hydra.launcher.slots=0: should be a whole number from 1"
+    assert explain(ended.value)[0] == "hydra.launcher.slots=0: should be a whole number, at least 1"
 
 
 def test_a_schedulers_warning_is_handed_on_once_the_run_is_saved(
@@ -222,7 +227,7 @@ def test_settings_that_only_the_members_have(tmp_path: Path, monkeypatch: pytest
     ],
 )
 def test_what_is_said_to_each_member(said: str, meant: str) -> None:
-    assert for_each(said, frozenset({"arch", "data", "optim", "loss"})) == meant
+    assert as_choice_sweep(said, frozenset({"arch", "data", "optim", "loss"})) == meant
 
 
 def test_where_configurations_are_found_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:

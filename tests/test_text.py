@@ -78,8 +78,8 @@ def test_a_run_with_an_awkward_name_is_resumed_by_its_hint(
     words = shlex.split(told.rpartition("images: ")[2].removesuffix(" goes on\n"))
     verb(monkeypatch, tmp_path, "train", *words)
     assert "finished 256 images" in capfd.readouterr().out
-    main._look("runs", [awkward.name])
-    assert "1 runs" in capfd.readouterr().out
+    main._run_without_hydra("runs", [awkward.name])
+    assert "1 run\n" in capfd.readouterr().out
 
 
 def harmless(told: str) -> bool:
@@ -129,5 +129,5 @@ def test_a_runs_settings_and_its_checkpoint(
     quoted = RED.encode("unicode_escape").decode().replace("\\x1b", "\\e")
     (run / "config.yaml").write_text(f'{text}"more{quoted}": 1\n')
     with pytest.raises(SystemExit):
-        main._guarded(lambda: verb(monkeypatch, tmp_path, "sample", f"run='{run}'"))
+        main._report_errors(lambda: verb(monkeypatch, tmp_path, "sample", f"run='{run}'"))
     assert harmless(capfd.readouterr().err)

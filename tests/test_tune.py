@@ -15,7 +15,7 @@ from hydra.utils import get_class
 from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import FrozenTrial
 
-from ganexp.cli.hydra_app import _arranged
+from ganexp.cli.hydra_app import hydra_arguments
 from ganexp.config.targets import conf_folder
 from ganexp.config.validate import VALIDATORS
 from ganexp.data.resolvers import register
@@ -42,28 +42,28 @@ def trials(folder: Path, name: str = "s") -> list[dict[str, Any]]:
 
 
 MISTAKES = {
-    "trials=3": "space is empty: say space=rates",
+    "trials=3": "space is empty: add space=rates",
     "space=rats": "space=rats: no such choice of space; did you mean rates? (losses, rates)",
     "space=losses +space.optm.lr={low:1,high:2}": "optm: no such setting",
     "+space.optim.lrr={low:1,high:2}": "optim.lrr: no such setting; did you mean lr?",
     "space=rates space.optim.lr.low=1": "space.optim.lr.low=1.0: should be below high=0.002",
     "space=rates space.optim.lr.low=-1": "space.optim.lr.low=-1.0: should be above 0 with log=true",
-    "space=rates +space.optim.lr.step=1": "space.optim.lr.step=1.0: does not go with log=true",
+    "space=rates +space.optim.lr.step=1": "space.optim.lr.step=1.0: cannot be combined with log=true",
     "space=rates space.optim.lr.low=small": "space.optim.lr.low=small: should be a valid number",
     "space=rates +space.optim.lr.lower=1": "space.optim.lr.lower: no such setting of space.optim.lr",
     "space=rates space.optim.lr.log=false space.optim.lr.low=-1": "optim.lr=-1: should be greater than 0",
     "+space.seed={low:1,high:3}": "seed=1.764: should be a valid integer",
     "+space.seed={low:1.5,high:3,integer:true}": "space.seed.low=1.5: should be a valid integer",
     "+space.seed={choices:[]}": "space.seed.choices=[]: list should have at least 1 item",
-    "+space.seed={choices:[1,1]}": "space.seed.choices=[1, 1]: one of them is there twice",
+    "+space.seed={choices:[1,1]}": "space.seed.choices=[1, 1]: a value occurs twice",
     "+space.seed=3": "should be {low: ..., high: ...} or {choices: [...]}",
     "+space.loss={choices:[gan,wgna]}": "loss=wgna: no such choice of loss; did you mean wgan?",
     "space=[rates,losses] +space.optim.eps={choices:[1,-1]}": "optim.eps=-1: should be greater than 0",
     "space=rates -- optim.lr=1": "optim.lr is in the space",
-    "space=rates -- name=x": "name=x: it cannot stand behind --",
+    "space=rates -- name=x": "name=x: not allowed after --",
     "space=rates -- optim.lrr=1": "optim.lrr: no such setting",
-    "space=rates -- evaluate.every=null": "evaluate.every=null gives a search no scores",
-    "space=rates goal=fdi": "goal=fdi: say direction=lower or higher, or did you mean fid?",
+    "space=rates -- evaluate.every=null": "evaluate.every=null: a search needs scores",
+    "space=rates goal=fdi": "goal=fdi: unknown score; did you mean fid?",
     "space=rates goal=fid direction=up": "direction=up: should be 'lower' or 'higher'",
     "space=rates trials=0": "trials=0: should be greater than or equal to 1",
     "space=rates sampler.startup=0": "sampler.startup=0: should be greater than or equal to 1",
@@ -79,7 +79,7 @@ def test_a_mistake_is_one_line_before_anything_starts(
     from ganexp.cli import main
 
     with pytest.raises(SystemExit) as ended:
-        main._guarded(lambda: verb(monkeypatch, tmp_path, "tune", *mistake.split(" ")))
+        main._report_errors(lambda: verb(monkeypatch, tmp_path, "tune", *mistake.split(" ")))
     told = capfd.readouterr().err.strip().splitlines()
     assert ended.value.code == 2
     assert len(told) == 1 and told[0].startswith("ganexp: "), told
@@ -139,7 +139,9 @@ def study(name: str, *overrides: str) -> Study:
 def test_what_stands_behind_the_dashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    *first, train = _arranged("tune", ["space=rates", "--", "data=mnist", "data.root=~/a b", "optim.eps=1e-7"])
+    *first, train = hydra_arguments(
+        "tune", ["space=rates", "--", "data=mnist", "data.root=~/a b", "optim.eps=1e-7"]
+    )
     assert first == ["space=rates"]
     plan = study("s", train).plan
     assert plan.fixed[:2] == ("data=mnist", f"data.root='{tmp_path}/a b'")
@@ -149,17 +151,17 @@ def test_who_takes_which_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     line = ["trials=3", "sampler=random"]
     one, two = study("s", *line), study("s", *line)
-    taken = [one.take(), two.take(), one.take()]
-    assert one.take() is None and two.take() is None, "three in all, not three each"
+    taken = [one.acquire_trial(), two.acquire_trial(), one.acquire_trial()]
+    assert one.acquire_trial() is None and two.acquire_trial() is None, "three in all, not three each"
     first, second, third = (trial for trial in taken if trial is not None)
     assert [first.number, second.number, third.number] == [0, 1, 2]
     assert len({tuple(trial.settings) for trial in (first, second, third)}) == 3
-    one.let_go(first)  # as when its process dies
-    again = two.take()
+    one.release_trial(first)  # as when its process dies
+    again = two.acquire_trial()
     assert again is not None and (again.number, again.settings) == (0, first.settings)
-    assert two.take() is None and one.take() is None
+    assert two.acquire_trial() is None and one.acquire_trial() is None
     alone = study("alone", *line)
-    drawn = [alone.take() for _ in range(3)]
+    drawn = [alone.acquire_trial() for _ in range(3)]
     assert [trial.settings for trial in drawn if trial] == [first.settings, second.settings, third.settings]
     with pytest.raises(UserError, match="outputs/s holds another study"):
         study("s", *line, "goal=kid")
@@ -170,7 +172,7 @@ def test_every_space_is_sound(file: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     found = study("s", f"space={file.stem}", "sampler=random", "trials=20")
     for _ in range(20):
-        trial = found.take()
+        trial = found.acquire_trial()
         assert trial is not None and len(trial.settings) == len(found.plan.space)
 
 
@@ -218,7 +220,7 @@ def test_a_hopeless_run_is_stopped_and_a_failing_one_counted(
     verb(monkeypatch, tmp_path, "tune", "+space.seed={choices:[2]}", *line)
     out = capfd.readouterr().out
     assert "trials: 3 pruned;" in out and "seed=2: pruned, swd" in out
-    assert out.count("(the same as trial 0)") == 2, "one folder, one process"
+    assert out.count("(same settings as trial 0)") == 2, "one folder, one process"
     assert [trial["state"] for trial in trials(tmp_path)] == ["pruned"] * 3
     (run,) = runs_in(tmp_path / "outputs/s")
     record = SavedRun(run)
@@ -253,7 +255,7 @@ def test_two_processes_share_one_study_and_ctrl_c_stops_one(tmp_path: Path) -> N
     until(lambda: len(list(tmp_path.glob("outputs/s/*/checkpoints/last.pt"))) >= 2)
     first.send_signal(signal.SIGINT)
     out, errors = first.communicate(timeout=120)
-    assert first.returncode == 130 and "Traceback" not in errors and "under way" in out
+    assert first.returncode == 130 and "Traceback" not in errors and " running" in out
     out, errors = second.communicate(timeout=300)
     assert second.returncode == 0 and "trials: 3 finished;" in out, errors
     found = trials(tmp_path)

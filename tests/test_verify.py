@@ -67,7 +67,7 @@ def test_another_configuration_is_named(
         text = text.replace("- 8\n", "- 7\n")
     file.write_text(text.replace(old, new))
     status, text = told(monkeypatch, capfd, f"run={folder}")
-    assert status == 1 and "input differs: config " in text and "weights after 1 steps: different" in text
+    assert status == 1 and "input differs: config " in text and "weights after 1 step: different" in text
     assert ("weights after 0 steps: the same" in text) == (changed == "lr")
     assert ("input differs: seed 0 -> 1" in text) == (changed == "seed")
     assert ("input differs: data.fingerprint" in text) == (changed == "data")
@@ -81,7 +81,7 @@ def test_another_version_is_named(
     altered(folder, "weights", "10", value="0" * 64)
     status, text = told(monkeypatch, capfd, f"run={folder}")
     assert status == 1 and "input differs: versions.torch 2.11.0 -> " in text
-    assert "weights after 1 steps: the same" in text and "weights after 10 steps: different" in text
+    assert "weights after 1 step: the same" in text and "weights after 10 steps: different" in text
 
 
 def test_no_input_differs(
@@ -90,7 +90,7 @@ def test_no_input_differs(
     folder = train(*TINY, "epochs=1")
     altered(folder, "weights", "1", value="0" * 64)
     status, text = told(monkeypatch, capfd, f"run={folder}")
-    assert status == 1 and "no input differs that run.json knows of" in text
+    assert status == 1 and "all inputs in run.json are the same" in text
 
 
 def test_a_receipt_without_hashes(
@@ -120,7 +120,7 @@ def test_a_run_that_went_back_is_verified_from_its_beginning(
     folder = train(*TINY, "loss=lsgan", "optim=sgd", "optim.lr=1e4", *limits, "epochs=4")
     assert "rollback 1 of 3" in capfd.readouterr().out
     status, text = told(monkeypatch, capfd, f"run={folder}", "steps=10")
-    assert "weights after 1 steps: the same" in text
+    assert "weights after 1 step: the same" in text
     assert status == 0 or "weights after 10 steps: different" in text
 
 

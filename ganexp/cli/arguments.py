@@ -23,11 +23,11 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], list[Setting]]:
     """Paths and settings; an existing folder's path may contain ``=``. Raises UserError for a leading dash."""
     paths, settings = [], []
     for argument in arguments:
-        found = _SETTING.fullmatch(argument)
+        match = _SETTING.fullmatch(argument)
         if argument.startswith("-"):
-            raise UserError(f"{argument}: settings are written key=value")
-        if found and not _is_folder(argument):
-            settings.append(Setting(*found.groups()))
+            raise UserError(f"{argument}: settings are written key=value, without dashes")
+        if match and not _is_folder(argument):
+            settings.append(Setting(*match.groups()))
         else:
             paths.append(argument)
     return paths, settings
@@ -39,11 +39,11 @@ def _is_folder(argument: str) -> bool:
     return False
 
 
-def known(settings: Iterable[Setting], keys: Sequence[str]) -> dict[str, str]:
+def values_by_key(settings: Iterable[Setting], keys: Sequence[str]) -> dict[str, str]:
     """The values by key. Raises UserError for a key that is not in ``keys``, or a relation other than ``=``."""
-    found = {}
+    values = {}
     for key, relation, value in settings:
         if key not in keys or relation != "=":
             raise UserError(f"{key}{relation}{value}: no such setting; {suggest(key, keys)}")
-        found[key] = value
-    return found
+        values[key] = value
+    return values

@@ -11,9 +11,9 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.picture import save_png
 from ganexp.data.source import Source
 from ganexp.errors import UserError, readable
-from ganexp.system.terminal import print_lines
+from ganexp.system.terminal import plural, print_lines
 
-_CLASSES_SHOWN = 20
+_MAX_CLASSES_SHOWN = 20
 _CHUNK = 4096
 
 
@@ -22,10 +22,10 @@ def prepare(cfg: DictConfig) -> None:
     source: Source = instantiate(cfg.data, _convert_="all")
     entry = source.entry()
     if entry is None:
-        print("these samples are made when they are needed: there is nothing to prepare")
+        print("this data set is generated on demand: there is nothing to prepare")
         return
     source.checked(entry.open())
-    print_lines(f"{entry.meta['shape'][0]:,} images, {_size(entry.size)}: {entry.folder}")
+    print_lines(f"{plural(entry.meta['shape'][0], 'image')}, {_size(entry.size)}: {entry.folder}")
 
 
 def info(cfg: DictConfig) -> None:
@@ -45,30 +45,30 @@ def info(cfg: DictConfig) -> None:
         if entry.meta["left_out"]:
             rows.append(("left out", _left_out(entry)))
     out = Path(cfg.out).expanduser() if cfg.out else Path("outputs/data", f"{name}.png")
-    picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[: source.preview_count])
-    trouble = None
+    rows_shown = np.sort(np.random.default_rng(0).permutation(len(data.samples))[: source.preview_count])
+    write_error = None
     try:
-        save_png(source.draw_stored(data.samples[picked], 8), out)
+        save_png(source.draw_stored(data.samples[rows_shown], 8), out)
     except OSError as error:
-        trouble = f"{out}: cannot be written: {error.strerror or error}"
-    rows.append(("picture", trouble or str(out)))
+        write_error = f"{out}: cannot be written: {error.strerror or error}"
+    rows.append(("picture", write_error or str(out)))
     for key, value in rows:
         print(readable(f"{key:12} {value}"))
-    if trouble and cfg.out:  # the default path may fail; one that the user gave may not
-        raise UserError(f"out={trouble}")
+    if write_error and cfg.out:  # a failure is an error only at a path that the user gave
+        raise UserError(f"out={write_error}")
 
 
-def show() -> None:
+def list_entries() -> None:
     """Lists the cache entries."""
-    found = cache.entries()
-    for entry in found:
+    entries = cache.entries()
+    for entry in entries:
         shape = " x ".join(map(str, entry.meta["shape"]))
         print_lines(f"{entry.meta['name']:14} {shape:22} {_size(entry.size):>9}  {entry.folder.name}")
-    total = sum(entry.size for entry in found)
-    print_lines(f"{len(found)} prepared sets, {_size(total)} in {cache.cache_folder()}")
+    total = sum(entry.size for entry in entries)
+    print_lines(f"{plural(len(entries), 'prepared set')}, {_size(total)} in {cache.cache_folder()}")
 
 
-def clear() -> None:
+def clear_cache() -> None:
     """Removes all cache entries; they are made again when a run needs them."""
     print_lines(f"{_size(cache.clear())} freed in {cache.cache_folder()}")
 
@@ -76,7 +76,7 @@ def clear() -> None:
 def _left_out(entry: cache.CacheEntry) -> str:
     """How many files were skipped, the first reason, and the file that lists all of them."""
     reasons = entry.meta["left_out"]
-    more = f"; all of them in {entry.folder / 'meta.json'}" if len(reasons) > 1 else ""
+    more = f"; all are listed in {entry.folder / 'meta.json'}" if len(reasons) > 1 else ""
     return f"{len(reasons):,}, the first: {reasons[0]}{more}"
 
 
@@ -86,9 +86,9 @@ def _labels(data: Arrays) -> str:
         counts = np.count_nonzero(data.labels, axis=0)
     else:
         counts = np.bincount(data.labels, minlength=len(data.classes))
-    shown = [f"{name} {count:,}" for name, count in zip(data.classes, counts, strict=True)][:_CLASSES_SHOWN]
-    more = len(data.classes) - len(shown)
-    return f"{len(data.classes)}: {', '.join(shown)}{f', and {more:,} more' if more else ''}"
+    shown = [f"{name} {count:,}" for name, count in zip(data.classes, counts, strict=True)][:_MAX_CLASSES_SHOWN]
+    hidden = len(data.classes) - len(shown)
+    return f"{len(data.classes)}: {', '.join(shown)}{f', and {hidden:,} more' if hidden else ''}"
 
 
 def _moments(data: Arrays, scale: float) -> list[tuple[str, str]]:
@@ -96,9 +96,9 @@ def _moments(data: Arrays, scale: float) -> list[tuple[str, str]]:
     axes = tuple(axis for axis in range(data.samples.ndim) if axis != 1)
     total, squares, count = 0.0, 0.0, 0
     for start in range(0, len(data.samples), _CHUNK):
-        piece = data.samples[start : start + _CHUNK].astype(np.float64) / scale
-        total, squares = total + piece.sum(axes), squares + (piece**2).sum(axes)
-        count += piece.size // piece.shape[1]
+        chunk = data.samples[start : start + _CHUNK].astype(np.float64) / scale
+        total, squares = total + chunk.sum(axes), squares + (chunk**2).sum(axes)
+        count += chunk.size // chunk.shape[1]
     mean = np.asarray(total / count)
     deviation = np.sqrt(np.maximum(np.asarray(squares / count) - mean**2, 0))
     return [

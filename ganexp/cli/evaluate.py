@@ -17,7 +17,7 @@ from ganexp.runs.lock import is_held
 from ganexp.runs.log import finite
 from ganexp.runs.tensorboard import EventWriter
 from ganexp.system.atomic import unshare
-from ganexp.system.terminal import print_lines
+from ganexp.system.terminal import plural, print_lines
 from ganexp.training.evaluation import TRAINING, Evaluator
 from ganexp.training.load import open_run
 
@@ -28,10 +28,11 @@ def evaluate(cfg: DictConfig) -> None:
     folder, run, source, data = opened.folder, opened.config, opened.source, opened.data()
     if cfg.against is None:
         loaded = opened.generator(cfg.checkpoint)
-        found = loaded.checkpoint
-        of = {"checkpoint": found.file.name, "images": found.content["progress"]["images"]}
+        name, seen = loaded.checkpoint.file.name, loaded.checkpoint.content["progress"]["images"]
+        subject = {"checkpoint": name, "images": seen}
+        title = f"{folder}, {name}, {plural(seen, 'image')} seen"
     else:
-        of = {"against": cfg.against}
+        subject, title = {"against": cfg.against}, cfg.against
     wanted = {
         "metrics": cfg.metrics or {**run.metrics, **(cfg.checks or {})},
         "features": cfg.features or run.features,
@@ -45,7 +46,7 @@ def evaluate(cfg: DictConfig) -> None:
         images, labels = _images(cfg.against, source, data.classes, evaluator.count)
         count = len(images)
         scores = evaluator.of_samples(images, labels)
-    result = of | {
+    result = subject | {
         "count": count,
         "real_count": evaluator.count,
         "split": evaluator.split,
@@ -55,18 +56,18 @@ def evaluate(cfg: DictConfig) -> None:
         "floor": finite(evaluator.floor()),
         "cautions": evaluator.cautions(count),
     }
-    _keep(result, folder)
+    _record(result, folder)
     if cfg.format == "json":
         print(json.dumps(result))
         return
     for line in result["cautions"]:
         print_to_stderr(line)
-    of_split = "" if evaluator.split == TRAINING else f" of the split {evaluator.split}"
-    print_lines(of.get("against") or f"{folder}, {of['checkpoint']}, {of['images']:,} images seen")
+    split = "" if evaluator.split == TRAINING else f" of the split {evaluator.split}"
+    print_lines(title)
     print_lines(
-        f"{count:,} samples against {evaluator.count:,} real ones{of_split}, by {evaluator.features.about}"
+        f"{plural(count, 'sample')} against {evaluator.count:,} real ones{split}, by {evaluator.features.about}"
     )
-    print_lines(score_table(result["scores"], result["floor"], run.evaluate.published, of.get("images")))
+    print_lines(score_table(result["scores"], result["floor"], run.evaluate.published, subject.get("images")))
 
 
 def _images(
@@ -77,7 +78,7 @@ def _images(
     Labels are None unless the folder has the same ``classes`` as the run. Raises UserError.
     """
     if not source.is_image:
-        raise UserError(f"against={against}: this run makes no images")
+        raise UserError(f"against={against}: only runs of images are compared with images")
     root = Path(against).expanduser().absolute()
     images = Folder(
         root=str(root),
@@ -93,21 +94,21 @@ def _images(
     )
     data = images.load()
     if len(data.samples) < 2:
-        raise UserError(f"against={against}: one image has no distribution to compare")
+        raise UserError(f"against={against}: at least 2 images are needed, it holds {len(data.samples)}")
     if len(data.samples) < count:
-        print_to_stderr(
-            f"{against} holds {len(data.samples):,} images, and the floor is that of {count:,}: lower count"
-        )
+        held = f"{against} holds {len(data.samples):,} images, and the floor is computed with {count:,}"
+        print_to_stderr(f"{held}: for equal numbers, set count={len(data.samples)}")
     picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[:count])
-    same = sorted(data.classes) == sorted(classes)
-    labels = np.array([classes.index(data.classes[k]) for k in data.labels[picked]]) if same else None
+    same_classes = sorted(data.classes) == sorted(classes)
+    labels = np.array([classes.index(data.classes[k]) for k in data.labels[picked]]) if same_classes else None
     return np.ascontiguousarray(data.samples[picked]), labels
 
 
-def _keep(result: dict[str, Any], folder: Path) -> None:
+def _record(result: dict[str, Any], folder: Path) -> None:
     """Appends a line to evaluations.jsonl and, for a checkpoint's scores, scalars to TensorBoard.
 
-    Nothing is written to TensorBoard while the run trains: it reads one event file of a folder at a time.
+    Nothing is written to TensorBoard while the run trains, because it reads only one event file of a
+    folder at a time.
     """
     file = folder / "evaluations.jsonl"
     with suppress(OSError):  # the run folder may be read-only
@@ -115,7 +116,7 @@ def _keep(result: dict[str, Any], folder: Path) -> None:
         with file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(result) + "\n")
         if "images" in result and not is_held(folder):
-            board = EventWriter(folder, 0)
-            numbers = {name: math.nan if value is None else value for name, value in result["scores"].items()}
-            board.scalars({f"evaluate/{name}": value for name, value in numbers.items()}, result["images"])
-            board.close()
+            writer = EventWriter(folder, 0)
+            scalars = {name: math.nan if value is None else value for name, value in result["scores"].items()}
+            writer.scalars({f"evaluate/{name}": value for name, value in scalars.items()}, result["images"])
+            writer.close()

@@ -11,8 +11,8 @@ from ganexp.runs.saved_run import SavedRun
 from ganexp.system.atomic import replacing
 from ganexp.system.terminal import print_lines
 
-_CAPTION = 22  # pixels
-_LAST = 2000  # milliseconds
+_CAPTION_HEIGHT = 22  # pixels
+_LAST_FRAME_DURATION = 2000  # milliseconds
 
 
 def film(cfg: DictConfig) -> None:
@@ -20,20 +20,22 @@ def film(cfg: DictConfig) -> None:
     folder = Path(cfg.run).expanduser()
     grids = sorted(file for file in (folder / "samples").glob("epoch_*.png") if file.is_file())
     if len(grids) < 2:
-        raise UserError(f"{folder}: a film needs the grids of two epochs, and samples/ has {len(grids)}")
+        raise UserError(
+            f"{folder}: a film needs sample grids of at least two epochs; samples/ has {len(grids)}"
+        )
     grids = _spaced(grids, cfg.frames)
     rows = {row["epoch"]: row for row in SavedRun(folder).rows if isinstance(row.get("epoch"), int)}
     frames = [_frame(grid, rows.get(_epoch_of(grid), {}), cfg.width) for grid in grids]
-    each = max(20, round(1000 * cfg.seconds / len(frames)))
+    duration = max(20, round(1000 * cfg.seconds / len(frames)))
     out = Path(cfg.out).expanduser() if cfg.out else folder / "samples" / f"film.{cfg.format}"
     try:
-        with replacing(out) as beside:
+        with replacing(out) as temporary:
             frames[0].save(
-                beside,
+                temporary,
                 cfg.format.upper(),
                 save_all=True,
                 append_images=frames[1:],
-                duration=[each] * (len(frames) - 1) + [_LAST],
+                duration=[duration] * (len(frames) - 1) + [_LAST_FRAME_DURATION],
                 loop=0,
             )
     except OSError as error:
@@ -59,11 +61,11 @@ def _frame(grid: Path, row: dict[str, Any], width: int) -> Image.Image:
         with Image.open(grid) as file:
             picture = file.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise UserError(f"{grid} is damaged: it is no picture") from None
+        raise UserError(f"{grid} is damaged: it cannot be read as a PNG") from None
     if picture.width > width:
         height = round(picture.height * width / picture.width)
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-    canvas = Image.new("RGB", (picture.width, picture.height + _CAPTION), (32, 32, 32))
+    canvas = Image.new("RGB", (picture.width, picture.height + _CAPTION_HEIGHT), (32, 32, 32))
     canvas.paste(picture)
     text = f"epoch {_epoch_of(grid)}"
     if "images" in row:

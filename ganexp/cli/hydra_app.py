@@ -31,25 +31,25 @@ _FUNCTIONS = {
 }
 """``module:function`` by the name of the verb's configuration."""
 
-_HOME = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
+_TILDE_PATH = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
 """``data.root=~/data``: shells do not expand ``~`` after ``=``."""
 
 
 def run_verb(verb: str, arguments: list[str], program: str) -> None:
     """Calls Hydra with a verb and its overrides. Raises whatever composing or running it raises."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises, and errors are worded in one place
-    sys.argv = [program, *_arranged(verb, arguments)]
+    sys.argv = [program, *hydra_arguments(verb, arguments)]
     if str(PLUGINS) not in sys.path:
         sys.path.append(str(PLUGINS))
     import hydra
 
     from ganexp.data.resolvers import register
-    from ganexp.sweeps.members import for_each
-    from ganexp.sweeps.sweep import UNDER_WAY
+    from ganexp.sweeps.choice_sweep import as_choice_sweep
+    from ganexp.sweeps.sweep import ACTIVE_SWEEPS
 
     if {"-m", "--multirun"} & {*sys.argv}:
         groups = frozenset(path.name for path in conf_folder().iterdir() if path.is_dir()) - {"hydra"}
-        sys.argv[1:] = [for_each(argument, groups) for argument in sys.argv[1:]]
+        sys.argv[1:] = [as_choice_sweep(argument, groups) for argument in sys.argv[1:]]
     register()
     task = functools.partial(_run_task, verb)
     task.__module__ = __name__  # Hydra reads it, and a partial's is functools
@@ -57,25 +57,27 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(task)()
     finally:
-        while UNDER_WAY:
-            unfinished = UNDER_WAY.pop().close()
+        while ACTIVE_SWEEPS:
+            unfinished = ACTIVE_SWEEPS.pop().close()
     if unfinished:
         fail(f"{unfinished} of the sweep's runs did not finish", status=1)
 
 
-def _arranged(verb: str, arguments: list[str]) -> list[str]:
-    """The arguments as Hydra expects them: -m first, ``~`` expanded, and tune's ``--`` folded."""
-    many = [argument for argument in arguments if argument in ("-m", "--multirun")]
-    if many and verb != "train":
-        fail(f"{many[0]}: only train runs several at once")
-    if many and any(argument.startswith(("-c", "--cfg")) and argument[2:3] != "o" for argument in arguments):
-        fail("--cfg shows one run: leave out -m, or name a single value of each key")
-    rest = [argument for argument in arguments if argument not in many]
-    rest = [_HOME.sub(lambda m: f"{m[1]}='{Path(m[2]).expanduser()}'", argument) for argument in rest]
-    return many + (_folded(rest) if verb == "tune" else rest)
+def hydra_arguments(verb: str, arguments: list[str]) -> list[str]:
+    """The arguments as Hydra expects them: -m first, ``~`` expanded, tune's trial overrides in one list."""
+    multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    if multirun and verb != "train":
+        fail(f"{multirun[0]}: only train can be swept; leave it out")
+    if multirun and any(
+        argument.startswith(("-c", "--cfg")) and argument[2:3] != "o" for argument in arguments
+    ):
+        fail("--cfg shows one run: leave out -m and give each key a single value")
+    others = [argument for argument in arguments if argument not in multirun]
+    others = [_TILDE_PATH.sub(lambda m: f"{m[1]}='{Path(m[2]).expanduser()}'", argument) for argument in others]
+    return multirun + (_fold_trial_overrides(others) if verb == "tune" else others)
 
 
-def _folded(arguments: list[str]) -> list[str]:
+def _fold_trial_overrides(arguments: list[str]) -> list[str]:
     """``tune ... -- data=mnist``: moves the overrides after ``--``, for every trial, into ``train=[...]``."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
@@ -94,18 +96,18 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
     from ganexp.config.messages import user_error
     from ganexp.config.validate import VALIDATORS
     from ganexp.data.resolvers import register
-    from ganexp.sweeps.sweep import UNDER_WAY, is_done
+    from ganexp.sweeps.sweep import ACTIVE_SWEEPS, is_done
     from ganexp.system.signals import reraise_signal
 
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
-    many = hydra_cfg.mode == RunMode.MULTIRUN
+    multirun = hydra_cfg.mode == RunMode.MULTIRUN
     try:
         register()  # a launcher may have started a new process
         validated = VALIDATORS[verb](cfg, list(hydra_cfg.overrides.task))
-        for sweep in UNDER_WAY:
+        for sweep in ACTIVE_SWEEPS:
             sweep.add(folder)
-        if many and is_done(folder, validated):
+        if multirun and is_done(folder, validated):
             print_lines(f"{folder.name} is done already")
         else:
             _call(verb, validated)
@@ -114,13 +116,13 @@ def _run_task(verb: str, cfg: "DictConfig") -> None:
         raise
     except Exception as error:
         _remove_if_empty(folder)
-        mistake = user_error(error)
-        if mistake is None:
+        user_mistake = user_error(error)
+        if user_mistake is None:
             print(readable_lines(traceback.format_exc()), end="", file=sys.stderr)
-        if not many:
-            sys.exit(1) if mistake is None else fail(mistake, mistake.status)
-        if mistake is not None:
-            print_to_stderr(mistake)  # the sweep continues
+        if not multirun:
+            sys.exit(1) if user_mistake is None else fail(user_mistake, user_mistake.status)
+        if user_mistake is not None:
+            print_to_stderr(user_mistake)  # the sweep continues
 
 
 def _call(verb: str, cfg: "DictConfig") -> None:

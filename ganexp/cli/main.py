@@ -18,15 +18,15 @@ from ganexp.system import parent
 VERBS = {
     "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
     "tune": "search for settings: ganexp tune space=rates trials=30 -- data=mnist data.root=<folder>",
-    "sample": "images from a trained run: ganexp sample run=outputs/<name>/<run> n=64",
-    "evaluate": "how good it is: ganexp evaluate run=outputs/<name>/<run> metrics=[fid,precision,recall]",
-    "film": "the same latents over the epochs, as a film: ganexp film run=outputs/<name>/<run>",
-    "neighbours": "samples beside their nearest training images: ganexp neighbours run=outputs/<name>/<run>",
-    "compare": "runs side by side, with their uncertainty: ganexp compare outputs/<name>",
+    "sample": "draw samples from a run: ganexp sample run=outputs/<name>/<run> n=64",
+    "evaluate": "score a run: ganexp evaluate run=outputs/<name>/<run> metrics=[fid,precision,recall]",
+    "film": "animate a run's sample grids, one frame per epoch: ganexp film run=outputs/<name>/<run>",
+    "neighbours": "show the nearest training images of samples: ganexp neighbours run=outputs/<name>/<run>",
+    "compare": "rank groups of runs and test their differences: ganexp compare outputs/<name>",
     "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
-    "runs": "what there is: ganexp runs outputs loss=gan sort=fid_cnn",
-    "diff": "what tells two runs apart: ganexp diff outputs/<name>/<run> outputs/<name>/<run>",
-    "data": "info, prepare, list, clear: ganexp data info data=folder data.root=<folder or zip>",
+    "runs": "list runs: ganexp runs outputs loss=gan sort=fid_cnn",
+    "diff": "show how two runs differ: ganexp diff outputs/<name>/<run> outputs/<name>/<run>",
+    "data": "describe or prepare data; list, clear: ganexp data info data=folder data.root=<folder or zip>",
 }
 
 HELP = f"""ganexp {__version__}: a laboratory for generative adversarial networks on the command line
@@ -41,17 +41,17 @@ usage: ganexp <verb> [overrides] [-m] [--help] [--cfg job]
   ganexp --version
   eval "$(ganexp -sc install=bash)"           completion; also zsh (through bash) and fish
 
-Look at runs with: tensorboard --logdir outputs"""
+Watch runs in TensorBoard: tensorboard --logdir outputs"""
 
 
 def main() -> None:
     """Entry point of the console script. A UserError ends it with one line and its status, usually 2."""
     if torchrun.rank() > 0:
-        _guarded(_follow)
+        _report_errors(_run_worker)
         return
     parent.exit_with_parent()
     try:
-        _guarded(lambda: _dispatch(sys.argv[1:]))
+        _report_errors(lambda: _dispatch(sys.argv[1:]))
     finally:
         if torchrun.world_size() > 1:
             from ganexp.distributed.torchrun_group import shutdown_workers
@@ -59,7 +59,7 @@ def main() -> None:
             shutdown_workers()
 
 
-def _follow() -> None:
+def _run_worker() -> None:
     """Runs a torchrun process of rank > 0 as a worker of rank 0."""
     from ganexp.worker import join_torchrun_trainings
 
@@ -76,7 +76,7 @@ def _dispatch(arguments: list[str]) -> None:
     elif arguments[0] == "data":
         _data(arguments[1:])
     elif arguments[0] in ("runs", "diff", "compare"):
-        _look(arguments[0], arguments[1:])
+        _run_without_hydra(arguments[0], arguments[1:])
     elif arguments[0] in VERBS:
         run_verb(arguments[0], arguments[1:], f"ganexp {arguments[0]}")
     else:
@@ -91,15 +91,15 @@ def _data(arguments: list[str]) -> None:
     elif action in ("list", "clear") and len(arguments) == 1:
         from ganexp.cli import data
 
-        data.show() if action == "list" else data.clear()
+        data.list_entries() if action == "list" else data.clear_cache()
     elif action in ("list", "clear"):
-        fail(f"data {action} {arguments[1]}: it takes nothing more")
+        fail(f"data {action} {arguments[1]}: this takes no arguments")
     else:
         fail(f"data {action}: no such action; {suggest(action, ('info', 'prepare', 'list', 'clear'))}")
 
 
-def _look(verb: str, arguments: list[str]) -> None:
-    """The verbs that only read runs. They take folders and settings written key=value, without Hydra."""
+def _run_without_hydra(verb: str, arguments: list[str]) -> None:
+    """The verbs that only read runs: they take folders and key=value settings, and do not use Hydra."""
     from ganexp.cli import compare, runs
 
     actions = {"runs": runs.runs, "diff": runs.diff, "compare": compare.compare_runs}
@@ -109,12 +109,13 @@ def _look(verb: str, arguments: list[str]) -> None:
         actions[verb](arguments)
 
 
-def _guarded(action: Callable[[], None]) -> None:
+def _report_errors(action: Callable[[], None]) -> None:
+    """Runs an action; a user's mistake ends the command with one line and an exit status, not a traceback."""
     try:
         action()
         sys.stdout.flush()
-    except KeyboardInterrupt as asked:
-        sys.exit(getattr(asked, "status", 130))  # 143 after SIGTERM
+    except KeyboardInterrupt as interrupt:
+        sys.exit(getattr(interrupt, "status", 130))  # 143 after SIGTERM
     except BrokenPipeError:  # the reader closed the pipe: ganexp train --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
@@ -130,12 +131,12 @@ def _complete(arguments: list[str]) -> None:
     """Shell completion: completes verbs itself; for the rest, removes the verb and lets Hydra complete."""
     line = os.environ.get("COMP_LINE", "")
     words = line.split()
-    querying = any(argument.startswith("query=") for argument in arguments)
-    if querying and (len(words) < 2 or (len(words) == 2 and not line.endswith(" "))):
+    completing = any(argument.startswith("query=") for argument in arguments)
+    if completing and (len(words) < 2 or (len(words) == 2 and not line.endswith(" "))):
         print(" ".join(VERBS))
         return
     verb = "train"
-    if querying:
+    if completing:
         if not (conf_folder() / f"{words[1]}.yaml").is_file():
             return  # an unknown verb, or one without Hydra
         verb = words[1]

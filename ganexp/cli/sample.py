@@ -17,11 +17,11 @@ from ganexp.games.sampling import draw_grid, generate
 from ganexp.metrics.classifier import predict_labels, trained_classifier
 from ganexp.system.atomic import make_folder, replacing
 from ganexp.system.rng import seed_for
-from ganexp.system.terminal import print_lines
+from ganexp.system.terminal import plural, print_lines
 from ganexp.training.load import OpenedRun, open_run
 
-_MOST_ROWS = 40
-_DARK = -0.75  # fills empty places of a grid, in [-1, 1]; as dark as the gaps between its images
+_MAX_ROWS = 40
+_EMPTY = -0.75  # fills empty places of a grid, in [-1, 1]; as dark as the gaps between its images
 
 
 def sample(cfg: DictConfig) -> None:
@@ -52,7 +52,7 @@ def sample(cfg: DictConfig) -> None:
             written = _write_files(out, samples, inputs, source, cfg.format)
     except OSError as error:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
-    print_lines(f"{cfg.n} samples: {written}")
+    print_lines(f"{plural(cfg.n, 'sample')}: {written}")
 
 
 def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
@@ -62,18 +62,20 @@ def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
     """
     data, source, device = run.data(), run.source, run.device
     classes = len(data.classes)
-    if classes > min(_MOST_ROWS, len(samples)):
-        raise UserError(f"format=classes: {classes} classes make too many rows for {len(samples)} samples")
+    if classes > min(_MAX_ROWS, len(samples)):
+        many = f"{classes} classes make too many rows for {plural(len(samples), 'sample')}"
+        hint = f"use n={classes} or more" if classes <= _MAX_ROWS else "use format=grid"
+        raise UserError(f"format=classes: {many}: {hint}")
     net, _, accuracy = trained_classifier(source, data, device)
-    found = predict_labels(net, source.encode(samples), device)
+    predicted = predict_labels(net, source.encode(samples), device)
     columns = len(samples) // classes
-    grid = np.full((classes, columns, *samples.shape[1:]), _DARK, samples.dtype)
+    grid = np.full((classes, columns, *samples.shape[1:]), _EMPTY, samples.dtype)
     for label in range(classes):
-        picked = samples[found == label][:columns]
-        grid[label, : len(picked)] = picked
-    counts = np.bincount(found, minlength=classes)
-    told = ", ".join(f"{name} {count}" for name, count in zip(data.classes, counts, strict=True))
-    print_lines(f"by a classifier that is right on {accuracy:.2%} of real images: {told}")
+        chosen = samples[predicted == label][:columns]
+        grid[label, : len(chosen)] = chosen
+    counts = np.bincount(predicted, minlength=classes)
+    counted = ", ".join(f"{name} {count}" for name, count in zip(data.classes, counts, strict=True))
+    print_lines(f"classified with an accuracy of {accuracy:.2%} on real images: {counted}")
     return grid.reshape(-1, *samples.shape[1:]), columns
 
 
@@ -95,9 +97,11 @@ def _write_files(out: Path, samples: np.ndarray, inputs: Inputs, source: Source,
     Raises UserError where the data have no such files.
     """
     if source.file_type is None or (form == "png" and source.file_type != "png"):
-        none = "this data has no files of single samples"
-        own = none if source.file_type is None else f"this data's files are {source.file_type}: format=files"
-        raise UserError(f"format={form}: {own}; format=grid draws samples, format=npz keeps them")
+        if source.file_type is None:
+            reason = "this data has no files of single samples"
+        else:
+            reason = f"this data's files are {source.file_type}: use format=files"
+        raise UserError(f"format={form}: {reason}; format=grid draws samples, format=npz stores them as arrays")
     names = [f"{index:06d}.{source.file_type}" for index in range(len(samples))]
     if inputs.labels is not None and source.label_kind == "classes":
         names = [f"{label}/{name}" for label, name in zip(inputs.labels.tolist(), names, strict=True)]
@@ -115,6 +119,6 @@ def _write_array(out: Path, samples: np.ndarray, inputs: Inputs, source: Source)
     if inputs.labels is not None:
         content["labels"] = inputs.labels.numpy()
     file = out if out.suffix == ".npz" else out.with_name(f"{out.name}.npz")
-    with replacing(file) as beside, beside.open("wb") as stream:
+    with replacing(file) as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **content)
     return file

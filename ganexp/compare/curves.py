@@ -35,7 +35,7 @@ class Axis(NamedTuple):
     ticks: list[float]
     logarithmic: bool
 
-    def share(self, value: float) -> float:
+    def position(self, value: float) -> float:
         """The value's position on the axis, 0 at ``low`` and 1 at ``high``."""
         low, high, at = (math.log10(x) if self.logarithmic else x for x in (self.low, self.high, value))
         return (at - low) / (high - low)
@@ -47,11 +47,11 @@ def curve(rank: int, group: Group, name: str) -> Curve:
     With fewer values, one run's curve would look like the group's.
     """
     values: dict[int, list[float]] = defaultdict(list)
-    taken = [found for run in group.runs if (found := series(run, name))]
-    for found in taken:
+    curves = [found for run in group.runs if (found := series(run, name))]
+    for found in curves:
         for images, value in found:
             values[images].append(value)
-    enough = [images for images in sorted(values) if 2 * len(values[images]) >= len(taken)] or sorted(values)
+    enough = [images for images in sorted(values) if 2 * len(values[images]) >= len(curves)] or sorted(values)
     points = [
         Point(images, sum(at) / len(at), min(at), max(at), len(at))
         for images in enough
@@ -65,8 +65,8 @@ def axis(values: Sequence[float], *, may_be_logarithmic: bool) -> Axis:
     low, high = min(values), max(values)
     if may_be_logarithmic and low > 0 and high > 10 * low:
         return Axis(low * 0.9, high * 1.1, _round_logarithms(low, high), True)
-    room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-    low, high = (0.0 if low >= 0 > low - room else low - room), high + room
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    low, high = (0.0 if low >= 0 > low - margin else low - margin), high + margin
     step = _round_step((high - low) / 5)
     first = math.ceil(low / step)
     return Axis(low, high, [n * step for n in range(first, math.floor(high / step) + 1)], False)

@@ -11,9 +11,9 @@ from PIL import Image, features
 from ganexp.compare.groups import Group, seed_of
 from ganexp.runs.saved_run import SavedRun
 
-_SIDE = 360  # pixels
+_LONGEST_SIDE = 360  # pixels
 _QUALITY = 70
-_MOST_PIXELS = 40_000_000  # larger grids are not opened: the run may be untrusted
+_MAX_PIXELS = 40_000_000  # larger grids are not opened: the run may be untrusted
 
 
 class Grid(NamedTuple):
@@ -38,21 +38,21 @@ def gallery(groups: Sequence[Group], budget: int) -> Gallery:
 
     The run of each group with the most images comes first; the other runs follow while the budget lasts.
     """
-    furthest = {group.label: max(group.runs, key=_last_images) for group in groups}
-    counts = [count for run in furthest.values() if (count := _last_images(run))]
+    longest = {group.label: max(group.runs, key=_last_images) for group in groups}
+    counts = [count for run in longest.values() if (count := _last_images(run))]
     if not counts:
         return Gallery([], [], 0)
-    wanted = [(group.label, run) for group in groups for run in group.runs]
-    wanted.sort(key=lambda pair: pair[1] is not furthest[pair[0]])  # one per group, then the others
+    candidates = [(group.label, run) for group in groups for run in group.runs]
+    candidates.sort(key=lambda pair: pair[1] is not longest[pair[0]])  # one per group, then the others
     found: dict[bool, list[Grid]] = {True: [], False: []}
     left_out = 0
-    for label, run in wanted:
+    for label, run in candidates:
         if budget <= 0:
             left_out += bool(_files(run))
             continue
         grid = _grid(label, run, min(counts))
         if grid is not None:
-            found[run is furthest[label]].append(grid)
+            found[run is longest[label]].append(grid)
             budget -= len(grid.uri)
     return Gallery(found[True], found[False], left_out)
 
@@ -84,14 +84,14 @@ def _grid(label: str, run: SavedRun, most: int) -> Grid | None:
 
 def _uri(file: Path) -> str | None:
     kind = "WEBP" if features.check("webp") else "JPEG"
-    packed = io.BytesIO()
+    encoded = io.BytesIO()
     try:
         with Image.open(file, formats=["PNG"]) as picture:
-            if picture.width * picture.height > _MOST_PIXELS:
+            if picture.width * picture.height > _MAX_PIXELS:
                 return None
             small = picture.convert("RGB")
-        small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-        small.save(packed, kind, quality=_QUALITY)
+        small.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.LANCZOS)
+        small.save(encoded, kind, quality=_QUALITY)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None  # damaged, or not an image
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(packed.getvalue()).decode()}"
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(encoded.getvalue()).decode()}"

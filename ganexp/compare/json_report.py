@@ -17,20 +17,20 @@ def text(results: Sequence[Result], unreadable: Sequence[SavedRun]) -> str:
     """The report's numbers and sentences as JSON."""
     content = {
         "ganexp": __version__,
-        "contests": [_contest(result) for result in results],
+        "comparisons": [_comparison(result) for result in results],
         "unreadable": [str(run.folder) for run in unreadable],
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def _contest(result: Result) -> dict[str, Any]:
+def _comparison(result: Result) -> dict[str, Any]:
     return {
         "data": result.comparison.name,
         "metric": result.metric,
         "by": result.by,
         "better": {name: result.direction(name) for name in result.names},
         "headline": sentences.headline(result),
-        "claims": sentences.claims(result),
+        "sentences": sentences.difference_sentences(result),
         "warnings": sentences.warnings(result),
         "groups": [_group(standing, result) for standing in result.standings],
         "pairs": [

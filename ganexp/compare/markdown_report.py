@@ -10,33 +10,36 @@ from ganexp.compare.tables import Table
 from ganexp.errors import readable
 from ganexp.runs.saved_run import SavedRun
 
-_MEANT = re.compile(r"([\\`*<|~]|(?<=\])\(|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+_MARKUP = re.compile(r"([\\`*<|~]|(?<=\])\(|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 """Characters that Markdown, or HTML in it, would interpret as markup."""
 
 
 def text(results: Sequence[Result], unreadable: Sequence[SavedRun]) -> str:
     """The report as Markdown, without pictures."""
     lines = ["# Comparison of runs", ""]
-    lines += [f"**{_plain(sentences.headline(result))}.**\n" for result in results]
+    lines += [f"**{_escaped(sentences.headline(result))}.**\n" for result in results]
     if unreadable:
         names = ", ".join(str(run.folder) for run in unreadable)
-        lines.append(_plain(f"Left out, for their configuration cannot be read: {names}") + "\n")
+        lines.append(_escaped(f"Not compared, because their configuration cannot be read: {names}") + "\n")
     for result in results:
-        lines += [f"## {_plain(result.comparison.name)}", ""]
-        lines.append(_plain(f"{sentences.direction(result)}; * has unfinished runs") + "\n")
-        lines += [f"- {_plain(line)}" for line in (*sentences.claims(result), *sentences.warnings(result))]
+        lines += [f"## {_escaped(result.comparison.name)}", ""]
+        lines.append(_escaped(f"{sentences.direction(result)}; * marks groups with unfinished runs") + "\n")
+        lines += [
+            f"- {_escaped(line)}"
+            for line in (*sentences.difference_sentences(result), *sentences.warnings(result))
+        ]
         for table in tables.all_of(result):
-            lines += ["", f"### {_plain(table.title)}", "", *_table(table)]
+            lines += ["", f"### {_escaped(table.title)}", "", *_table(table)]
         lines.append("")
-    lines += ["## How it was computed", "", *(f"{_plain(line)}\n" for line in sentences.METHOD)]
+    lines += ["## Method", "", *(f"{_escaped(line)}\n" for line in sentences.METHOD)]
     return "\n".join([*lines, f"ganexp {__version__}", ""])
 
 
 def _table(table: Table) -> list[str]:
     rows = [table.headings, ["---"] * len(table.headings)]
-    cells = [[_plain(cell.text) for cell in row] for row in table.rows]
-    return [f"| {' | '.join(row)} |" for row in ([_plain(cell) for cell in rows[0]], rows[1], *cells)]
+    cells = [[_escaped(cell.text) for cell in row] for row in table.rows]
+    return [f"| {' | '.join(row)} |" for row in ([_escaped(cell) for cell in rows[0]], rows[1], *cells)]
 
 
-def _plain(line: str) -> str:
-    return _MEANT.sub(r"\\\1", readable(line))
+def _escaped(line: str) -> str:
+    return _MARKUP.sub(r"\\\1", readable(line))

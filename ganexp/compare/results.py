@@ -86,20 +86,20 @@ class Result:
 def compare(comparison: Comparison, wanted: str | None, by: By) -> Result:
     """Ranks a comparison's groups by the score ``wanted``, or else by the first that all groups have."""
     names = [*scores_of(comparison.runs), *EXTRA]
-    taken = {
+    measurements = {
         group.label: {name: [measured(run, name) for run in group.runs] for name in names}
         for group in comparison.groups
     }
-    metric = wanted or _common(names, list(taken.values()))
+    metric = wanted or _default_metric(names, list(measurements.values()))
     if metric not in names:
         names.insert(0, metric)
-        for of_group in taken.values():
+        for of_group in measurements.values():
             of_group[metric] = []
     direction = direction_in(comparison, metric)
     if direction == "unknown" or metric in EXTRA:
         by = "final"  # without a direction there is no best
     standings = [
-        Standing(group, {name: _summary(taken[group.label][name]) for name in names})
+        Standing(group, {name: _summary(measurements[group.label][name]) for name in names})
         for group in comparison.groups
     ]
     result = Result(comparison, metric, by, names, standings, [])
@@ -112,8 +112,8 @@ def compare(comparison: Comparison, wanted: str | None, by: By) -> Result:
 
 def direction_in(comparison: Comparison, name: str) -> Direction:
     """The direction of a score, from the first run that knows it; ``unknown`` if none does."""
-    found = (run.direction(name) for run in comparison.runs)
-    return next((way for way in found if way != "unknown"), "unknown")
+    directions = (run.direction(name) for run in comparison.runs)
+    return next((direction for direction in directions if direction != "unknown"), "unknown")
 
 
 def checked_metric(wanted: str | None, records: Sequence[SavedRun]) -> str | None:
@@ -129,7 +129,7 @@ def checked_metric(wanted: str | None, records: Sequence[SavedRun]) -> str | Non
 
 def outcome(run: SavedRun) -> str:
     """How a run ended: ``finished``, ``interrupted``, ``finished but collapsed`` ..."""
-    kinds = " and ".join(_ALARMS[kind] for kind in dict.fromkeys(kinds_of(run)) if kind in _ALARMS)
+    kinds = " and ".join(_ALARMS[kind] for kind in dict.fromkeys(alarm_kinds(run)) if kind in _ALARMS)
     if not kinds:
         return run.status
     return f"finished but {kinds}" if run.status == "finished" else f"{run.status} and {kinds}"
@@ -140,12 +140,12 @@ def alarms_of(run: SavedRun) -> list[dict[str, object]]:
     return [alarm for alarm in run.manifest.get("alarms", []) if isinstance(alarm, dict)]
 
 
-def kinds_of(run: SavedRun) -> list[str]:
+def alarm_kinds(run: SavedRun) -> list[str]:
     """The kinds of a run's alarms, in the order in which they were raised."""
     return [str(alarm.get("kind", "")) for alarm in alarms_of(run)]
 
 
-def _common(names: Sequence[str], groups: Sequence[dict[str, list[Measured]]]) -> str:
+def _default_metric(names: Sequence[str], groups: Sequence[dict[str, list[Measured]]]) -> str:
     """The first score that all groups have, else the first that any group has, else the diversity."""
     scores = [name for name in names if name not in EXTRA]
     having = {name: sum(any(run != (None, None) for run in of[name]) for of in groups) for name in scores}
@@ -163,17 +163,17 @@ def _summary(runs: Sequence[Measured]) -> Summary:
 def _pairs(groups: Sequence[Group], metric: str, by: By) -> list[Pair]:
     """The differences of all pairs of groups with at least two values, in the order of rank."""
     values = {group.label: _by_seed(group, metric, by) for group in groups}
-    sizable = [label for label, found in values.items() if len(found) > 1]
-    compared = [(one, other) for one, other in combinations(sizable, 2)]
+    testable = [label for label, found in values.items() if len(found) > 1]
+    compared = [(one, other) for one, other in combinations(testable, 2)]
     found = [_difference(values[one], values[other], len(compared)) for one, other in compared]
     corrected = holm([each.p for each in found])
     return [Pair(*names, each, p) for names, each, p in zip(compared, found, corrected, strict=True)]
 
 
 def _by_seed(group: Group, metric: str, by: By) -> list[tuple[str, float]]:
-    taken = [(seed_of(run), measured(run, metric)) for run in group.runs]
-    found = [(seed, run.best if by == "best" else run.final) for seed, run in taken]
-    return [(seed, value) for seed, value in found if value is not None]
+    measurements = [(seed_of(run), measured(run, metric)) for run in group.runs]
+    values = [(seed, run.best if by == "best" else run.final) for seed, run in measurements]
+    return [(seed, value) for seed, value in values if value is not None]
 
 
 def _difference(
@@ -185,7 +185,7 @@ def _difference(
     on the number of runs, never on their values, so that it does not bias p.
     """
     x, y = dict(one), dict(other)
-    same = x.keys() == y.keys() and len(x) == len(one) and len(y) == len(other)
-    if same and least_p(len(x), None) * comparisons < ALPHA:
+    same_seeds = x.keys() == y.keys() and len(x) == len(one) and len(y) == len(other)
+    if same_seeds and least_p(len(x), None) * comparisons < ALPHA:
         return difference([x[seed] for seed in x], [y[seed] for seed in x], paired=True)
     return difference([value for _, value in one], [value for _, value in other], paired=False)

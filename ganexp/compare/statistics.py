@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 ALPHA = 0.05
-"""A difference counts as larger than chance where p < ALPHA; intervals have confidence level 1 - ALPHA."""
+"""A difference is significant where p < ALPHA; intervals have confidence level 1 - ALPHA."""
 
 _RESAMPLES = 9_999
-_MOST = 20_000  # up to so many relabellings are enumerated; of more, so many are drawn
+_MAX_RELABELLINGS = 20_000  # where there are more, so many are drawn at random
 _SEED = 0
 _NORMAL = NormalDist()
 
@@ -65,8 +65,8 @@ def difference(one: Values, other: Values, *, paired: bool) -> Difference:
     """The difference of two groups; ``paired``: the n-th values belong together, such as by seed."""
     x, y = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
     if paired:
-        found = mean_of(x - y)
-        return Difference(found.mean, found.low, found.high, _sign_flip(x - y), least_p(len(x), None), True)
+        mean = mean_of(x - y)
+        return Difference(mean.mean, mean.low, mean.high, _sign_flip(x - y), least_p(len(x), None), True)
     observed = float(x.mean() - y.mean())
     low = high = None
     if min(len(x), len(y)) > 1:
@@ -125,28 +125,32 @@ def _interval(resampled: np.ndarray, observed: float, influence: np.ndarray) -> 
 def _permutation(x: np.ndarray, y: np.ndarray) -> float:
     """The p of a permutation test: the share of relabellings with at least as large a difference of means."""
     both, n = np.concatenate([x, y]), len(x)
-    if math.comb(len(both), n) <= _MOST:
+    if math.comb(len(both), n) <= _MAX_RELABELLINGS:
         chosen = np.array(list(combinations(range(len(both)), n)))
     else:
         rng = np.random.default_rng(_SEED)
-        chosen = np.argsort(rng.random((_MOST, len(both))), axis=1)[:, :n]
+        chosen = np.argsort(rng.random((_MAX_RELABELLINGS, len(both))), axis=1)[:, :n]
     sums = both[chosen].sum(1)
-    found = sums / n - (both.sum() - sums) / len(y)
-    return _share(found, float(x.mean() - y.mean()), exact=math.comb(len(both), n) <= _MOST)
+    differences = sums / n - (both.sum() - sums) / len(y)
+    return _fraction_as_large(
+        differences, float(x.mean() - y.mean()), exact=math.comb(len(both), n) <= _MAX_RELABELLINGS
+    )
 
 
 def _sign_flip(differences: np.ndarray) -> float:
     """The p of a sign-flip test: the share of sign patterns whose mean is at least as far from 0."""
     n = len(differences)
-    if 2**n <= _MOST:
+    if 2**n <= _MAX_RELABELLINGS:
         signs = np.array(list(product((-1.0, 1.0), repeat=n)))
     else:
-        signs = np.random.default_rng(_SEED).choice((-1.0, 1.0), size=(_MOST, n))
-    return _share((signs * differences).mean(1), float(differences.mean()), exact=2**n <= _MOST)
+        signs = np.random.default_rng(_SEED).choice((-1.0, 1.0), size=(_MAX_RELABELLINGS, n))
+    return _fraction_as_large(
+        (signs * differences).mean(1), float(differences.mean()), exact=2**n <= _MAX_RELABELLINGS
+    )
 
 
-def _share(found: np.ndarray, observed: float, *, exact: bool) -> float:
-    """The share of ``found`` at least as large as ``observed``; if drawn, the observed one is added to both."""
-    slack = 1e-9 * float(np.abs(found).max(initial=abs(observed)))  # rounding: sums in another order
-    hits = int((np.abs(found) >= abs(observed) - slack).sum())
-    return hits / len(found) if exact else (hits + 1) / (len(found) + 1)
+def _fraction_as_large(resampled: np.ndarray, observed: float, *, exact: bool) -> float:
+    """The share of ``resampled`` at least as large as ``observed``; if drawn, it is counted among them."""
+    tolerance = 1e-9 * float(np.abs(resampled).max(initial=abs(observed)))  # rounding: sums in another order
+    hits = int((np.abs(resampled) >= abs(observed) - tolerance).sum())
+    return hits / len(resampled) if exact else (hits + 1) / (len(resampled) + 1)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ganexp.compare.groups import differing, seed_of, written
+from ganexp.compare.formatting import NONE, estimate, number, outcome_counts
+from ganexp.compare.groups import differing_settings, seed_of
+from ganexp.compare.labels import value_text
 from ganexp.compare.measures import EXTRA, measured
 from ganexp.compare.results import Result, alarms_of, outcome
-from ganexp.compare.sentences import NONE, counts, estimate, number
 from ganexp.compare.statistics import Mean
 
 _ARROWS = {"lower": " \N{DOWNWARDS ARROW}", "higher": " \N{UPWARDS ARROW}", "unknown": ""}
@@ -38,30 +39,30 @@ def scores(result: Result) -> Table:
         headings += [f"final {name}{arrow}" if name not in EXTRA else f"{name}{arrow}"]
     for standing in result.standings:
         total = len(standing.group.runs)
-        row = [Cell(standing.label), Cell(str(total), total), Cell(counts(standing).partition(": ")[2])]
+        row = [Cell(standing.label), Cell(str(total), total), Cell(outcome_counts(standing))]
         for name in result.names:
             summary = standing.scores[name]
             if name not in EXTRA and result.direction(name) != "unknown":
-                row.append(_estimated(summary.best, total, standing.unfinished))
-            row.append(_estimated(summary.final, total, standing.unfinished))
+                row.append(_mean_cell(summary.best, total, standing.unfinished))
+            row.append(_mean_cell(summary.final, total, standing.unfinished))
         rows.append(row)
     return Table("Scores", headings, rows, groups=True)
 
 
 def pairs(result: Result) -> Table:
     """A row per pair of groups: their difference in the main score, with test and p."""
-    headings = ["group", "less group", f"difference in {result.metric}", "test", "p", "p corrected"]
+    headings = ["group", "minus group", f"difference in {result.metric}", "test", "p", "p corrected"]
     rows = []
     for pair in result.pairs:
-        found = pair.difference
-        kind = "paired" if found.paired else "independent"
+        difference = pair.difference
+        kind = "paired" if difference.paired else "independent"
         rows.append(
             [
                 Cell(pair.one),
                 Cell(pair.other),
-                Cell(estimate(Mean(found.mean, found.low, found.high, 0)), found.mean),
-                Cell(f"{kind}, p \N{GREATER-THAN OR EQUAL TO} {found.least:.2g}"),
-                Cell(f"{found.p:.2g}", found.p),
+                Cell(estimate(Mean(difference.mean, difference.low, difference.high, 0)), difference.mean),
+                Cell(f"{kind}, p \N{GREATER-THAN OR EQUAL TO} {difference.least:.2g}"),
+                Cell(f"{difference.p:.2g}", difference.p),
                 Cell(f"{pair.corrected:.2g}", pair.corrected),
             ]
         )
@@ -72,8 +73,8 @@ def settings(result: Result) -> Table:
     """A row per setting that differs between groups."""
     firsts = [standing.group.runs[0].config for standing in result.standings]
     rows = [
-        [Cell(key), *(Cell(written(config[key]) if key in config else NONE) for config in firsts)]
-        for key in differing(result.comparison.runs)
+        [Cell(key), *(Cell(value_text(config[key]) if key in config else NONE) for config in firsts)]
+        for key in differing_settings(result.comparison.runs)
     ]
     return Table("Settings that differ", ["setting", *(each.label for each in result.standings)], rows)
 
@@ -83,14 +84,14 @@ def runs(result: Result) -> Table:
     rows = []
     for standing in result.standings:
         for run in standing.group.runs:
-            seed, taken = seed_of(run), measured(run, result.metric)
+            seed, scores = seed_of(run), measured(run, result.metric)
             rows.append(
                 [
                     Cell(standing.label),
                     Cell(seed, float(seed) if seed.isdecimal() else None),
                     Cell(outcome(run)),
                     Cell(f"{run.images:,}", run.images),
-                    *(Cell(NONE if value is None else number(value), value) for value in taken),
+                    *(Cell(NONE if value is None else number(value), value) for value in scores),
                     Cell(str(run.folder)),
                     Cell("; ".join(str(alarm.get("line", "")) for alarm in alarms_of(run))),
                 ]
@@ -101,11 +102,11 @@ def runs(result: Result) -> Table:
 
 def all_of(result: Result) -> Sequence[Table]:
     """All tables that are not empty."""
-    found = (scores(result), pairs(result), settings(result), runs(result))
-    return [table for table in found if table.rows]
+    tables = (scores(result), pairs(result), settings(result), runs(result))
+    return [table for table in tables if table.rows]
 
 
-def _estimated(mean: Mean | None, total: int, unfinished: bool) -> Cell:
+def _mean_cell(mean: Mean | None, total: int, unfinished: bool) -> Cell:
     """A cell with mean and interval; a star marks a group with unfinished runs."""
     star = "*" if unfinished and mean is not None else ""
     return Cell(estimate(mean, total) + star, None if mean is None else mean.mean)

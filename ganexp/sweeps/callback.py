@@ -16,11 +16,11 @@ from omegaconf import DictConfig
 from ganexp.config.resolvers import RESUMABLE, overrides_name
 from ganexp.config.validate import validate_config
 from ganexp.errors import UserError, fail, readable_lines
-from ganexp.sweeps.sweep import UNDER_WAY, Sweep
+from ganexp.sweeps.sweep import ACTIVE_SWEEPS, Sweep
 from ganexp.system.terminal import print_lines
 
 
-class CheckFirst(Callback):
+class ValidationCallback(Callback):
     """Ends the command with one line and exit status 2 where a setting is invalid.
 
     Hydra turns an exception in a callback into a warning, so the line is printed here.
@@ -28,13 +28,15 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Validates a single run, whose configuration is already composed."""
-        self._attempt(lambda: validate_config(kwargs["config_name"], config, list(config.hydra.overrides.task)))
+        self._exit_on_error(
+            lambda: validate_config(kwargs["config_name"], config, list(config.hydra.overrides.task))
+        )
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Composes each member of a sweep as Hydra's sweeper will, and validates it."""
-        self._attempt(lambda: _check_all(config, kwargs["config_name"]))
+        self._exit_on_error(lambda: _validate_sweep(config, kwargs["config_name"]))
 
-    def _attempt(self, action: Callable[[], object]) -> None:
+    def _exit_on_error(self, action: Callable[[], object]) -> None:
         from ganexp.config.messages import explain
 
         try:
@@ -47,10 +49,10 @@ class CheckFirst(Callback):
             fail(line, status)
 
 
-def _check_all(config: DictConfig, verb: str) -> None:
+def _validate_sweep(config: DictConfig, verb: str) -> None:
     folder = Path(config.hydra.sweep.dir)
     if config.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
-        UNDER_WAY.append(Sweep(folder, []))
+        ACTIVE_SWEEPS.append(Sweep(folder, []))
         return  # other sweepers choose values one by one; each member is validated when it starts
     parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     (members,) = BasicSweeper.split_arguments(parsed, None)
@@ -58,13 +60,13 @@ def _check_all(config: DictConfig, verb: str) -> None:
     (name, count), *_ = names.most_common(1)
     if count > 1:
         keys = ", ".join(RESUMABLE)
-        raise UserError(f"{count} members would be one run, {name}: {keys} do not tell runs apart in a sweep")
+        raise UserError(f"{count} runs of this sweep would share the folder {name}: {keys} cannot be swept")
     runs = []
     for member in members:
         if any(override.startswith("resume=") for override in member):
-            raise UserError("resume and -m do not go together: the sweep's own command goes on where it was")
+            raise UserError("resume and -m cannot be combined: to continue a sweep, run its own command again")
         validated = validate_config(verb, compose(config_name=verb, overrides=member), member)
         runs.append((folder / overrides_name(member), validated))
     sweep = Sweep(folder, runs)
-    print_lines(sweep.introduction())
-    UNDER_WAY.append(sweep)
+    print_lines(sweep.start_message())
+    ACTIVE_SWEEPS.append(sweep)

@@ -25,9 +25,10 @@ from ganexp.system.atomic import check_regular
 from ganexp.system.cpus import cpu_count
 from ganexp.system.parent import EXIT_WITH_PARENT
 from ganexp.system.signals import SignalHandler
+from ganexp.system.terminal import plural
 
-GLANCE = 0.5  # seconds between polls of the processes
-_PATIENCE = 60.0  # seconds to wait for a run folder that an earlier process still has locked
+POLL_INTERVAL = 0.5  # seconds between polls of the processes
+_LOCK_TIMEOUT = 60.0  # seconds to wait for a run folder that an earlier process still has locked
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,17 @@ class Process:
 
     job: Job
     slot: int
-    process: "subprocess.Popen[bytes]"
+    popen: "subprocess.Popen[bytes]"
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Sends a signal, on which the run saves and ends."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
+        if self.popen.poll() is None:
+            self.popen.send_signal(number)
 
-    def reason(self) -> str:
+    def failure_reason(self) -> str:
         """Why it failed: the last line of its log."""
         lines = self.job.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return lines[-1].removeprefix("ganexp: ") if lines else f"exit status {self.process.returncode}"
+        return lines[-1].removeprefix("ganexp: ") if lines else f"exit status {self.popen.returncode}"
 
 
 class Slots:
@@ -67,78 +68,78 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.working: dict[int, Process] = {}
+        self.running: dict[int, Process] = {}
 
     @property
     def free(self) -> bool:
-        """Whether another job can be started."""
-        return len(self.working) < self.count
+        """Whether a slot is free, so that another job can be started."""
+        return len(self.running) < self.count
 
     def start(self, job: Job) -> Process:
         """Starts a job in the first free slot."""
-        slot = min(set(range(self.count)) - set(self.working))
-        self.working[slot] = work = Process(job, slot, _start(job, share(slot, self.count)))
-        return work
+        slot = min(set(range(self.count)) - set(self.running))
+        self.running[slot] = process = Process(job, slot, _start(job, slot_environment(slot, self.count)))
+        return process
 
-    def ended(self) -> list[Process]:
+    def pop_ended(self) -> list[Process]:
         """Removes and returns the processes that have ended since the last call; their slots are free again."""
-        over = [work for work in self.working.values() if work.process.poll() is not None]
-        for work in over:
-            assert work.process.stdin is not None
-            work.process.stdin.close()
-            del self.working[work.slot]
-        return over
+        ended = [process for process in self.running.values() if process.popen.poll() is not None]
+        for process in ended:
+            assert process.popen.stdin is not None
+            process.popen.stdin.close()
+            del self.running[process.slot]
+        return ended
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Sends a signal to all processes."""
-        for work in self.working.values():
-            work.stop(number)
+        for process in self.running.values():
+            process.stop(number)
 
 
-def run_all(jobs: Sequence[Job], count: int) -> None:
+def run_jobs(jobs: Sequence[Job], count: int) -> None:
     """Runs every job, ``count`` at a time, and returns when all have ended, successfully or not.
 
     Raises Stopped on a signal, after the active runs have saved.
     """
     waiting, slots = deque(jobs), Slots(count)
-    with SignalHandler() as requests, tqdm(total=len(jobs), unit=" runs", disable=None, leave=False) as bar:
-        told = False
+    with SignalHandler() as signals, tqdm(total=len(jobs), unit=" runs", disable=None, leave=False) as bar:
+        forwarded = False
         try:
-            while waiting or slots.working:
-                while waiting and slots.free and requests.pending is None:
-                    work = slots.start(waiting.popleft())
-                    where = f"slot {work.slot + 1} of {count}, it prints to {work.job.log}"
-                    tqdm.write(readable(f"{work.job.folder.name}: started in {where}"))
-                time.sleep(GLANCE)
-                for work in slots.ended():
-                    _tell_end(work)
-                if requests.pending is not None:
+            while waiting or slots.running:
+                while waiting and slots.free and signals.pending is None:
+                    process = slots.start(waiting.popleft())
+                    line = f"{process.job.folder.name}: started in slot {process.slot + 1} of {count}"
+                    tqdm.write(readable(f"{line}; output in {process.job.log}"))
+                time.sleep(POLL_INTERVAL)
+                for process in slots.pop_ended():
+                    _print_end(process)
+                if signals.pending is not None:
                     waiting.clear()
-                    if not told:
-                        slots.stop(requests.pending)
-                    told = True
-                show(bar, len(jobs) - len(waiting) - len(slots.working), slots)
+                    if not forwarded:
+                        slots.stop(signals.pending)
+                    forwarded = True
+                update_bar(bar, len(jobs) - len(waiting) - len(slots.running), slots)
         except BaseException:
             slots.stop()  # a second signal: stop without waiting
             raise
-        requests.raise_if_pending()
+        signals.raise_if_pending()
 
 
 def config_flags() -> list[str]:
-    """The arguments of this command that say where configurations are found, for every run that it starts."""
-    kept, arguments = [], sys.argv[1:]
+    """This command's flags for Hydra's search path, which every run that it starts gets too."""
+    flags, arguments = [], sys.argv[1:]
     for flag, value in zip(arguments, [*arguments, ""][1:], strict=True):
         if flag in ("--config-dir", "-cd"):
-            kept += [flag, value]
+            flags += [flag, value]
         elif flag.startswith(("--config-dir=", "hydra.searchpath=")):
-            kept.append(flag)
-    return kept
+            flags.append(flag)
+    return flags
 
 
-def _start(job: Job, part: dict[str, str]) -> "subprocess.Popen[bytes]":
-    deadline = time.monotonic() + _PATIENCE
+def _start(job: Job, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    deadline = time.monotonic() + _LOCK_TIMEOUT
     while is_held(job.folder) and time.monotonic() < deadline:
-        time.sleep(GLANCE)
+        time.sleep(POLL_INTERVAL)
     job.log.parent.mkdir(parents=True, exist_ok=True)
     check_regular(job.log)
     with job.log.open("ab") as log:
@@ -148,19 +149,19 @@ def _start(job: Job, part: dict[str, str]) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=subprocess.STDOUT,
             env=torchrun.environment_without_torchrun()
-            | part
+            | environment
             | {EXIT_WITH_PARENT: "1", "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # Ctrl-C reaches it only through this process, so once
         )
 
 
-def share(slot: int, slots: int) -> dict[str, str]:
+def slot_environment(slot: int, slots: int) -> dict[str, str]:
     """The environment that limits a slot to its GPUs and cores; a user's OMP_NUM_THREADS stays."""
     gpus = _gpus()
-    part = gpus[slot::slots] or gpus[slot % len(gpus) :][:1] if gpus else []
-    own = {"CUDA_VISIBLE_DEVICES": ",".join(part)} if part else {}
+    devices = gpus[slot::slots] or gpus[slot % len(gpus) :][:1] if gpus else []
+    visible = {"CUDA_VISIBLE_DEVICES": ",".join(devices)} if devices else {}
     threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, cpu_count() // slots))}
-    return own | threads
+    return visible | threads
 
 
 def _gpus() -> list[str]:
@@ -172,25 +173,25 @@ def _gpus() -> list[str]:
     return [str(number) for number, _ in enumerate(cards.iterdir())] if cards.is_dir() else []
 
 
-def _tell_end(work: Process) -> None:
-    record = SavedRun(work.job.folder)
-    if work.process.returncode == 0:
-        tqdm.write(readable(f"{work.job.folder.name}: {record.status}, {record.images:,} images"))
+def _print_end(process: Process) -> None:
+    record = SavedRun(process.job.folder)
+    if process.popen.returncode == 0:
+        tqdm.write(readable(f"{process.job.folder.name}: {record.status}, {plural(record.images, 'image')}"))
         return
     with tqdm.external_write_mode():
-        print_to_stderr(f"{work.job.folder.name} ended: {work.reason()}")
+        print_to_stderr(f"{process.job.folder.name} did not finish: {process.failure_reason()}")
 
 
-def show(bar: "tqdm[Any]", ended: int, slots: Slots) -> None:
+def update_bar(bar: "tqdm[Any]", ended: int, slots: Slots) -> None:
     """Updates one progress bar: ended runs plus the fractions of the active ones."""
     if bar.disable:
         return
-    parts = [_part(work.job.folder) for work in slots.working.values()]
-    bar.n = round(ended + sum(parts), 2)
-    bar.set_postfix_str(", ".join(f"{part:.0%}" for part in parts))
+    fractions = [_progress(process.job.folder) for process in slots.running.values()]
+    bar.n = round(ended + sum(fractions), 2)
+    bar.set_postfix_str(", ".join(f"{fraction:.0%}" for fraction in fractions))
 
 
-def _part(folder: Path) -> float:
+def _progress(folder: Path) -> float:
     """The fraction of a run that is done, in [0, 1], up to its last recorded epoch."""
     record = SavedRun(folder)
     steps = record.manifest.get("steps")

@@ -16,9 +16,9 @@ from ganexp.errors import UserError
 from ganexp.runs.lock import acquire_lock
 from ganexp.runs.manifest import status_of
 from ganexp.runs.saved_run import SavedRun
-from ganexp.system.terminal import align_columns
+from ganexp.system.terminal import align_columns, plural
 
-_LENGTH = ("epochs", "max_steps")
+_LENGTH_KEYS = ("epochs", "max_steps")
 
 
 class Sweep:
@@ -29,15 +29,15 @@ class Sweep:
         self.runs = [run for run, _ in runs]
         self._done = sum(is_done(run, cfg) for run, cfg in runs)
         folder.mkdir(parents=True, exist_ok=True)
-        busy = f"{folder} is being swept by another process: choose another name=..."
+        busy = f"another process runs a sweep in {folder}: wait for its end, or choose another name=..."
         self._lock = acquire_lock(folder / ".sweep.lock", busy)
 
-    def introduction(self) -> str:
+    def start_message(self) -> str:
         """One line: how many runs there are, how many are done, how to continue after an interruption."""
         done = f", {self._done} of them done already" if self._done else ""
         return (
-            f"sweep {self.folder}: {len(self.runs)} runs{done}; if it is cut off, the same line with "
-            f"name={self.folder.name} goes on"
+            f"sweep {self.folder}: {plural(len(self.runs), 'run')}{done}; to continue after an interruption, "
+            f"run the same command with name={self.folder.name}"
         )
 
     def add(self, run: Path) -> None:
@@ -51,13 +51,13 @@ class Sweep:
         records = [SavedRun(run) for run in self.runs]
         print(table(records))
         counts = Counter(_status(record) for record in records)
-        told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-        print(f"{len(records)} runs: {told}")
+        counted = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        print(f"{plural(len(records), 'run')}: {counted}")
         return len(records) - counts["finished"]
 
 
-UNDER_WAY: list[Sweep] = []
-"""The sweep that this process runs; empty if there is none."""
+ACTIVE_SWEEPS: list[Sweep] = []
+"""The sweep that this process runs; empty in a single run, never longer than one."""
 
 
 def is_done(run: Path, cfg: DictConfig) -> bool:
@@ -72,9 +72,12 @@ def is_done(run: Path, cfg: DictConfig) -> bool:
         stored = load_config(run / "config.yaml")
     except UserError:
         return False  # the run reports the error when it starts
-    kept = set(RESUMABLE) - set(_LENGTH) if status == "finished" else {"name", "resume", "trust", "device"}
+    ignored = (
+        set(RESUMABLE) - set(_LENGTH_KEYS) if status == "finished" else {"name", "resume", "trust", "device"}
+    )
     return all(
-        OmegaConf.select(stored, str(key)) == OmegaConf.select(cfg, str(key)) for key in {*stored, *cfg} - kept
+        OmegaConf.select(stored, str(key)) == OmegaConf.select(cfg, str(key))
+        for key in {*stored, *cfg} - ignored
     )
 
 

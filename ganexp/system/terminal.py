@@ -35,6 +35,11 @@ _INTERPOLATION = re.compile(r"(\\*)\$\{")
 """``${`` and the backslashes before it, which Hydra would take as escapes of it: they are doubled."""
 
 
+def plural(count: int, noun: str) -> str:
+    """``1 run``, ``2 runs``, ``1,000 runs``."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def align_columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
     """Rows of cells as aligned columns; the columns with numbers in ``right`` are right-aligned."""
     cells = [[readable(cell) for cell in row] for row in rows]

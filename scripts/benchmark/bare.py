@@ -26,7 +26,7 @@ class Bare:
     ) -> None:
         self.g, self.d = pair
         self.real, self.autocast = real, precision.autocast
-        self.made = real  # the critic's last batch of fakes
+        self.last_fake = real  # the critic's last batch of fakes
         self.d_weights, capturable = list(self.d.parameters()), real.is_cuda
         self.g_optimiser, self.d_optimiser = (
             torch.optim.Adam(net.parameters(), lr=lr, betas=betas, fused=True, capturable=capturable)
@@ -37,7 +37,7 @@ class Bare:
         samples: Tensor = self.g(torch.randn(BATCH, self.g.latent, device=self.real.device))
         return samples
 
-    def judged(self, fake: Tensor) -> tuple[Tensor, Tensor]:
+    def logits_of_both(self, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of real and fake, in one forward pass where the critic treats samples independently."""
         if not self.d.samplewise:
             return self.d(self.real), self.d(fake)
@@ -55,8 +55,8 @@ def gan(bare: Bare) -> Turns:
     def critic() -> None:
         bare.freeze(False)
         with bare.autocast():
-            bare.made = bare.fake()
-            real_logits, fake_logits = bare.judged(bare.made.detach())
+            bare.last_fake = bare.fake()
+            real_logits, fake_logits = bare.logits_of_both(bare.last_fake.detach())
         bare.d_optimiser.zero_grad()
         loss = (
             functional.softplus(-real_logits.float()).mean() + functional.softplus(fake_logits.float()).mean()
@@ -68,7 +68,7 @@ def gan(bare: Bare) -> Turns:
         bare.freeze(True)
         bare.g_optimiser.zero_grad()
         with bare.autocast():
-            logits = bare.d(bare.made)
+            logits = bare.d(bare.last_fake)
         torch.autograd.backward(functional.softplus(-logits.float()).mean())
         bare.g_optimiser.step()
 
@@ -83,7 +83,7 @@ def wgan_gp(bare: Bare) -> Turns:
         with bare.autocast():
             with torch.no_grad():
                 fake = bare.fake()
-            real_logits, fake_logits = bare.judged(fake)
+            real_logits, fake_logits = bare.logits_of_both(fake)
             loss = fake_logits.float().mean() - real_logits.float().mean()
         between = torch.lerp(fake.float(), bare.real, torch.rand(BATCH, 1, 1, 1, device=fake.device))
         between.requires_grad_(True)

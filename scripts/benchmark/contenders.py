@@ -80,7 +80,7 @@ class Textbook:
 
     def __init__(self, name: str, overrides: list[str], device: torch.device, workers: int) -> None:
         cfg, self._device = composed(overrides), device
-        pair = Pair(build(cfg.arch.generator), build(cfg.arch.discriminator)).usual()
+        pair = Pair(build(cfg.arch.generator), build(cfg.arch.discriminator)).with_torch_layers()
         for net in pair:
             net.to(device)
         arrays = build(cfg.data).load()

@@ -24,7 +24,7 @@ def peaks(name: str, who: str, place: Place, count: int) -> tuple[float, float]:
     return peak_memory(), torch.cuda.max_memory_allocated() / 1e6 if place.device == "cuda" else 0.0
 
 
-def in_a_process(script: str, name: str, who: str, place: Place, count: int) -> tuple[float, float]:
+def peaks_in_new_process(script: str, name: str, who: str, place: Place, count: int) -> tuple[float, float]:
     """``peaks`` in a new process; ``script`` must accept ``--once``."""
     roots = [word for real, root in place.roots.items() for word in (f"--{real}", root)]
     where = ["--device", place.device, "--precision", place.precision, *roots]

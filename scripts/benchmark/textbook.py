@@ -26,7 +26,7 @@ class Pair(NamedTuple):
     g: GeneratorBase
     d: DiscriminatorBase
 
-    def usual(self) -> "Pair":
+    def with_torch_layers(self) -> "Pair":
         """Replaces ganexp's layers by torch's, with the same weights."""
         for net in self:
             for module in list(net.modules()):
@@ -73,7 +73,7 @@ def batches(samples: np.ndarray, labels: np.ndarray, workers: int, device: torch
 def gan(pair: Pair, device: torch.device) -> Step:
     """A discriminator step on real and fake, then a generator step on the same fakes."""
     g, d = pair
-    judged = nn.BCEWithLogitsLoss()
+    criterion = nn.BCEWithLogitsLoss()
     g_optimiser = torch.optim.Adam(g.parameters(), lr=2e-4, betas=(0.5, 0.999))
     d_optimiser = torch.optim.Adam(d.parameters(), lr=2e-4, betas=(0.5, 0.999))
     out = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open as long as the loop
@@ -82,11 +82,11 @@ def gan(pair: Pair, device: torch.device) -> Step:
         valid, invalid = torch.ones(len(real), device=device), torch.zeros(len(real), device=device)
         fake = g(torch.randn(len(real), g.latent, device=device))
         d_optimiser.zero_grad()
-        d_loss = judged(d(real), valid) + judged(d(fake.detach()), invalid)
+        d_loss = criterion(d(real), valid) + criterion(d(fake.detach()), invalid)
         d_loss.backward()
         d_optimiser.step()
         g_optimiser.zero_grad()
-        g_loss = judged(d(fake), valid)
+        g_loss = criterion(d(fake), valid)
         g_loss.backward()
         g_optimiser.step()
         print(f"[D loss: {d_loss.item():f}] [G loss: {g_loss.item():f}]", file=out)

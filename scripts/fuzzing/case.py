@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ANY = frozenset({0, 1, 2, 130})
+ANY_STATUS = frozenset({0, 1, 2, 130})
 """Statuses that a command may end with: done, failed or diverged, refused, stopped."""
 
 REFUSED = frozenset({1, 2})
@@ -17,18 +17,18 @@ class Case(NamedTuple):
     """A command, run in the folder prepared for it, and its allowed exit statuses."""
 
     arguments: list[str]
-    allowed: frozenset[int] = ANY
+    allowed: frozenset[int] = ANY_STATUS
 
 
-class Room(NamedTuple):
+class CasePaths(NamedTuple):
     """The paths of a case: its own ``folder``, valid runs to copy, and a ``canary`` that must not change."""
 
     folder: Path
-    sound: Path
+    valid: Path
     canary: Path
 
 
-ODD: list[Any] = [
+ODD_VALUES: list[Any] = [
     None, True, "", "x", [], {}, [[]], -1, 0, 1, 2**31, 2**63, 10**30, 10**400, -0.5, 1e-320, 1e308,
     float("inf"), float("nan"), "nan", "${seed}", "${nothing}", "${oc.env:HOME}", "${", "???", "/etc",
     "../../canary", "\x1b[31mred\x1b[0m", "\u202e", "a\x00b", "a\nb", "x" * 5000, {"_target_": "os.system"},
@@ -61,10 +61,10 @@ def damaged(rng: random.Random, raw: bytes) -> bytes:
 def changed(rng: random.Random, tree: Any) -> Any:
     """A copy of nested dicts and lists with one value replaced by an odd one, removed, or its key renamed."""
     tree = copy.deepcopy(tree)
-    place, key = rng.choice(list(_places(tree)))
+    place, key = rng.choice(list(_entries(tree)))
     how = rng.choice(["replace", "replace", "replace", "remove", "rename"])
     if how == "replace" or isinstance(place, list):
-        place[key] = rng.choice(ODD)
+        place[key] = rng.choice(ODD_VALUES)
     else:
         value = place.pop(key)
         if how == "rename":
@@ -72,9 +72,9 @@ def changed(rng: random.Random, tree: Any) -> Any:
     return tree
 
 
-def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
+def _entries(tree: Any) -> Iterator[tuple[Any, Any]]:
     """The container and the key of every value in nested dicts and lists."""
     keys = list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else []
     for key in keys:
         yield tree, key
-        yield from _places(tree[key])
+        yield from _entries(tree[key])

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fuzzing.case import ANY, ODD, REFUSED, Case, Room, changed, damaged
+from fuzzing.case import ANY_STATUS, ODD_VALUES, REFUSED, Case, CasePaths, changed, damaged
 from fuzzing.runs import copied
 from ganexp.system.tensor_file import digest, read, save_tensors
 
@@ -20,21 +20,21 @@ class _Code:
         return os.system, ("touch executed",)
 
 
-def checkpoint(rng: random.Random, room: Room) -> Case:
+def checkpoint(rng: random.Random, paths: CasePaths) -> Case:
     """A checkpoint that is damaged, forged, or another kind of file."""
-    run = copied(rng, room)
+    run = copied(rng, paths)
     file = run / "checkpoints" / "last.pt"
     for other in file.parent.glob("*.pt"):
         if other != file:
             other.unlink()
     how = rng.choice(["bytes", "value", "value", "tensor", "tensor", "size", "code", "text"])
-    allowed = ANY
+    allowed = ANY_STATUS
     if how == "bytes":
         file.write_bytes(damaged(rng, file.read_bytes()))
     elif how == "value":
-        _sealed(changed(rng, read(file)), file)
+        _save_with_checksum(changed(rng, read(file)), file)
     elif how == "tensor":
-        _sealed(_with_tensor(rng, read(file)), file)
+        _save_with_checksum(_with_tensor(rng, read(file)), file)
     elif how == "size":
         _oversized(rng, read(file), file)
         allowed = REFUSED
@@ -58,7 +58,7 @@ def checkpoint(rng: random.Random, room: Room) -> Case:
     return Case([verb, f"run={run}", *more[verb]], allowed)
 
 
-def _sealed(content: Any, file: Path) -> None:
+def _save_with_checksum(content: Any, file: Path) -> None:
     """Writes a checkpoint with a correct checksum."""
     try:
         save_tensors(content, file)
@@ -92,7 +92,7 @@ def _with_tensor(rng: random.Random, content: dict[str, Any]) -> dict[str, Any]:
         lambda: torch.zeros(3, 1000),
         lambda: torch.zeros(1),
         lambda: torch.tensor(-1),
-        lambda: rng.choice(ODD),
+        lambda: rng.choice(ODD_VALUES),
     ]
     place[key] = rng.choice(made)()
     return content

@@ -16,25 +16,27 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fuzzing.case import ANY, ODD, REFUSED, Case, Room, damaged
+from fuzzing.case import ANY_STATUS, ODD_VALUES, REFUSED, Case, CasePaths, damaged
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 
 
-def images(rng: random.Random, room: Room) -> Case:
+def images(rng: random.Random, paths: CasePaths) -> Case:
     """A folder of valid images and of damaged ones in one format."""
-    root, kind = room.folder / "set", rng.choice(FORMATS)
-    _sound(rng, root)
+    root, kind = paths.folder / "set", rng.choice(FORMATS)
+    _write_valid_images(rng, root)
     for index in range(12):
-        raw = damaged(rng, _encoded(rng, kind))
-        (root / "a" / f"bad{index}.{kind.lower()}").write_bytes(raw if rng.random() < 0.9 else _bomb(rng))
+        raw = damaged(rng, _encoded_image(rng, kind))
+        (root / "a" / f"bad{index}.{kind.lower()}").write_bytes(
+            raw if rng.random() < 0.9 else _decompression_bomb(rng)
+        )
     return _read(rng, root)
 
 
-def labels(rng: random.Random, room: Room) -> Case:
+def labels(rng: random.Random, paths: CasePaths) -> Case:
     """A ``labels.csv`` or ``dataset.json`` with contradictions, wrong types or damaged bytes."""
-    root = room.folder / "set"
-    names, wrong = _sound(rng, root), rng.random() < 0.3
+    root = paths.folder / "set"
+    names, wrong = _write_valid_images(rng, root), rng.random() < 0.3
     if rng.random() < 0.5:
         lines = [f"{name},{n % 2}" for n, name in enumerate(names)]
         bad = rng.choice(
@@ -43,26 +45,26 @@ def labels(rng: random.Random, room: Room) -> Case:
         lines.insert(rng.randrange(len(lines)), bad)
         raw = "\n".join(lines).encode()
         (root / "labels.csv").write_bytes(damaged(rng, raw) if wrong else raw)
-        return _read(rng, root, REFUSED if bad == "a/0.png,999" and not wrong else ANY)
+        return _read(rng, root, REFUSED if bad == "a/0.png,999" and not wrong else ANY_STATUS)
     pairs: list[Any] = [[name, n % 2] for n, name in enumerate(names)]
-    label: Any = rng.choice(ODD)
+    label: Any = rng.choice(ODD_VALUES)
     pairs[rng.randrange(len(pairs))] = rng.choice([label, [names[0], label], [names[3], label], [label, 1]])
     text = json.dumps(rng.choice([{"labels": pairs}] * 5 + [{"labels": label}, pairs, label]))
     (root / "dataset.json").write_bytes(damaged(rng, text.encode()) if wrong else text.encode())
     return _read(rng, root)
 
 
-def zips(rng: random.Random, room: Room) -> Case:
+def zips(rng: random.Random, paths: CasePaths) -> Case:
     """A zip with odd or duplicate names, a wrong declared size, damage, or a file that unpacks to 400 MB."""
-    file = room.folder / "set.zip"
-    allowed, how = ANY, rng.choice(["names", "damage", "damage", "bomb", "labels bomb", "lies"])
+    file = paths.folder / "set.zip"
+    allowed, how = ANY_STATUS, rng.choice(["names", "damage", "damage", "bomb", "labels bomb", "lies"])
     with (
         warnings.catch_warnings(),
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
         warnings.simplefilter("ignore")
         for index in range(3):
-            archive.writestr(f"a/{index}.png", _encoded(rng, "PNG"))
+            archive.writestr(f"a/{index}.png", _encoded_image(rng, "PNG"))
         if how == "names":
             odd = [
                 "../up.png",
@@ -74,7 +76,7 @@ def zips(rng: random.Random, room: Room) -> Case:
                 "x" * 300 + ".png",
             ]
             for name in odd:
-                archive.writestr(name, _encoded(rng, "PNG"))
+                archive.writestr(name, _encoded_image(rng, "PNG"))
         elif how in ("bomb", "labels bomb"):
             allowed = REFUSED
             name = "a/bomb.png" if how == "bomb" else rng.choice(["labels.csv", "dataset.json"])
@@ -90,9 +92,9 @@ def zips(rng: random.Random, room: Room) -> Case:
     return _read(rng, file, allowed)
 
 
-def published(rng: random.Random, room: Room) -> Case:
+def published(rng: random.Random, paths: CasePaths) -> Case:
     """Files of MNIST, MedMNIST or CIFAR-10, damaged or with wrong declared sizes."""
-    root, name = room.folder / "set", rng.choice(["mnist", "medmnist", "cifar10"])
+    root, name = paths.folder / "set", rng.choice(["mnist", "medmnist", "cifar10"])
     (root / "MNIST/raw").mkdir(parents=True)
     if name == "mnist":
         count = rng.choice([4, 4, 0, 5, 2**31])
@@ -122,7 +124,7 @@ def published(rng: random.Random, room: Room) -> Case:
     return Case(["data", "prepare", f"data={name}", f"data.root={root}", *subset])
 
 
-def _read(rng: random.Random, root: Path, allowed: frozenset[int] = ANY) -> Case:
+def _read(rng: random.Random, root: Path, allowed: frozenset[int] = ANY_STATUS) -> Case:
     verb = rng.choice(
         [["data", "info"], ["data", "prepare"], ["train", "max_steps=1", "arch=mlp", "evaluate.every=null"]]
     )
@@ -131,15 +133,15 @@ def _read(rng: random.Random, root: Path, allowed: frozenset[int] = ANY) -> Case
     return Case([*verb, "data=folder", f"data.root='{root}'", f"data.on_error={how}", *size], allowed)
 
 
-def _sound(rng: random.Random, root: Path) -> list[str]:
+def _write_valid_images(rng: random.Random, root: Path) -> list[str]:
     names = [f"{folder}/{index}.png" for folder in "ab" for index in range(4)]
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(_encoded(rng, "PNG"))
+        (root / name).write_bytes(_encoded_image(rng, "PNG"))
     return names
 
 
-def _encoded(rng: random.Random, kind: str) -> bytes:
+def _encoded_image(rng: random.Random, kind: str) -> bytes:
     pixels = np.frombuffer(rng.randbytes(24 * 20 * 3), np.uint8).reshape(24, 20, 3)
     mode = rng.choice(["RGB", "L", "RGBA", "P", "1", "CMYK", "I;16"])
     stream, picture = io.BytesIO(), Image.fromarray(pixels)
@@ -153,7 +155,7 @@ def _encoded(rng: random.Random, kind: str) -> bytes:
     return stream.getvalue()
 
 
-def _bomb(rng: random.Random) -> bytes:
+def _decompression_bomb(rng: random.Random) -> bytes:
     """A PNG of 74 bytes that declares more pixels than fit in memory, or slightly fewer than are refused."""
     width, height = rng.choice([(65_000, 65_000), (2**31 - 1, 2**31 - 1), (9_400, 9_400), (0, 5)])
     parts = [
@@ -164,23 +166,23 @@ def _bomb(rng: random.Random) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def odd_files(rng: random.Random, room: Room) -> Case:
+def odd_files(rng: random.Random, paths: CasePaths) -> Case:
     """A folder with a pipe, a link, undecodable names, or a folder named like an image."""
-    root = room.folder / "set"
-    _sound(rng, root)
+    root = paths.folder / "set"
+    _write_valid_images(rng, root)
     how = rng.choice(["pipe", "loop", "bytes", "folder", "device", "nothing", "control"])
     place = root / "a/odd.png"
     if how == "pipe":
         os.mkfifo(place)
     elif how == "bytes":
-        Path(os.fsdecode(os.fsencode(root) + b"/a/\xff\xfe.png")).write_bytes(_encoded(rng, "PNG"))
+        Path(os.fsdecode(os.fsencode(root) + b"/a/\xff\xfe.png")).write_bytes(_encoded_image(rng, "PNG"))
         (Path(os.fsdecode(os.fsencode(root) + b"/\xff"))).mkdir()
-        Path(os.fsdecode(os.fsencode(root) + b"/\xff/1.png")).write_bytes(_encoded(rng, "PNG"))
+        Path(os.fsdecode(os.fsencode(root) + b"/\xff/1.png")).write_bytes(_encoded_image(rng, "PNG"))
     elif how == "folder":
         place.mkdir()
     elif how == "control":
         (root / "\x1b[31m\nred").mkdir()
-        (root / "\x1b[31m\nred/1.png").write_bytes(_encoded(rng, "PNG"))
+        (root / "\x1b[31m\nred/1.png").write_bytes(_encoded_image(rng, "PNG"))
         (root / "\x1b[31m\nred/2.png").write_bytes(b"")
     else:
         place.symlink_to({"loop": "odd.png", "device": "/dev/zero", "nothing": "/nothing"}[how])

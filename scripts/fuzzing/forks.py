@@ -32,7 +32,7 @@ def forked(arguments: list[str], folder: Path, environment: dict[str, str], seco
     sys.stdout.flush()
     began, child = time.monotonic(), os.fork()
     if child == 0:
-        _become(arguments, folder, environment, log)
+        _run_child(arguments, folder, environment, log)
     status: int | None = None
     while True:
         ended, code, usage = os.wait4(child, os.WNOHANG)
@@ -48,7 +48,7 @@ def forked(arguments: list[str], folder: Path, environment: dict[str, str], seco
     return Outcome(status, output, time.monotonic() - began, usage.ru_maxrss / 1e3)
 
 
-def _become(arguments: list[str], folder: Path, environment: dict[str, str], log: Path) -> None:
+def _run_child(arguments: list[str], folder: Path, environment: dict[str, str], log: Path) -> None:
     """The child process: logs to a file, and exits without running the parent's ``finally`` and ``atexit``."""
     os.setsid()
     os.chdir(folder)

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from fuzzing.case import ODD, Case, Room
+from fuzzing.case import ODD_VALUES, Case, CasePaths
 from fuzzing.runs import copied
 
 KEYS = [
@@ -25,23 +25,23 @@ WORDS.append("a" * 5000 + "=1")
 SIZES = ["100000000000", "30000000", "[30000000]", "[1,1,1,1]", "1000000", "[]", "1e400", "-1", "0", "0.5"]
 
 
-def overrides(rng: random.Random, room: Room) -> Case:
+def overrides(rng: random.Random, paths: CasePaths) -> Case:
     """A small training run with one to three odd overrides."""
     base = ["max_steps=1", "data.resolution=8", "evaluate.every=null", "name=fuzz"]
     if rng.random() < 0.7:
         base += ["arch=mlp", "arch.generator.widths=[8]", "arch.discriminator.widths=[8]"]
     for _ in range(rng.choice([1, 1, 2, 3])):
-        value = rng.choice([*SIZES, *(str(odd).replace("\x00", "") for odd in ODD)])
+        value = rng.choice([*SIZES, *(str(odd).replace("\x00", "") for odd in ODD_VALUES)])
         word = f"{rng.choice(KEYS)}={value}" if rng.random() < 0.8 else rng.choice(WORDS)
         base.insert(rng.randrange(len(base) + 1), word)
     return Case([rng.choice(["train", "train", "train", "data", "tune"]), *base])
 
 
-def readers(rng: random.Random, room: Room) -> Case:
+def readers(rng: random.Random, paths: CasePaths) -> Case:
     """A command with an odd value that reads a valid run."""
-    run = copied(rng, room)
-    value = rng.choice([*SIZES, *(str(odd).replace("\x00", "") for odd in ODD)])
-    asked = rng.choice(
+    run = copied(rng, paths)
+    value = rng.choice([*SIZES, *(str(odd).replace("\x00", "") for odd in ODD_VALUES)])
+    arguments = rng.choice(
         [
             ["sample", f"run={run}", f"n={value}"],
             ["sample", f"run={run}", f"label={value}"],
@@ -64,7 +64,7 @@ def readers(rng: random.Random, room: Room) -> Case:
             ["sample", f"run={value}"],
         ]
     )
-    return Case([*asked, "out=made"] if asked[0] in ("sample", "neighbours") else asked)
+    return Case([*arguments, "out=made"] if arguments[0] in ("sample", "neighbours") else arguments)
 
 
 KINDS: dict[str, Any] = {"overrides": overrides, "readers": readers}

@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
-from fuzzing.case import ANY, ODD, REFUSED, Case, Room, changed, damaged
+from fuzzing.case import ANY_STATUS, ODD_VALUES, REFUSED, Case, CasePaths, changed, damaged
 
 
-def config(rng: random.Random, room: Room) -> Case:
+def config(rng: random.Random, paths: CasePaths) -> Case:
     """A ``config.yaml`` with one value changed, damaged text, or a structure that is slow to parse."""
-    run = copied(rng, room)
+    run = copied(rng, paths)
     file = run / "config.yaml"
     text = file.read_text(encoding="utf-8")
     how = rng.choice(["value", "value", "value", "damage", "structure"])
@@ -24,20 +24,20 @@ def config(rng: random.Random, room: Room) -> Case:
     elif how == "damage":
         file.write_bytes(damaged(rng, text.encode()))
     else:
-        file.write_text(rng.choice(STRUCTURES)(text))
-    return looked_at(rng, room, run)
+        file.write_text(rng.choice(YAML_STRUCTURES)(text))
+    return reading_command(rng, paths, run)
 
 
-def receipt(rng: random.Random, room: Room) -> Case:
+def manifest(rng: random.Random, paths: CasePaths) -> Case:
     """A ``run.json`` with one value changed, damaged text, or deep nesting."""
-    run = copied(rng, room)
+    run = copied(rng, paths)
     _json(rng, run / "run.json")
-    return looked_at(rng, room, run)
+    return reading_command(rng, paths, run)
 
 
-def metrics(rng: random.Random, room: Room) -> Case:
+def metrics(rng: random.Random, paths: CasePaths) -> Case:
     """A ``metrics.jsonl`` or ``evaluations.jsonl`` with changed lines or damaged bytes."""
-    run = copied(rng, room)
+    run = copied(rng, paths)
     file = run / "metrics.jsonl"
     lines = file.read_text(encoding="utf-8").splitlines()
     line = rng.choice(lines)
@@ -47,28 +47,28 @@ def metrics(rng: random.Random, room: Room) -> Case:
     file.write_bytes(damaged(rng, raw) if rng.random() < 0.3 else raw)
     if rng.random() < 0.3:
         (run / "evaluations.jsonl").write_bytes(damaged(rng, raw))
-    return looked_at(rng, room, run)
+    return reading_command(rng, paths, run)
 
 
-def links(rng: random.Random, room: Room) -> Case:
+def links(rng: random.Random, paths: CasePaths) -> Case:
     """A run folder with a symbolic link out of it, through which nothing may be written."""
-    run = copied(rng, room)
+    run = copied(rng, paths)
     name = rng.choice(["samples", "checkpoints", "metrics.jsonl", "train.log", "run.json", "evaluations.jsonl"])
     target = run / name
     shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
-    target.symlink_to(room.canary if name in ("samples", "checkpoints") else room.canary / "kept.txt")
-    return looked_at(rng, room, run)
+    target.symlink_to(paths.canary if name in ("samples", "checkpoints") else paths.canary / "kept.txt")
+    return reading_command(rng, paths, run)
 
 
-def foreign_root(rng: random.Random, room: Room) -> Case:
+def foreign_root(rng: random.Random, paths: CasePaths) -> Case:
     """A configuration whose data folder is a system folder."""
-    run = copied(rng, room)
+    run = copied(rng, paths)
     file = run / "config.yaml"
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     kind = rng.choice(["folder.Folder", "mnist.MNIST", "cifar10.CIFAR10", "medmnist.MedMNIST"])
     content["data"] |= {
         "_target_": f"ganexp.data.{kind}",
-        "root": rng.choice(["/etc", "/", "/proc/self", "/dev", str(room.canary), "/etc/passwd", "~"]),
+        "root": rng.choice(["/etc", "/", "/proc/self", "/dev", str(paths.canary), "/etc/passwd", "~"]),
         "split": None if kind == "folder.Folder" else "train",
         "resolution": 8,
         "shape": [1, 8, 8],
@@ -83,9 +83,9 @@ def foreign_root(rng: random.Random, room: Room) -> Case:
     return Case([verb, f"run={run}"], REFUSED)
 
 
-def looked_at(rng: random.Random, room: Room, run: Path) -> Case:
+def reading_command(rng: random.Random, paths: CasePaths, run: Path) -> Case:
     """A random command that reads the run folder."""
-    other = room.sound / "plain"
+    other = paths.valid / "plain"
     return Case(
         rng.choice(
             [
@@ -101,14 +101,14 @@ def looked_at(rng: random.Random, room: Room, run: Path) -> Case:
                 ["train", f"resume={run}", "epochs=3"],
             ]
         ),
-        ANY,
+        ANY_STATUS,
     )
 
 
-def copied(rng: random.Random, room: Room) -> Path:
+def copied(rng: random.Random, paths: CasePaths) -> Path:
     """A copy of a random valid run, to be changed."""
-    run = room.folder / "runs" / "run"
-    shutil.copytree(rng.choice(sorted(room.sound.iterdir())), run)
+    run = paths.folder / "runs" / "run"
+    shutil.copytree(rng.choice(sorted(paths.valid.iterdir())), run)
     return run
 
 
@@ -120,7 +120,7 @@ def _json(rng: random.Random, file: Path) -> None:
     elif how == "damage":
         file.write_bytes(damaged(rng, text.encode()))
     elif how == "whole":
-        file.write_text(json.dumps(rng.choice(ODD)))
+        file.write_text(json.dumps(rng.choice(ODD_VALUES)))
     else:
         file.write_text('{"a":' * 50_000)
 
@@ -130,7 +130,7 @@ def _aliases(text: str) -> str:
     return "\n".join(["a0: &a0 [x]", *levels, text])
 
 
-STRUCTURES: list[Callable[[str], str]] = [
+YAML_STRUCTURES: list[Callable[[str], str]] = [
     _aliases,
     lambda text: f"self: &self [*self]\n{text}",
     lambda text: f"merged: &m\n  <<: *m\n{text}",
@@ -149,7 +149,7 @@ STRUCTURES: list[Callable[[str], str]] = [
 
 KINDS: dict[str, Any] = {
     "config.yaml": config,
-    "run.json": receipt,
+    "run.json": manifest,
     "metrics.jsonl": metrics,
     "links": links,
     "foreign root": foreign_root,

@@ -28,18 +28,18 @@ class Local(Launcher):
         """Runs every member that is not done; results are in the run folders. Raises UserError, Stopped."""
         from ganexp.config.validate import validate_config
         from ganexp.errors import UserError
-        from ganexp.sweeps.process_pool import Job, config_flags, run_all
+        from ganexp.sweeps.process_pool import Job, config_flags, run_jobs
         from ganexp.sweeps.sweep import is_done
 
         if not isinstance(self._slots, int) or self._slots < 1:
-            raise UserError(f"hydra.launcher.slots={self._slots}: should be a whole number from 1")
+            raise UserError(f"hydra.launcher.slots={self._slots}: should be a whole number, at least 1")
         jobs = []
         for overrides in map(list, job_overrides):
             cfg = self._loader.load_sweep_config(self._config, overrides)
             folder = Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
             if not is_done(folder, validate_config("train", cfg, overrides)):
                 jobs.append(Job([*config_flags(), *overrides, f'hydra.run.dir="{folder}"'], folder))
-        run_all(jobs, self._slots)
+        run_jobs(jobs, self._slots)
         done = JobReturn(status=JobStatus.COMPLETED)
         done.return_value = None
         return [done] * len(job_overrides)

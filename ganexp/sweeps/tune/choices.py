@@ -17,7 +17,7 @@ def random(seed: Whole) -> BaseSampler:
 
 
 def halving(epochs: Count, factor: Factor) -> BasePruner:
-    """A trial passes epoch ``epochs * factor**k`` if it is in the best ``1/factor`` of those that got there."""
+    """At each epoch ``epochs * factor**k``, keeps the best ``1/factor`` of the trials that have reached it."""
     return SuccessiveHalvingPruner(min_resource=epochs, reduction_factor=factor)
 
 

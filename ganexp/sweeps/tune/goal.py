@@ -49,9 +49,13 @@ def read_goal(name: str | None, direction: str | None, metrics: Mapping[str, Any
     known = dict(shipped_directions())
     for metric, scores in by_metric.items():
         known |= scores
-        for way in list(scores.values())[:1]:
-            known.setdefault(metric, way)  # a metric's name may differ from its score's: metrics=is, cnn_score
-    stem = re.sub(_SUFFIX + "$", "", name or next(iter(metrics)))
-    if direction is None and stem not in known:
-        raise UserError(f"goal={stem}: say direction=lower or higher, or {suggest(stem, known)}")
-    return Goal(name, (direction or known[stem]) == "lower")
+        for first in list(scores.values())[:1]:
+            known.setdefault(
+                metric, first
+            )  # a metric's name may differ from its score's: metrics=is, cnn_score
+    base = re.sub(_SUFFIX + "$", "", name or next(iter(metrics)))
+    if direction is None and base not in known:
+        raise UserError(
+            f"goal={base}: unknown score; {suggest(base, known)}; for another, add direction=lower or higher"
+        )
+    return Goal(name, (direction or known[base]) == "lower")

@@ -13,9 +13,9 @@ from ganexp.config.validate import validate_train
 from ganexp.errors import UserError
 from ganexp.sweeps.process_pool import Job, config_flags
 from ganexp.sweeps.tune.goal import Goal, read_goal
-from ganexp.sweeps.tune.space import Space, read_space, rehearsals
+from ganexp.sweeps.tune.space import Space, example_trials, read_space
 
-_OURS = ("name", "resume", "trust", "hydra")
+_RESERVED_KEYS = ("name", "resume", "trust", "hydra")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Plan:
         overrides = self.overrides(settings)
         return Job([*config_flags(), *overrides], self.folder / overrides_name(overrides))
 
-    def composed(self, settings: Sequence[str]) -> DictConfig:
+    def trial_config(self, settings: Sequence[str]) -> DictConfig:
         """The trial's configuration, validated like any run's. Raises UserError."""
         overrides = self.overrides(settings)
         try:
@@ -71,10 +71,10 @@ def read_plan(cfg: DictConfig) -> Plan:
     given = {word.lstrip("+~").partition("=")[0] for word in cfg.train}
     for word in cfg.train:
         key = word.lstrip("+~").partition("=")[0]
-        if word.startswith("-") or key.split(".")[0] in _OURS:
-            raise UserError(f"{word}: it cannot stand behind --, where settings of the runs do")
+        if word.startswith("-") or key.split(".")[0] in _RESERVED_KEYS:
+            raise UserError(f"{word}: not allowed after --, where only settings of the runs may stand")
         if key in space:
-            raise UserError(f"{key} is in the space: it cannot be the same in every run too ({word})")
+            raise UserError(f"{key} is in the space: remove it there, or {word} after --")
     fixed = [*cfg.train]
     if "evaluate.every" not in given:
         fixed.append("evaluate.every=1")
@@ -82,10 +82,10 @@ def read_plan(cfg: DictConfig) -> Plan:
         fixed.append(f"evaluate.best.score={cfg.goal}")
         fixed += [f"evaluate.best.direction={cfg.direction}"] if cfg.direction is not None else []
     plan = Plan(cfg.name, tuple(fixed), space, Goal(cfg.goal, lower=True))
-    composed, *_ = [plan.composed(settings) for settings in rehearsals(space)]
-    if composed.evaluate.every is None:
-        raise UserError("evaluate.every=null gives a search no scores to go by")
-    if not composed.metrics:
-        raise UserError("metrics={} gives a search no scores to go by")
-    goal = read_goal(cfg.goal, cfg.direction, composed.metrics)
+    trial_config, *_ = [plan.trial_config(settings) for settings in example_trials(space)]
+    if trial_config.evaluate.every is None:
+        raise UserError("evaluate.every=null: a search needs scores, so set a number of epochs")
+    if not trial_config.metrics:
+        raise UserError("metrics={}: a search needs scores, so choose a metric, such as metrics=fid")
+    goal = read_goal(cfg.goal, cfg.direction, trial_config.metrics)
     return Plan(plan.name, plan.fixed, space, goal)

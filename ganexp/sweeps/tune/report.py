@@ -6,62 +6,62 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ganexp.runs.saved_run import SavedRun
 from ganexp.sweeps.tune.study import Study
-from ganexp.system.terminal import align_columns, quoted_override
+from ganexp.system.terminal import align_columns, plural, quoted_override
 
-_ENDS = {
+_STATE_NAMES = {
     TrialState.COMPLETE: "finished",
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
-    TrialState.RUNNING: "under way",
+    TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
-_BEST = 10  # lines of the table
+_TABLE_ROWS = 10  # lines of the table
 
 
-def introduction(study: Study, total: int) -> str:
+def start_message(study: Study, total: int) -> str:
     """One line: how many trials there are, and how to continue."""
     ended = sum(trial.state.is_finished() for trial in study.trials())
     done = f", {ended} of them done already" if ended else ""
     return (
-        f"study {study.plan.folder}: {total} trials{done}; the same line with name={study.plan.name} goes on, "
-        "or helps, in another terminal"
+        f"study {study.plan.folder}: {plural(total, 'trial')}{done}; the same command with "
+        f"name={study.plan.name} continues it, or shares its work from another terminal"
     )
 
 
 def trial_line(study: Study, trial: FrozenTrial) -> str:
     """One line: a trial's settings, how it ended, its score."""
     value, settings = study.value(trial), " ".join(trial.user_attrs["settings"])
-    told = f"trial {trial.number}: {settings}: {_ENDS[trial.state]}"
+    line = f"trial {trial.number}: {settings}: {_STATE_NAMES[trial.state]}"
     if value is not None:
-        told += f", {_score(study, trial)} {value:.4g}"
+        line += f", {_score(study, trial)} {value:.4g}"
     if trial.state == TrialState.PRUNED:
-        told += f" after {max(trial.intermediate_values)} epochs"
+        line += f" after {plural(max(trial.intermediate_values), 'epoch')}"
     reason = trial.user_attrs.get("reason")
     if reason is not None:
-        told += f" ({reason})"
+        line += f" ({reason})"
     best = _ranked(study)
-    return told + (", the best so far" if best and best[0].number == trial.number else "")
+    return line + (", the best so far" if best and best[0].number == trial.number else "")
 
 
-def closing(study: Study) -> str:
+def end_message(study: Study) -> str:
     """The best trials, the settings' importances, the counts, and commands to train the best further."""
     trials, ranked = study.trials(), _ranked(study)
-    lines = [_table(study, ranked[:_BEST])] if ranked else []
+    lines = [_table(study, ranked[:_TABLE_ROWS])] if ranked else []
     importances = study.importances()
     if importances:
-        told = ", ".join(f"{key} {share:.0%}" for key, share in importances.items())
-        lines.append(f"what mattered, of finished trials: {told}")
-    counts = {name: sum(trial.state == state for trial in trials) for state, name in _ENDS.items()}
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    lines.append(f"trials: {told or 'none'}; {study.plan.folder}/study.json has all of them")
+        shares = ", ".join(f"{key} {share:.0%}" for key, share in importances.items())
+        lines.append(f"importance of each setting in finished trials: {shares}")
+    counts = {name: sum(trial.state == state for trial in trials) for state, name in _STATE_NAMES.items()}
+    counted = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    lines.append(f"trials: {counted or 'none'}; {study.plan.folder}/study.json lists all of them")
     if ranked:
         settings = ranked[0].user_attrs["settings"]
         folder = study.plan.job(settings).folder
         epochs = SavedRun(folder).config.get("epochs")
         longer = f" epochs={2 * epochs}" if isinstance(epochs, int) else ""
-        lines.append(f"the best further: ganexp train {quoted_override('resume', folder)}{longer}")
+        lines.append(f"to train the best further: ganexp train {quoted_override('resume', folder)}{longer}")
         again = shlex.join([*study.plan.fixed, *settings])
-        lines.append(f"the best anew:    ganexp train {again}")
+        lines.append(f"to repeat the best:        ganexp train {again}")
     return "\n".join(lines)
 
 

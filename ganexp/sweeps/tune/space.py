@@ -92,7 +92,7 @@ def read_space(node: Mapping[str, Any]) -> Space:
     """Parses a configuration node into a space. Raises UserError."""
     space = {key: _values(key, values) for key, values in _leaves(node)}
     if not space:
-        raise UserError("space is empty: say space=rates, or '+space.seed={choices:[1,2]}'")
+        raise UserError("space is empty: add space=rates, or '+space.seed={choices:[1,2]}'")
     return space
 
 
@@ -101,7 +101,7 @@ def draw(space: Space, trial: "BaseTrial") -> list[str]:
     return [f"{key}={values.draw(trial, key)}" for key, values in space.items()]
 
 
-def rehearsals(space: Space) -> Iterator[list[str]]:
+def example_trials(space: Space) -> Iterator[list[str]]:
     """Overrides that contain each example value once, with the first example of every other setting."""
     first = {key: values.examples()[0] for key, values in space.items()}
     yield _overrides(first)
@@ -133,14 +133,14 @@ def _values(key: str, node: Any) -> Values:
     if isinstance(values, Choices):
         texts = values.examples()
         if len(set(texts)) < len(texts):
-            raise UserError(f"space.{key}.choices=[{', '.join(texts)}]: one of them is there twice")
+            raise UserError(f"space.{key}.choices=[{', '.join(texts)}]: a value occurs twice")
         return values
     if values.low >= values.high:
         raise UserError(f"space.{key}.low={values.low}: should be below high={values.high}")
     if values.log and values.low <= 0:
         raise UserError(f"space.{key}.low={values.low}: should be above 0 with log=true")
     if values.log and values.step is not None:
-        raise UserError(f"space.{key}.step={values.step}: does not go with log=true")
+        raise UserError(f"space.{key}.step={values.step}: cannot be combined with log=true")
     return values
 
 

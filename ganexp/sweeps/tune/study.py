@@ -36,19 +36,19 @@ class Trial:
     number: int
     settings: list[str]
     job: Job
-    handle: optuna.Trial
+    optuna_trial: optuna.Trial
     lock: FileLock
     reported: set[int] = field(default_factory=set)
     """Epochs whose scores have been reported to the study."""
 
     def report(self, series: dict[int, float]) -> bool:
         """Reports new scores by epoch; returns whether the pruner rejects the trial."""
-        hopeless = False
+        should_prune = False
         for epoch in sorted(set(series) - self.reported):
-            self.handle.report(series[epoch], epoch)
+            self.optuna_trial.report(series[epoch], epoch)
             self.reported.add(epoch)
-            hopeless = self.handle.should_prune() or hopeless
-        return hopeless
+            should_prune = self.optuna_trial.should_prune() or should_prune
+        return should_prune
 
 
 class Study:
@@ -56,30 +56,30 @@ class Study:
 
     def __init__(self, plan: Plan, cfg: DictConfig) -> None:
         self.plan, self._cfg = plan, cfg
-        self.dying = False
-        """Whether some trial without an owner still has a running process, which is about to stop."""
-        self._held: dict[int, Trial] = {}
+        self.orphans_running = False
+        """Whether some abandoned trial still has a running process, which will save and stop."""
+        self._own_trials: dict[int, Trial] = {}
         self._lock = FileLock(plan.folder / ".locks" / "study")
         (plan.folder / ".locks").mkdir(parents=True, exist_ok=True)
-        now = plan.identity()
+        identity = plan.identity()
         with self._lock:
             self._study = open_study(plan.folder, lower=plan.goal.lower, pruner=instantiate(cfg.pruner))
             if _PLAN not in self._study.user_attrs:
-                self._study.set_user_attr(_PLAN, now)
-        before = self._study.user_attrs[_PLAN]
-        if before != now:
-            known = before if isinstance(before, dict) else {}
-            differs = ", ".join(key for key in now if known.get(key) != now[key])
+                self._study.set_user_attr(_PLAN, identity)
+        stored = self._study.user_attrs[_PLAN]
+        if stored != identity:
+            known = stored if isinstance(stored, dict) else {}
+            differs = ", ".join(key for key in identity if known.get(key) != identity[key])
             raise UserError(f"{plan.folder} holds another study ({differs} differs): choose another name=...")
 
-    def take(self) -> Trial | None:
-        """An abandoned trial or a new one, locked by this process; None where there is none to take."""
+    def acquire_trial(self) -> Trial | None:
+        """An abandoned or a new trial, locked by this process; None if no trial is left to run."""
         with self._lock:
             trials = self.trials()
-            self.dying = False
-            for old in trials:
-                if old.state == TrialState.RUNNING and old.number not in self._held:
-                    trial = self._taken_up(old)
+            self.orphans_running = False
+            for other in trials:
+                if other.state == TrialState.RUNNING and other.number not in self._own_trials:
+                    trial = self._resume_abandoned(other)
                     if trial is not None:
                         return trial
             if len(trials) >= self._cfg.trials:
@@ -88,34 +88,36 @@ class Study:
             number = len(trials)
             seeded = OmegaConf.merge(self._cfg.sampler, {"seed": self._cfg.sampler.seed + number})
             self._study.sampler = instantiate(seeded)
-            handle = self._study.ask()
-            return self._in_hand(handle, self._own(handle.number))
+            optuna_trial = self._study.ask()
+            return self._locked_trial(optuna_trial, self._try_lock(optuna_trial.number))
 
-    def _taken_up(self, old: FrozenTrial) -> Trial | None:
-        lock = self._own(old.number)
+    def _resume_abandoned(self, abandoned: FrozenTrial) -> Trial | None:
+        """The trial, locked by this process; None while its owner or its run is alive."""
+        lock = self._try_lock(abandoned.number)
         if not lock.is_locked:
             return None
-        if SETTINGS in old.user_attrs and is_held(self.plan.job(old.user_attrs[SETTINGS]).folder):
+        if SETTINGS in abandoned.user_attrs and is_held(self.plan.job(abandoned.user_attrs[SETTINGS]).folder):
             lock.release()
-            self.dying = True
+            self.orphans_running = True
             return None
-        return self._in_hand(optuna.Trial(self._study, old._trial_id), lock)
+        return self._locked_trial(optuna.Trial(self._study, abandoned._trial_id), lock)
 
-    def _own(self, number: int) -> FileLock:
+    def _try_lock(self, number: int) -> FileLock:
+        """The lock of a trial; ``is_locked`` is False if another process holds it."""
         lock = FileLock(self.plan.folder / ".locks" / f"trial_{number}")
         with suppress(Timeout):
             lock.acquire(timeout=0)
         return lock
 
-    def _in_hand(self, handle: optuna.Trial, lock: FileLock) -> Trial:
-        settings = draw(self.plan.space, handle)  # a trial that is taken over keeps its earlier draws
-        handle.set_user_attr(SETTINGS, settings)
-        reported = set(self._study.get_trials(deepcopy=False)[handle.number].intermediate_values)
-        trial = Trial(handle.number, settings, self.plan.job(settings), handle, lock, reported)
-        self._held[handle.number] = trial
+    def _locked_trial(self, optuna_trial: optuna.Trial, lock: FileLock) -> Trial:
+        settings = draw(self.plan.space, optuna_trial)  # a trial that is taken over keeps its earlier draws
+        optuna_trial.set_user_attr(SETTINGS, settings)
+        reported = set(self._study.get_trials(deepcopy=False)[optuna_trial.number].intermediate_values)
+        trial = Trial(optuna_trial.number, settings, self.plan.job(settings), optuna_trial, lock, reported)
+        self._own_trials[optuna_trial.number] = trial
         return trial
 
-    def twin(self, trial: Trial) -> FrozenTrial | None:
+    def original_of(self, trial: Trial) -> FrozenTrial | None:
         """The first earlier trial with the same settings, in its current state; None if there is none."""
         for other in self.trials()[: trial.number]:
             if other.user_attrs.get(SETTINGS) == trial.settings:
@@ -126,7 +128,7 @@ class Study:
         """Records a trial's final state and value."""
         with self._lock:
             if reason is not None:
-                trial.handle.set_user_attr("reason", reason)
+                trial.optuna_trial.set_user_attr("reason", reason)
             self._study.tell(trial.number, value if state == TrialState.COMPLETE else None, state)
             self._write_table()
 
@@ -135,9 +137,9 @@ class Study:
         with self._lock:
             self._write_table()
 
-    def let_go(self, trial: Trial) -> None:
-        """Releases a trial's lock: it has ended, or another process may take it over."""
-        del self._held[trial.number]
+    def release_trial(self, trial: Trial) -> None:
+        """Releases a trial's lock: it has ended, or another process may resume it."""
+        del self._own_trials[trial.number]
         trial.lock.release()
 
     def trials(self) -> list[FrozenTrial]:
@@ -172,6 +174,6 @@ class Study:
                     "reason": trial.user_attrs.get("reason"),
                 }
             )
-        with replacing(self.plan.folder / "study.json") as beside:
+        with replacing(self.plan.folder / "study.json") as temporary:
             content = {"name": self.plan.name, **self.plan.identity(), "trials": rows}
-            beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

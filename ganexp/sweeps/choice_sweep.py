@@ -10,8 +10,8 @@ from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
 
 
-def for_each(argument: str, groups: frozenset[str]) -> str:
-    """The argument; a fixed setting inside one of ``groups`` becomes ``key=choice(value)``."""
+def as_choice_sweep(argument: str, groups: frozenset[str]) -> str:
+    """The argument; a fixed setting inside one of the config ``groups`` as ``key=choice(value)``."""
     key = argument.partition("=")[0]
     if argument.startswith("-") or "=" not in argument or "." not in key or key.split(".")[0] not in groups:
         return argument
