@@ -38,7 +38,7 @@ def build_game(cfg: DictConfig) -> Game:
     """
     parts = Parts(
         nets={str(name): build_as(nn.Module, cfg.arch[name], f"arch.{name}") for name in sorted(cfg.arch)},
-        loss=None if cfg.loss is None else build(cfg.loss),
+        loss=None if cfg.loss is None else build_as(Loss, cfg.loss, "loss"),
         penalties={
             str(name): build_as(Penalty, node, f"penalties.{name}") for name, node in cfg.penalties.items()
         },
@@ -49,8 +49,6 @@ def build_game(cfg: DictConfig) -> Game:
     if not (isinstance(kind, type) and issubclass(kind, Game)):
         raise UserError(f"game._target_={cfg.game['_target_']}: it is no Game")
     make_game: Callable[..., Game] = instantiate(cfg.game, _partial_=True, _convert_="all")
-    if not isinstance(parts.loss, Loss | None):
-        raise UserError(f"loss._target_={cfg.loss.get('_target_')}: it makes no Loss")
     game = make_game(parts=parts)
     _check_penalties(game)
     game.freeze_the_rest()
