@@ -161,7 +161,7 @@ def test_penalties_see_pairs_of_samples_and_codes(train: Verb) -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (["~arch.encoder"], "arch.encoder is missing: BiGAN is played with generator, discriminator, encoder"),
+        (["~arch.encoder"], "arch.encoder is missing: BiGAN needs the networks generator, discriminator, encoder"),
         (
             ["+arch.critic={_target_: bigan.Encoder, shape: [1, 8, 8], latent: 6, width: 8}"],
             "arch.critic: BiGAN has no such network; (discriminator, encoder, generator)",
@@ -172,7 +172,7 @@ def test_penalties_see_pairs_of_samples_and_codes(train: Verb) -> None:
         ),
         (
             ["game=inversion", "arch=inversion", "loss=none"],  # start_from was forgotten
-            "arch.generator is missing: Inversion is played with generator, encoder",
+            "arch.generator is missing: Inversion needs the networks generator, encoder",
         ),
         (["loss=none"], "loss=none: this game is adversarial; choose a loss such as loss=gan"),
         (

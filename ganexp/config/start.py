@@ -6,13 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ganexp.config.signatures import constant_of
+from ganexp.config.nets import required_nets
 from ganexp.errors import UserError
-
-
-def _wanted(cfg: DictConfig) -> tuple[str, ...]:
-    """The names of the networks that the game needs."""
-    return tuple(constant_of(str(cfg.game.get("_target_")), "NETS") or cfg.arch)
 
 
 def with_start(cfg: DictConfig, stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -20,9 +15,9 @@ def with_start(cfg: DictConfig, stored: DictConfig, overrides: Sequence[str]) ->
 
     If that run has all networks that the game needs, ``arch`` is replaced as a whole. Raises UserError.
     """
-    wanted = _wanted(cfg)
-    names = [str(name) for name in stored.arch if name in wanted]
-    whole = set(names) == set(wanted)
+    required = required_nets(cfg.game) or [str(name) for name in cfg.arch]
+    names = [str(name) for name in stored.arch if name in required]
+    whole = set(names) == set(required)
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
         if (whole and key.split(".")[0] == "arch") or any(f"{key}.".startswith(f"arch.{n}.") for n in names):

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pydantic import BaseModel
 
 from ganexp.config.check import check
-from ganexp.config.nets import check_nets
+from ganexp.config.nets import check_nets, required_nets
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.config.schema import (
     DataSettings,
@@ -41,9 +41,8 @@ def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         cfg = with_start(cfg, read_run(cfg.start_from, trust=cfg.trust), overrides)
     if isinstance(cfg.game, DictConfig) and isinstance(cfg.arch, DictConfig):
         with suppress(LookupError):  # check() below reports a class that does not exist
-            check_parts(cfg)  # early, because a network may refer to a setting of a missing network
+            _check_arch(cfg)  # before check() resolves interpolations, which may refer to a missing network
     validated = _absolute(check(cfg, TrainSettings))
-    check_parts(validated)
     _check_facts(validated, typed)
     check_batch_split(validated, processes(validated))
     return validated
@@ -73,12 +72,11 @@ def _check_facts(validated: DictConfig, typed: Sequence[tuple[str, str]]) -> Non
             raise UserError(f"arch.{name}.classes={value}: the data has {classes} classes")
 
 
-def check_parts(validated: DictConfig) -> None:
+def _check_arch(cfg: DictConfig) -> None:
     """Raises UserError where ``arch`` does not have exactly the networks that the game needs."""
-    target = str(validated.game.get("_target_"))
-    nets = constant_of(target, "NETS")
+    nets = required_nets(cfg.game)
     if nets is not None:
-        check_nets(target.rpartition(".")[2], tuple(nets), validated.arch)
+        check_nets(str(cfg.game["_target_"]).rpartition(".")[2], nets, cfg.arch)
 
 
 def processes(cfg: DictConfig) -> int:
