@@ -26,7 +26,7 @@ ASKED = ["metrics=[accuracy,intra_fid,cas]", "data.resolution=8", "arch=mlp", "g
 def judge() -> Evaluator:
     cfg = composed(*ASKED)
     experiment = build_experiment(cfg)
-    return Evaluator(experiment.source, experiment.data, cfg, CPU)
+    return Evaluator(experiment.data.source, experiment.data.arrays, cfg, CPU)
 
 
 def test_real_samples_are_what_they_were_asked_to_be(judge: Evaluator) -> None:
@@ -106,7 +106,7 @@ def test_a_folder_with_the_runs_classes_brings_labels(
     train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = train(*TINY, "epochs=1")
-    data = build_experiment(composed(*TINY)).data
+    data = build_experiment(composed(*TINY)).data.arrays
     for row in range(400):
         file = tmp_path / "mine" / data.classes[data.labels[row]] / f"{row}.png"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ QUICK = ["features=random", "evaluate.count=100"]
 def evaluator(*overrides: str) -> Evaluator:
     cfg = composed(*overrides)
     experiment = build_experiment(cfg)
-    return Evaluator(experiment.source, experiment.data, cfg, CPU)
+    return Evaluator(experiment.data.source, experiment.data.arrays, cfg, CPU)
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
@@ -101,24 +101,26 @@ def test_a_resumed_run_remembers_the_best(train: Verb, monkeypatch: pytest.Monke
 def test_which_score_is_the_best_is_found_by_its_name() -> None:
     choose = ["metrics=[fid,recall]", *QUICK]
     experiment = build_experiment(composed(*TINY, *choose, "evaluate.best.score=recall"))
-    experiment.evaluation.prepare()
+    experiment.evaluation.periodic.prepare()
     progress = Progress()
     assert (
-        experiment.evaluation.improves({"fid_random": 1.0, "recall_random": 0.5}, progress)
+        experiment.evaluation.periodic.improves({"fid_random": 1.0, "recall_random": 0.5}, progress)
         and progress.best == 0.5
     )
-    assert not experiment.evaluation.improves({"fid_random": 0.1, "recall_random": 0.4}, progress), (
+    assert not experiment.evaluation.periodic.improves({"fid_random": 0.1, "recall_random": 0.4}, progress), (
         "higher is better"
     )
-    assert not experiment.evaluation.improves({}, progress) and progress.best == 0.5
+    assert not experiment.evaluation.periodic.improves({}, progress) and progress.best == 0.5
     by_itself = build_experiment(composed(*TINY, *choose))
-    by_itself.evaluation.prepare()
+    by_itself.evaluation.periodic.prepare()
     progress = Progress()
     assert (
-        by_itself.evaluation.improves({"fid_random": 1.0, "recall_random": 0.5}, progress)
+        by_itself.evaluation.periodic.improves({"fid_random": 1.0, "recall_random": 0.5}, progress)
         and progress.best == 1.0
     )
-    assert by_itself.evaluation.improves({"fid_random": 0.9, "recall_random": 0.5}, progress), "lower is better"
+    assert by_itself.evaluation.periodic.improves({"fid_random": 0.9, "recall_random": 0.5}, progress), (
+        "lower is better"
+    )
 
 
 def test_a_score_that_does_not_exist_is_told_before_training(
@@ -232,7 +234,7 @@ def test_any_folder_of_images(
     train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = train(*TINY, "epochs=1")
-    digits = build_experiment(composed(*TINY)).data.samples
+    digits = build_experiment(composed(*TINY)).data.arrays.samples
     (tmp_path / "mine").mkdir()
     for number in range(300):
         Image.fromarray(digits[number, 0]).save(tmp_path / "mine" / f"{number}.png")

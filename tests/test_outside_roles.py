@@ -28,7 +28,7 @@ from ganexp.runs.bitwise import differences
 from ganexp.runs.manifest import Manifest, status_of
 from ganexp.system.signals import Stopped
 from ganexp.system.tensor_file import read
-from ganexp.training import setup
+from ganexp.training import experiment_data
 from ganexp.training.setup import Experiment
 
 OUTSIDE = Path(__file__).with_name("outside")
@@ -161,7 +161,10 @@ def test_penalties_see_pairs_of_samples_and_codes(train: Verb) -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (["~arch.encoder"], "arch.encoder is missing: BiGAN needs the networks generator, discriminator, encoder"),
+        (
+            ["~arch.encoder"],
+            "arch.encoder is missing: BiGAN needs the networks generator, discriminator, encoder",
+        ),
         (
             ["+arch.critic={_target_: bigan.Encoder, shape: [1, 8, 8], latent: 6, width: 8}"],
             "arch.critic: BiGAN has no such network; (discriminator, encoder, generator)",
@@ -229,7 +232,7 @@ def steps_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Experiment, Batch]]:
 
 @pytest.mark.parametrize("place", [store, MemoryMap])
 def test_pairs_are_mirrored_alike(place: Any, train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "store", place)
+    monkeypatch.setattr(experiment_data, "store", place)
     seen = steps_of(monkeypatch)
     train(*CONF, *FAST, *SYSTEMS["super_resolution"], "max_steps=2")
     from super_resolution import halved
@@ -238,7 +241,7 @@ def test_pairs_are_mirrored_alike(place: Any, train: Verb, monkeypatch: pytest.M
         assert batch.source is not None and batch.x.shape[1:] == (1, 16, 16)
         x, source = to_uint8(batch.x.numpy()), to_uint8(batch.source.numpy())
         assert np.array_equal(halved(x), source)
-        stored = {sample.tobytes() for sample in made.data.samples}
+        stored = {sample.tobytes() for sample in made.data.arrays.samples}
         as_stored = sum(sample.tobytes() in stored for sample in x)
         assert 0.2 * len(x) < as_stored < 0.8 * len(x), "about half of them are mirrored"
 
@@ -249,7 +252,7 @@ def test_a_grid_of_sources_outputs_and_targets(train: Verb, monkeypatch: pytest.
     from super_resolution import halved
 
     made_by, _ = seen[-1]
-    preview, state = made_by.preview, made_by.state
+    preview, state = made_by.evaluation.preview, made_by.state
     output = generate(state.ema.module, preview, 64, state.device)
     assert preview.source is not None and preview.target is not None
     assert preview.source.shape == (64, 1, 8, 8) and preview.target.shape == (64, 1, 16, 16)

@@ -67,7 +67,7 @@ def _weights(experiment: Experiment, marks: list[int]) -> Iterator[tuple[int, st
     yield 0, experiment.state.weights_hash()
     with tqdm(total=marks[-1], unit=" steps", disable=None, leave=False) as bar:
         while progress.step < marks[-1]:
-            for batch in experiment.loader.epoch():
+            for batch in experiment.data.loader.epoch():
                 one_step(experiment, batch, 1.0)
                 bar.update()
                 if progress.step in marks:

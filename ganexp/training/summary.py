@@ -25,7 +25,7 @@ _NO_TERMS = ("gradient_norm", "weight_norm", "lr")
 
 def facts(cfg: DictConfig, experiment: Experiment, choices: Mapping[str, str]) -> dict[str, Any]:
     """The manifest's entries on configuration, device and data."""
-    data = experiment.data
+    data = experiment.data.arrays
     return {
         "config": config_hash(cfg),
         "choices": dict(choices),
@@ -59,13 +59,13 @@ def config_hash(cfg: DictConfig) -> str:
 
 def introduction(choices: Mapping[str, str], experiment: Experiment) -> str:
     """One line: data and where it is stored, networks, loss, device."""
-    state, samples = experiment.state, experiment.data.samples
+    state, samples = experiment.state, experiment.data.arrays.samples
     shape = " x ".join(map(str, samples.shape[1:]))
     weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in state.game.players.items())
     images = state.progress.images
     begun = f", from image {images:,}" if images else ""
     return (
-        f"ganexp {__version__}: {len(samples):,} samples of {shape} {experiment.samples.place}, "
+        f"ganexp {__version__}: {len(samples):,} samples of {shape} {experiment.data.store.place}, "
         f"weights {weights}, loss {choices['loss']}, on {experiment.hardware}{begun}"
     )
 
