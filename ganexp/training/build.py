@@ -38,7 +38,7 @@ def build_game(cfg: DictConfig) -> Game:
     """
     parts = Parts(
         nets={str(name): build_as(nn.Module, cfg.arch[name], f"arch.{name}") for name in sorted(cfg.arch)},
-        # mypy expects a class that can be instantiated; build_as only calls isinstance, which a Protocol supports
+        # mypy wants a concrete class; build_as only calls isinstance, which a Protocol supports
         loss=None if cfg.loss is None else build_as(Loss, cfg.loss, "loss"),  # type: ignore[type-abstract]
         penalties={
             str(name): build_as(Penalty, node, f"penalties.{name}") for name, node in cfg.penalties.items()

@@ -15,11 +15,11 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.reference import reference
 from ganexp.data.source import Source
 from ganexp.errors import UserError
-from ganexp.games.game import Game, Inputs, Request
+from ganexp.games.game import Game, Inputs
 from ganexp.games.sampling import generate
+from ganexp.games.seeded_inputs import inputs_like_data
 from ganexp.metrics.directions import of_metrics
 from ganexp.metrics.feature_cache import folder_of, kept
 from ganexp.metrics.features import Features, SampleFeatures
@@ -88,9 +88,8 @@ class Evaluator:
         """
         rng = np.random.default_rng(seed_for(self._seed, "labels to evaluate"))
         rows = rng.choice(len(data.labels), self.count)
-        real = reference(self._source, data, rows, labels_only=not game.needs_reference)
-        latents = torch.Generator().manual_seed(seed_for(self._seed, "latents to evaluate"))
-        inputs = game.inputs(Request(self.count), latents, real)
+        seed = seed_for(self._seed, "latents to evaluate")
+        inputs = inputs_like_data(game, self._source, data, rows, seed)
         for name, metric in self._metrics.items():
             for need in metric.needs:
                 if getattr(inputs, need) is None:

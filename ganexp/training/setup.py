@@ -8,9 +8,9 @@ import torch
 from omegaconf import DictConfig
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.reference import real_rows, reference
 from ganexp.data.source import Source
 from ganexp.games.game import Game, Inputs, Request
+from ganexp.games.seeded_inputs import grid_inputs
 from ganexp.sentinel import Sentinel, some_of_each, spread
 from ganexp.system.rng import seed_everything, seed_for
 from ganexp.training.build import build, build_as
@@ -89,14 +89,9 @@ def build_experiment(cfg: DictConfig) -> Experiment:
 
 def _evaluation(cfg: DictConfig, game: Game, data: ExperimentData, device: torch.device) -> Evaluation:
     source, arrays = data.source, data.arrays
-    grid = game.grid(Request(game.preview_count(source.preview_count)))
-    real = None
-    if game.needs_reference:
-        rows = real_rows(len(arrays.samples), grid.request.count, seed_for(cfg.seed, "sources to preview"))
-        real = reference(source, arrays, rows)
-    rng = torch.Generator().manual_seed(seed_for(cfg.seed, "preview"))
-    preview = game.inputs(grid.request, rng, real)
-    return Evaluation(preview, grid.columns, PeriodicEvaluation(source, arrays, game, cfg, device))
+    request = Request(game.preview_count(source.preview_count))
+    preview, columns = grid_inputs(game, request, source, lambda: arrays, cfg.seed, "preview")
+    return Evaluation(preview, columns, PeriodicEvaluation(source, arrays, game, cfg, device))
 
 
 def _sentinel(cfg: DictConfig, source: Source, data: Arrays, preview: Inputs) -> Sentinel:
