@@ -18,6 +18,7 @@ from ganexp.config.targets import conf_folder
 from ganexp.data.batches import BatchLoader, Domain
 from ganexp.data.store import DeviceMemory
 from ganexp.distributed import collectives
+from ganexp.distributed.collectives import ProcessInfo
 from ganexp.distributed.launch import launch_workers
 from ganexp.errors import UserError
 from ganexp.runs.bitwise import differences
@@ -73,7 +74,8 @@ def test_two_processes_compute_what_one_does(case: str, found: list[dict[str, di
 def test_no_image_is_dealt_to_both() -> None:
     points = np.arange(20, dtype=np.float32)[:, None]
     samples = Domain(DeviceMemory(points, torch.device("cpu")), 20, lambda stored: stored)
-    made = [BatchLoader(samples, np.arange(20), 8, 0, rank=rank, world=world) for rank, world in PARTS]
+    processes = [ProcessInfo(rank, world, rank, world) for rank, world in PARTS]
+    made = [BatchLoader([samples], np.arange(20), 8, 0, process=process) for process in processes]
     for whole, left, right in zip(*(loader.epoch() for loader in made), strict=True):
         assert torch.cat([left.y, right.y]).equal(whole.y), (
             "what stands together stays together: PacGAN's packs"

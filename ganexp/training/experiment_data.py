@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.batches import BatchLoader, Domain
+from ganexp.data.batches import SHARED_ORDER, UNPAIRED_ORDER, BatchLoader, Domain
 from ganexp.data.download import load
 from ganexp.data.source import Source
 from ganexp.data.store import Store, store
@@ -37,17 +37,16 @@ def make_loader(
     cfg: DictConfig, source: Source, data: Arrays, samples: Store, device: torch.device
 ) -> BatchLoader:
     """The loader of a data set whose samples are stored already; each rank takes its slice of a batch."""
-    sources = None
+    domains = [Domain(samples, len(data.samples), source.decode)]
     if data.sources is not None:
-        sources = Domain(store(data.sources, device), len(data.sources), source.decode_sources)
+        order = SHARED_ORDER if source.paired else UNPAIRED_ORDER
+        sources = store(data.sources, device)
+        domains.append(Domain(sources, len(data.sources), source.decode_sources, order))
     return BatchLoader(
-        Domain(samples, len(data.samples), source.decode),
+        domains,
         data.labels,
         cfg.batch_size,
         cfg.seed,
-        sources=sources,
-        paired=source.paired,
         mirror=source.mirror,
-        rank=collectives.rank(),
-        world=collectives.world(),
+        process=collectives.process_info(),
     )
