@@ -190,7 +190,7 @@ def test_mistakes_under_torchrun(tmp_path: Path) -> None:
     done = torchrun(tmp_path, "train", "-m", *settings, "batch_size=63,64,128", "name=sweep")
     assert done.returncode == 1
     told = [line.removeprefix("ganexp: ") for line in done.stderr.splitlines() if line.startswith("ganexp: ")]
-    assert told[0] == "batch_size=63: 2 processes cannot share it alike"
+    assert told[0] == "batch_size=63: 2 processes cannot split it evenly"
     assert "holds another run" in told[1] and told[2] == "2 of the sweep's runs did not finish"
     assert done.stdout.count("on 2 x cpu (") == 1, "the third is trained by both"
 
@@ -198,10 +198,10 @@ def test_mistakes_under_torchrun(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["batch_size=9"], "batch_size=9: 2 processes cannot share it alike"),
+        (["batch_size=9"], "batch_size=9: 2 processes cannot split it evenly"),
         (
             ["game=pacgan", "batch_size=6"],
-            "batch_size=6: 2 processes cannot share it in multiples of game.packing=2",
+            "batch_size=6: 2 processes cannot split it in multiples of game.packing=2",
         ),
         (["device.count=0"], "device.count=0: should be greater than or equal to 1"),
     ],
@@ -215,10 +215,10 @@ def test_mistakes(overrides: list[str], line: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["batch_size=9"], "batch_size=9: 2 processes cannot share it alike"),
+        (["batch_size=9"], "batch_size=9: 2 processes cannot split it evenly"),
         (
             ["game=pacgan", "batch_size=6"],
-            "batch_size=6: 2 processes cannot share it in multiples of game.packing=2",
+            "batch_size=6: 2 processes cannot split it in multiples of game.packing=2",
         ),
     ],
 )

@@ -110,7 +110,7 @@ def test_stopped_within_an_epoch(
     (cut,) = (whole.parents[1] / "cut").iterdir()
     assert status_of(cut) == "interrupted"
     line = refused(capfd, lambda: train(f"resume={cut}", name="cut"))
-    assert re.fullmatch(rf"\S+ wants to run {system}\.\w+: if you know that code, add trust=true", line)
+    assert re.fullmatch(rf"\S+ would run {system}\.\w+: if you trust that code, add trust=true", line)
     train(f"resume={cut}", "trust=true", name="cut")
     assert status_of(cut) == "finished" and list(differences(whole, cut)) == []
 
@@ -330,7 +330,7 @@ def test_a_brought_network_is_not_overridden(
 ) -> None:
     given = overrides("inversion", first_run)
     line = refused(capfd, lambda: train(*given, "+arch.generator.widths=[8]"))
-    assert line == "+arch.generator.widths=[8]: start_from brings its own generator; leave it out"
+    assert line == "+arch.generator.widths=[8]: start_from takes generator from the other run; leave this out"
     folder = train(*given, "arch.encoder.width=8", "max_steps=1")
     assert read_run(str(folder), trust=True).arch.encoder.width == 8, "what is not brought is free"
 
@@ -345,10 +345,12 @@ def test_what_a_run_showed_is_begun_with(
     chosen = [choice for choice in SYSTEMS[system] if not choice.startswith("arch=")]
     given = [*CONF, *FAST, *chosen, f"start_from={first}", f"start_weights={weights}", "seed=1"]
     line = refused(capfd, lambda: train(*given))
-    assert f"wants to run {system}." in line and line.endswith("add trust=true")
+    assert f"would run {system}." in line and line.endswith("add trust=true")
     for change in (f"arch={system}", "arch.discriminator.norm=none"):  # what the default of arch has
         line = refused(capfd, partial(train, *given, "trust=true", change))
-        assert line.startswith(f"{change}: start_from brings its own ") and line.endswith("; leave it out")
+        assert line.startswith(f"{change}: start_from takes ") and line.endswith(
+            " from the other run; leave this out"
+        )
     second = train(*given, "trust=true", "max_steps=1", "optim=sgd", "optim.lr=1e-30")
     before, after = (read(run / "checkpoints/last.pt") for run in (first, second))
     ours = {key: value for key, value in after["game"].items() if key.startswith("generator.")}

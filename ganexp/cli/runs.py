@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ganexp.cli.arguments import Setting, known, parse
-from ganexp.config.resolvers import is_identity
+from ganexp.config.resolvers import identifies_run
 from ganexp.errors import UserError, suggest
 from ganexp.runs.saved_run import SavedRun, find
 from ganexp.system.terminal import aligned, print_lines
@@ -114,7 +114,7 @@ def _differences(one: SavedRun, two: SavedRun) -> Iterator[tuple[str, list[list[
             if here.get(key) != there.get(key)
         ]
         if title == "settings":
-            unlike.sort(key=lambda row: not is_identity(row[0]))  # settings that identify a run come first
+            unlike.sort(key=lambda row: not identifies_run(row[0]))  # settings that identify a run come first
         if unlike:
             yield title, unlike
 

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganexp.config.resolvers import RESUMABLE, is_identity
+from ganexp.config.resolvers import RESUMABLE, identifies_run
 from ganexp.runs.saved_run import SavedRun
 
 _PLACES = ("root",)
@@ -97,7 +97,7 @@ def _settings(record: SavedRun) -> dict[str, Any]:
     return {
         key: value
         for key, value in record.config.items()
-        if is_identity(key) and key != "seed" and not _is_place(key)
+        if identifies_run(key) and key != "seed" and not _is_place(key)
     }
 
 

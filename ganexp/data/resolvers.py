@@ -12,12 +12,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ganexp.config.resolvers import register_own
+from ganexp.config.resolvers import register_config_resolvers
 
 
 def register() -> None:
     """Registers every resolver with OmegaConf; may be called repeatedly."""
-    register_own()
+    register_config_resolvers()
     for name, resolver in (
         ("medmnist", _medmnist),
         ("folder_resolution", _folder_resolution),

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Literal
 
 from ganexp.config.signatures import constant_of
-from ganexp.config.targets import own_targets
+from ganexp.config.targets import builtin_targets
 
 Direction = Literal["lower", "higher", "unknown"]
 
@@ -30,7 +30,7 @@ def of_metrics(targets: Iterable[str]) -> dict[str, Direction]:
 @cache
 def shipped() -> Mapping[str, Direction]:
     """The directions of ganexp's own metrics."""
-    return of_metrics(target for target in own_targets() if target.startswith("ganexp.metrics."))
+    return of_metrics(target for target in builtin_targets() if target.startswith("ganexp.metrics."))
 
 
 def direction_of(name: str, known: Mapping[str, Direction]) -> Direction:

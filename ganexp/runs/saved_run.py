@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ganexp.config.stored import read_stored
+from ganexp.config.stored import read_bounded_yaml
 from ganexp.errors import UserError
 from ganexp.metrics.directions import Direction, direction_of, of_metrics, shipped
 from ganexp.runs.manifest import Manifest, is_huge, status_of
@@ -33,7 +33,7 @@ class SavedRun:
     def config(self) -> dict[str, Any]:
         """Every setting by its dotted path: ``optim.lr``, ``arch.generator.width``; lists stay whole."""
         with suppress(UserError):
-            found = leaves(read_stored(self.folder / "config.yaml"), lists=False)
+            found = leaves(read_bounded_yaml(self.folder / "config.yaml"), lists=False)
             return {".".join(map(str, path)): value for path, value in found}
         return {}
 

@@ -11,8 +11,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ganexp import __version__
-from ganexp.config.resolvers import is_identity
-from ganexp.config.stored import ADDED
+from ganexp.config.resolvers import identifies_run
+from ganexp.config.stored import DEFAULTS_FOR_OLD_RUNS
 from ganexp.metrics.directions import of_metrics
 from ganexp.nets.layers import count_weights
 from ganexp.system.terminal import pasted
@@ -43,16 +43,18 @@ def facts(cfg: DictConfig, experiment: Experiment, choices: Mapping[str, str]) -
 
 
 def config_hash(cfg: DictConfig) -> str:
-    """SHA-256 of all settings that identify a run (``is_identity``), not of its length, device or evaluation.
+    """SHA-256 of all settings that identify a run (``identifies_run``), not length, device, evaluation.
 
     A setting that a later version added counts only where it differs from the former behaviour, so that old
     runs keep their hash.
     """
-    settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if is_identity(str(key))])
-    device = {str(key): value for key, value in cfg.device.items() if is_identity(f"device.{key}")}
+    settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if identifies_run(str(key))])
+    device = {str(key): value for key, value in cfg.device.items() if identifies_run(f"device.{key}")}
     content = OmegaConf.to_container(settings)
     assert isinstance(content, dict)
-    content = {key: value for key, value in content.items() if ADDED.get(str(key), ...) != value}
+    content = {
+        key: value for key, value in content.items() if DEFAULTS_FOR_OLD_RUNS.get(str(key), ...) != value
+    }
     plain = [content, device]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
