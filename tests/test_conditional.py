@@ -37,8 +37,8 @@ def test_real_samples_are_what_they_were_asked_to_be(judge: Evaluator) -> None:
 def test_samples_of_another_class_are_noticed(judge: Evaluator) -> None:
     labels = judge._other.labels
     assert labels is not None
-    wrong = judge.of_samples(judge._other.samples, (labels + 1) % 10)
-    right = judge.of_samples(judge._other.samples, labels)
+    wrong = judge.score_samples(judge._other.samples, (labels + 1) % 10)
+    right = judge.score_samples(judge._other.samples, labels)
     assert wrong["accuracy_cnn"] < 0.05 < 0.95 < right["accuracy_cnn"]
     assert wrong["intra_fid_cnn"] > 20 * right["intra_fid_cnn"]
     assert wrong["cas"] < 0.05 and right == judge.floor()
@@ -52,7 +52,7 @@ def test_intra_fid_is_the_mean_over_classes(judge: Evaluator) -> None:
         for k in range(10)
     ]
     assert judge.floor()["intra_fid_cnn"] == pytest.approx(np.mean(each))
-    assert judge.cautions()[0].startswith("FID from 89 samples is biased"), "898 samples of 10 classes"
+    assert judge.warnings()[0].startswith("FID from 89 samples is biased"), "898 samples of 10 classes"
 
 
 def test_a_game_without_labels_is_told_before_training(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:

@@ -135,7 +135,7 @@ def test_a_score_that_does_not_exist_is_told_before_training(
 def test_real_samples_are_the_floor_and_noise_is_far_from_it() -> None:
     judge = evaluator("data.resolution=16", "metrics=[fid,precision,recall,is]", "arch=mlp")
     floor = judge.floor()
-    noise = judge.of_samples(np.random.default_rng(0).integers(0, 256, (500, 1, 16, 16), np.uint8), None)
+    noise = judge.score_samples(np.random.default_rng(0).integers(0, 256, (500, 1, 16, 16), np.uint8), None)
     assert noise["fid_cnn"] > 20 * floor["fid_cnn"] > 0
     assert floor["precision_cnn"] > 0.8 > 0.1 > noise["precision_cnn"]
     assert 8 < floor["cnn_score"] <= 10 and noise["cnn_score"] < floor["cnn_score"]
@@ -225,7 +225,7 @@ def test_the_verb(train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
     )
     found = json.loads(out)
     assert found["scores"]["fid_random"] > found["floor"]["fid_random"] > 0
-    assert found["images"] == 3648 and "covariance" in found["cautions"][0]
+    assert found["images"] == 3648 and "covariance" in found["warnings"][0]
     kept = [json.loads(line) for line in (folder / "evaluations.jsonl").read_text().splitlines()]
     assert len(kept) == 2 and kept[1] == found
 

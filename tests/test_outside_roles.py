@@ -180,7 +180,7 @@ def test_penalties_see_pairs_of_samples_and_codes(train: Verb) -> None:
         (["loss=none"], "loss=none: this game is adversarial; choose a loss such as loss=gan"),
         (
             ["game=vae", "arch=vae", "loss=none", "penalties=r1"],
-            "penalties.r1 is one of player d; this game's players are vae",
+            "penalties.r1 belongs to player d; this game's players are vae",
         ),
     ],
 )

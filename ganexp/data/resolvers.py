@@ -34,9 +34,9 @@ def _medmnist(subset: str, fact: str) -> int:
 
 
 def _folder_resolution(root: str) -> int:
-    from ganexp.data.folder import fitting_resolution
+    from ganexp.data.folder import default_resolution
 
-    return fitting_resolution(Path(root))
+    return default_resolution(Path(root))
 
 
 def _folder_classes(root: str, split: Any) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.reference import real_rows, reference
+from ganexp.data.reference import random_rows, reference
 from ganexp.data.source import Source
 from ganexp.games.game import Game, Inputs, Request
 from ganexp.system.rng import seed_for
@@ -27,7 +27,7 @@ def grid_inputs(
     real = None
     if game.needs_reference:
         arrays = data()
-        rows = real_rows(len(arrays.samples), grid.request.count, seed_for(seed, f"sources to {purpose}"))
+        rows = random_rows(len(arrays.samples), grid.request.count, seed_for(seed, f"sources to {purpose}"))
         real = reference(source, arrays, rows)
     rng = torch.Generator().manual_seed(seed_for(seed, purpose))
     return game.inputs(grid.request, rng, real), grid.columns

@@ -26,7 +26,7 @@ def build_as(kind: type[T], node: DictConfig, where: str) -> T:
     """Builds the node at the path ``where``. Raises UserError if the object is not a ``kind``."""
     made = build(node)
     if not isinstance(made, kind):
-        raise UserError(f"{where}._target_={node.get('_target_')}: it makes no {kind.__name__}")
+        raise UserError(f"{where}._target_={node.get('_target_')}: it does not build a {kind.__name__}")
     return made
 
 
@@ -48,7 +48,7 @@ def build_game(cfg: DictConfig) -> Game:
     # The parts are passed to a partial: OmegaConf would turn dataclasses in a configuration into nodes.
     kind = get_object(cfg.game["_target_"])
     if not (isinstance(kind, type) and issubclass(kind, Game)):
-        raise UserError(f"game._target_={cfg.game['_target_']}: it is no Game")
+        raise UserError(f"game._target_={cfg.game['_target_']}: it is not a Game")
     make_game: Callable[..., Game] = instantiate(cfg.game, _partial_=True, _convert_="all")
     game = make_game(parts=parts)
     _check_penalties(game)
@@ -62,7 +62,7 @@ def _check_penalties(game: Game) -> None:
         if penalty.player not in game.players:
             players = ", ".join(game.players)
             raise UserError(
-                f"penalties.{name} is one of player {penalty.player}; this game's players are {players}"
+                f"penalties.{name} belongs to player {penalty.player}; this game's players are {players}"
             )
         if penalty.double_backward and penalty.player == "d" and _mixes_samples(game.players["d"].net):
             raise UserError(

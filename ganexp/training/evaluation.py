@@ -73,7 +73,7 @@ class Evaluator:
         """The scores of real samples against other real samples."""
         return self._scores(self._other, floor=True)
 
-    def cautions(self, count: int | None = None) -> list[str]:
+    def warnings(self, count: int | None = None) -> list[str]:
         """A warning for each metric that ``count`` samples (by default ``self.count``) are too few for."""
         count = self.count if count is None else min(count, self.count)
         dimensions, classes = self.real.features.shape[1], self._source.classes
@@ -96,14 +96,14 @@ class Evaluator:
                     raise UserError(f"metrics={name} {_LACKING[need]}")
         return inputs
 
-    def of_generator(self, generator: nn.Module, inputs: Inputs) -> Scores:
+    def score_generator(self, generator: nn.Module, inputs: Inputs) -> Scores:
         """The scores of a generator's samples."""
         samples = self._source.encode(generate(generator, inputs, _BATCH, self._device))
         labels = None if inputs.labels is None else inputs.labels.numpy()
         target = None if inputs.target is None else self._source.encode(inputs.target.numpy())
         return self._scores(self.features(samples)._replace(labels=labels, target=target))
 
-    def of_samples(self, samples: np.ndarray, labels: np.ndarray | None) -> Scores:
+    def score_samples(self, samples: np.ndarray, labels: np.ndarray | None) -> Scores:
         """The scores of samples [N, ...], uint8 images or float32 points, and of their labels [N], if any.
 
         Raises UserError where a metric needs targets, which samples alone do not have.

@@ -71,7 +71,7 @@ def step_runner(
     """Runs steps as CUDA graphs where ``device.graphs`` is set and nothing prevents it, else eagerly."""
     if not hardware.graphs:
         return eager
-    if hardware.precision.waits:
+    if hardware.precision.synchronises:
         notes(f"no CUDA graphs: device.precision={hardware.precision.name} waits for the device in each step")
         return eager
     if not schedules.graphable:

@@ -19,7 +19,7 @@ from ganexp.system.terminal import pasted
 from ganexp.training.setup import Experiment
 from ganexp.training.state import Progress
 
-_NO_TERMS = ("gradient_norm", "weight_norm", "lr")
+_NOT_LOSSES = ("gradient_norm", "weight_norm", "lr")
 """Scalars of a player that are no losses or logs of its turn."""
 
 
@@ -78,16 +78,16 @@ def epoch_line(epoch: int, epochs: int, progress: Progress, scalars: Mapping[str
     For a player without an adversarial loss, all scalars of its turn.
     """
     players = dict.fromkeys(name.partition("/")[0] for name in scalars if name.endswith("/weight_norm"))
-    losses = "  ".join(filter(None, (_told_of(player, scalars) for player in players)))
+    losses = "  ".join(filter(None, (_player_losses(player, scalars) for player in players)))
     speed = scalars["speed/images_per_second"]
     return f"epoch {epoch}/{epochs}  {progress.images:,} images  {speed:,.0f} images/s  {losses}"
 
 
-def _told_of(player: str, scalars: Mapping[str, float]) -> str | None:
+def _player_losses(player: str, scalars: Mapping[str, float]) -> str | None:
     if (loss := scalars.get(f"{player}/adversarial")) is not None:
         return f"{player} {loss:.3f}"
     pairs = [(name.partition("/"), value) for name, value in scalars.items()]
-    turn = [(name, value) for (owner, _, name), value in pairs if owner == player and name not in _NO_TERMS]
+    turn = [(name, value) for (owner, _, name), value in pairs if owner == player and name not in _NOT_LOSSES]
     return " ".join([player, *(f"{name} {value:.3f}" for name, value in turn)]) if turn else None
 
 
