@@ -108,7 +108,7 @@ def test_a_processor_without_16_bits_is_told_of(
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known, raising=False)
         Precision("bf16", CPU)
-        assert ("this processor has no bf16" in capsys.readouterr().err) == told
+        assert ("this CPU has no bf16 instructions" in capsys.readouterr().err) == told
 
 
 def test_cores_are_those_that_a_container_grants(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

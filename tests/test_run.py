@@ -543,7 +543,7 @@ def test_nothing_is_fetched_for_a_run_that_exists(
     file.write_text(OmegaConf.to_yaml(stored))
     with pytest.raises(SystemExit) as ended:
         train(f"resume={folder}", "epochs=2")
-    assert ended.value.code == 2 and "nothing is fetched" in capfd.readouterr().err
+    assert ended.value.code == 2 and "an existing run downloads nothing" in capfd.readouterr().err
     assert not (tmp_path / "elsewhere").exists()
 
 
