@@ -94,7 +94,7 @@ def test_fp16_lowers_its_scale_where_a_gradient_is_too_large() -> None:
 
 def test_what_the_processor_cannot_do_is_told() -> None:
     assert Precision("auto", CPU).name == "fp32"
-    with pytest.raises(UserError, match=r"device.precision=tf32: only NVIDIA's GPUs .* say bf16"):
+    with pytest.raises(UserError, match=r"device.precision=tf32: only NVIDIA GPUs .* use bf16"):
         Precision("tf32", CPU)
 
 
