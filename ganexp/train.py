@@ -57,13 +57,14 @@ def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
     state, progress = experiment.state, experiment.state.progress
     run.restore(state, lambda: load_start(state, cfg))
     if progress.step >= experiment.steps:
-        run.log.info(finished_already(run.folder, cfg, progress, len(experiment.loader)))
+        run.log.info(finished_already(run.folder, cfg, progress, len(experiment.data.loader)))
         run.mark_finished(progress)
         return
     run.begin(state, facts(cfg, experiment, run.choices))
     run.log.info(introduction(run.choices, experiment))
     experiment.notes.to(run.log.info)
-    for line in experiment.evaluation.prepare(run.best) if experiment.evaluation.enabled else []:
+    evaluation = experiment.evaluation.periodic
+    for line in evaluation.prepare(run.best) if evaluation.enabled else []:
         run.log.info(line)
     while progress.step < experiment.steps:
         try:
@@ -71,14 +72,14 @@ def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
         except Diverged as alarm:
             run.rollback(state, alarm)  # raises alarm unless sentinel.action=rollback
     run.finish(state)
-    if experiment.evaluation.enabled:
-        run.log.info(experiment.evaluation.closing(progress.images))
+    if evaluation.enabled:
+        run.log.info(evaluation.closing(progress.images))
     run.log.info(closing(run.folder, progress))
 
 
 def _train_epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> None:
     """Trains from the current position to the end of the epoch, or of the run. Raises Diverged, Stopped."""
-    state, loader = experiment.state, experiment.loader
+    state, loader = experiment.state, experiment.data.loader
     progress, meter, sentinel = state.progress, state.meter, state.sentinel
     number = loader.epoch_number
     run.log.bar(number, experiment.steps * cfg.batch_size, progress.images)
@@ -113,15 +114,15 @@ def _end_of_epoch(
     experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun", number: int, scalars: dict[str, float]
 ) -> tuple[list[tuple[Kind, str]], bool]:
     """Makes an epoch's grid, scores and records. Returns alarms, and whether the score is the best so far."""
-    state, evaluation = experiment.state, experiment.evaluation
+    state, (preview, columns, evaluation) = experiment.state, experiment.evaluation
     progress, meter, sentinel = state.progress, state.meter, state.sentinel
-    samples = generate(state.ema.module, experiment.preview, cfg.batch_size, state.device)
+    samples = generate(state.ema.module, preview, cfg.batch_size, state.device)
     last = progress.step == experiment.steps
     scores = evaluation(state.ema.module) if evaluation.is_due(number, last=last) else {}
     speed = {"speed/images_per_second": meter.images / meter.seconds, "speed/seconds": progress.seconds}
     scalars = scalars | experiment.schedules.now() | sentinel.scalars(samples) | speed
     scalars |= {f"score/{name}": value for name, value in scores.items()}
-    grid = draw_grid(experiment.source, experiment.preview, samples, experiment.columns)
+    grid = draw_grid(experiment.data.source, preview, samples, columns)
     run.record(number, scalars, grid, progress)
     run.log.debug(epoch_line(number, cfg.epochs, progress, scalars))
     alarms = [(alarm.kind, alarm.line) for alarm in sentinel.check_epoch(scalars, progress.images)]
@@ -139,7 +140,8 @@ def train_step(experiment: Experiment, batch: Batch, rate_factor: float) -> None
     plan = game.begin_step(StepProgress(progress.step, progress.images, done))  # WGAN: g every fifth step
     for name in plan.reset:
         reset_state(optimisers[name])
-    steps = len(experiment.loader) // experiment.loader.batch_size  # of an epoch
+    loader = experiment.data.loader
+    steps = len(loader) // loader.batch_size  # of an epoch
     measured = tuple(
         measures_grad_norm(progress.step, steps // game.players[name].every) for name in plan.players
     )
@@ -151,7 +153,7 @@ def train_step(experiment: Experiment, batch: Batch, rate_factor: float) -> None
     key = StepKey(plan.players, plan.key, measured)
     for name, logs in zip(plan.players, experiment.run_step(turns, key, batch), strict=True):
         meter.add(name, logs)
-    count = experiment.loader.batch_size  # the global batch, over all ranks
+    count = loader.batch_size  # the global batch, over all ranks
     progress.step += 1
     progress.images += count
     meter.images += count

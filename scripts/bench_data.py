@@ -24,8 +24,9 @@ from ganexp.data.batches import Batch
 from ganexp.data.store import store
 from ganexp.train import player_step
 from ganexp.training.build import build, build_game
+from ganexp.training.experiment_data import make_loader
+from ganexp.training.model import make_optimisers
 from ganexp.training.precision import Precision
-from ganexp.training.setup import make_loader, make_optimisers
 
 BATCH = 64
 

@@ -68,7 +68,7 @@ def all_reduce_sizes(workload: str) -> list[int]:
         collectives.all_reduce_mean = lambda tensors: found.append(
             sum(t.numel() * t.element_size() for t in tensors)
         )
-        train_step(experiment, next(experiment.loader.epoch()), 1.0)
+        train_step(experiment, next(experiment.data.loader.epoch()), 1.0)
     finally:
         collectives.all_reduce_mean = real
     return found

@@ -58,7 +58,7 @@ def train(overrides: list[str], seconds: float, every: float, out: Path) -> None
                 images += BATCH
             spent += time.perf_counter() - began
             due = min(seconds, due + every)
-            scores: dict[str, Any] = evaluator.of_generator(pair.g, inputs)
+            scores: dict[str, Any] = evaluator.score_generator(pair.g, inputs)
             line = json.dumps({"seconds": round(spent, 1), "images": images, **scores})
             file.write(line + "\n")
             file.flush()

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganexp.data.batches import BatchLoader, Domain, mirrored
+from ganexp.data.batches import SHARED_ORDER, UNPAIRED_ORDER, BatchLoader, Domain, mirrored
 from ganexp.data.digits import Digits
 from ganexp.data.store import DeviceMemory, MemoryMap, free_memory, store
+from ganexp.distributed.collectives import ProcessInfo
 
 CPU = torch.device("cpu")
 
@@ -27,7 +28,8 @@ def domain(samples: np.ndarray) -> Domain:
 
 
 def loader(count: int = 10, batch_size: int = 4, seed: int = 0, rank: int = 0, world: int = 1) -> BatchLoader:
-    return BatchLoader(domain(points(count)), np.arange(count), batch_size, seed, rank=rank, world=world)
+    process = ProcessInfo(rank, world, rank, world)
+    return BatchLoader([domain(points(count))], np.arange(count), batch_size, seed, process=process)
 
 
 def stream(source: BatchLoader, images: int, start: int = 0) -> list[int]:
@@ -97,8 +99,8 @@ def test_reading_ahead_from_disk_gives_the_same_batches(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(256, size=(50, 1, 4, 4), dtype=np.uint8)
     np.save(tmp_path / "samples.npy", images)
     mapped = np.load(tmp_path / "samples.npy", mmap_mode="r")
-    held = BatchLoader(Domain(DeviceMemory(mapped, CPU), 50, unchanged), np.arange(50), 8, 0)
-    streamed = BatchLoader(Domain(MemoryMap(mapped, CPU), 50, unchanged), np.arange(50), 8, 0)
+    held = BatchLoader([Domain(DeviceMemory(mapped, CPU), 50, unchanged)], np.arange(50), 8, 0)
+    streamed = BatchLoader([Domain(MemoryMap(mapped, CPU), 50, unchanged)], np.arange(50), 8, 0)
     for start in (0, 24, 48):
         held.position = streamed.position = start
         one, two = list(held.epoch()), list(streamed.epoch())
@@ -122,15 +124,15 @@ def test_mirroring_flips_half_of_the_images_left_to_right() -> None:
     same = (flipped == x).flatten(1).all(1)
     turned = (flipped == x.flip(-1)).flatten(1).all(1)
     assert (same ^ turned).all() and 150 < int(same.sum()) < 250
-    assert beside is not None
     expected = torch.where(turned.view(-1, 1, 1, 1), x[:, :1, ::2, ::2].flip(-1), x[:, :1, ::2, ::2])
     assert torch.equal(beside, expected), "a source is mirrored like its sample"
 
 
 def test_pairs_stay_together_and_unpaired_domains_have_orders_of_their_own() -> None:
     for paired in (True, False):
-        sources = domain(100 + points(10 if paired else 7))
-        made = BatchLoader(domain(points(10)), np.arange(10), 4, 0, sources=sources, paired=paired)
+        order = SHARED_ORDER if paired else UNPAIRED_ORDER
+        sources = domain(100 + points(10 if paired else 7))._replace(order=order)
+        made = BatchLoader([domain(points(10)), sources], np.arange(10), 4, 0)
         found: list[tuple[float, float]] = []
         for _ in range(7):
             for batch in made.epoch():

@@ -146,7 +146,7 @@ def test_an_archive_of_cifar10_as_a_bomb(tmp_path: Path, monkeypatch: pytest.Mon
     packed(("data_batch_1.bin", 3073))
     with pytest.raises(UserError, match=r"it holds no data_batch_2\.bin"):
         load(*overrides)
-    monkeypatch.setattr(cifar10, "_UNPACKED", 1_000_000)
+    monkeypatch.setattr(cifar10, "_MAX_UNPACKED_BYTES", 1_000_000)
     packed(("readme", 40_000_000), ("data_batch_1.bin", 3073))
     with pytest.raises(UserError, match=r"binary\.tar\.gz holds more than it should"):
         load(*overrides)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ganexp.data import cache, images, prepare
 from ganexp.data.arrays import Arrays
-from ganexp.data.prepare import _ALONE
+from ganexp.data.prepare import _MIN_PARALLEL
 from ganexp.errors import UserError
 from ganexp.training.build import build
 
@@ -77,9 +77,9 @@ def test_a_moved_folder_is_the_same_set(tmp_path: Path, prepared: list[int]) -> 
 
 
 def test_many_processes_decode_what_one_does(tmp_path: Path) -> None:
-    root = make_images(tmp_path / "images", _ALONE + 70, side=8)
+    root = make_images(tmp_path / "images", _MIN_PARALLEL + 70, side=8)
     found = load(root)
-    for index in (0, 127, 128, _ALONE + 69):
+    for index in (0, 127, 128, _MIN_PARALLEL + 69):
         pixels = np.asarray(Image.open(root / "a" / f"{index:05d}.png")).transpose(2, 0, 1)
         assert (found.samples[index] == pixels).all()
 
@@ -104,7 +104,7 @@ def test_what_is_broken_is_left_out_if_asked(tmp_path: Path, capfd: pytest.Captu
 def test_an_absurdly_large_image_is_not_unpacked(tmp_path: Path) -> None:
     root = make_images(tmp_path / "images", 1)
     Image.new("1", (30_000, 30_000)).save(root / "a/bomb.png")
-    with pytest.raises(UserError, match=r"a/bomb\.png is no readable image: it is absurdly large"):
+    with pytest.raises(UserError, match=r"a/bomb\.png is no readable image: it is too large once decompressed"):
         load(root)
 
 

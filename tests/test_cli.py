@@ -73,7 +73,7 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     else:
         told = command(tmp_path, "train", "device=cuda")
     assert told.returncode == 2
-    assert told.stderr.startswith("ganexp: device=cuda") and "device=auto takes what there is" in told.stderr
+    assert told.stderr.startswith("ganexp: device=cuda") and "device=auto uses what is available" in told.stderr
     assert not list(tmp_path.glob("outputs/*"))
 
 

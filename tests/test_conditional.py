@@ -26,7 +26,7 @@ ASKED = ["metrics=[accuracy,intra_fid,cas]", "data.resolution=8", "arch=mlp", "g
 def judge() -> Evaluator:
     cfg = composed(*ASKED)
     experiment = build_experiment(cfg)
-    return Evaluator(experiment.source, experiment.data, cfg, CPU)
+    return Evaluator(experiment.data.source, experiment.data.arrays, cfg, CPU)
 
 
 def test_real_samples_are_what_they_were_asked_to_be(judge: Evaluator) -> None:
@@ -37,8 +37,8 @@ def test_real_samples_are_what_they_were_asked_to_be(judge: Evaluator) -> None:
 def test_samples_of_another_class_are_noticed(judge: Evaluator) -> None:
     labels = judge._other.labels
     assert labels is not None
-    wrong = judge.of_samples(judge._other.samples, (labels + 1) % 10)
-    right = judge.of_samples(judge._other.samples, labels)
+    wrong = judge.score_samples(judge._other.samples, (labels + 1) % 10)
+    right = judge.score_samples(judge._other.samples, labels)
     assert wrong["accuracy_cnn"] < 0.05 < 0.95 < right["accuracy_cnn"]
     assert wrong["intra_fid_cnn"] > 20 * right["intra_fid_cnn"]
     assert wrong["cas"] < 0.05 and right == judge.floor()
@@ -52,7 +52,7 @@ def test_intra_fid_is_the_mean_over_classes(judge: Evaluator) -> None:
         for k in range(10)
     ]
     assert judge.floor()["intra_fid_cnn"] == pytest.approx(np.mean(each))
-    assert judge.cautions()[0].startswith("FID from 89 samples is biased"), "898 samples of 10 classes"
+    assert judge.warnings()[0].startswith("FID from 89 samples is biased"), "898 samples of 10 classes"
 
 
 def test_a_game_without_labels_is_told_before_training(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
@@ -106,7 +106,7 @@ def test_a_folder_with_the_runs_classes_brings_labels(
     train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = train(*TINY, "epochs=1")
-    data = build_experiment(composed(*TINY)).data
+    data = build_experiment(composed(*TINY)).data.arrays
     for row in range(400):
         file = tmp_path / "mine" / data.classes[data.labels[row]] / f"{row}.png"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from ganexp.config.targets import conf_folder
 from ganexp.data.batches import BatchLoader, Domain
 from ganexp.data.store import DeviceMemory
 from ganexp.distributed import collectives
+from ganexp.distributed.collectives import ProcessInfo
 from ganexp.distributed.launch import launch_workers
 from ganexp.errors import UserError
 from ganexp.runs.bitwise import differences
@@ -73,7 +74,8 @@ def test_two_processes_compute_what_one_does(case: str, found: list[dict[str, di
 def test_no_image_is_dealt_to_both() -> None:
     points = np.arange(20, dtype=np.float32)[:, None]
     samples = Domain(DeviceMemory(points, torch.device("cpu")), 20, lambda stored: stored)
-    made = [BatchLoader(samples, np.arange(20), 8, 0, rank=rank, world=world) for rank, world in PARTS]
+    processes = [ProcessInfo(rank, world, rank, world) for rank, world in PARTS]
+    made = [BatchLoader([samples], np.arange(20), 8, 0, process=process) for process in processes]
     for whole, left, right in zip(*(loader.epoch() for loader in made), strict=True):
         assert torch.cat([left.y, right.y]).equal(whole.y), (
             "what stands together stays together: PacGAN's packs"
@@ -188,7 +190,7 @@ def test_mistakes_under_torchrun(tmp_path: Path) -> None:
     done = torchrun(tmp_path, "train", "-m", *settings, "batch_size=63,64,128", "name=sweep")
     assert done.returncode == 1
     told = [line.removeprefix("ganexp: ") for line in done.stderr.splitlines() if line.startswith("ganexp: ")]
-    assert told[0] == "batch_size=63: 2 processes cannot share it alike"
+    assert told[0] == "batch_size=63: 2 processes cannot split it evenly"
     assert "holds another run" in told[1] and told[2] == "2 of the sweep's runs did not finish"
     assert done.stdout.count("on 2 x cpu (") == 1, "the third is trained by both"
 
@@ -196,10 +198,10 @@ def test_mistakes_under_torchrun(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["batch_size=9"], "batch_size=9: 2 processes cannot share it alike"),
+        (["batch_size=9"], "batch_size=9: 2 processes cannot split it evenly"),
         (
             ["game=pacgan", "batch_size=6"],
-            "batch_size=6: 2 processes cannot share it in multiples of game.packing=2",
+            "batch_size=6: 2 processes cannot split it in multiples of game.packing=2",
         ),
         (["device.count=0"], "device.count=0: should be greater than or equal to 1"),
     ],
@@ -213,10 +215,10 @@ def test_mistakes(overrides: list[str], line: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["batch_size=9"], "batch_size=9: 2 processes cannot share it alike"),
+        (["batch_size=9"], "batch_size=9: 2 processes cannot split it evenly"),
         (
             ["game=pacgan", "batch_size=6"],
-            "batch_size=6: 2 processes cannot share it in multiples of game.packing=2",
+            "batch_size=6: 2 processes cannot split it in multiples of game.packing=2",
         ),
     ],
 )

@@ -32,7 +32,7 @@ QUICK = ["features=random", "evaluate.count=100"]
 def evaluator(*overrides: str) -> Evaluator:
     cfg = composed(*overrides)
     experiment = build_experiment(cfg)
-    return Evaluator(experiment.source, experiment.data, cfg, CPU)
+    return Evaluator(experiment.data.source, experiment.data.arrays, cfg, CPU)
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
@@ -102,12 +102,12 @@ def test_which_score_is_the_best_is_found_by_its_name(tmp_path: Path) -> None:
     choose = ["metrics=[fid,recall]", *QUICK]
     experiment = build_experiment(composed(*TINY, *choose, "evaluate.best.score=recall"))
     best = BestCheckpoint(tmp_path / "best.pt")
-    experiment.evaluation.prepare(best)
+    experiment.evaluation.periodic.prepare(best)
     assert best.improves({"fid_random": 1.0, "recall_random": 0.5}) and best.value == 0.5
     assert not best.improves({"fid_random": 0.1, "recall_random": 0.4}), "higher is better"
     assert not best.improves({}) and best.value == 0.5
     by_itself = BestCheckpoint(tmp_path / "best.pt")
-    build_experiment(composed(*TINY, *choose)).evaluation.prepare(by_itself)
+    build_experiment(composed(*TINY, *choose)).evaluation.periodic.prepare(by_itself)
     assert by_itself.improves({"fid_random": 1.0, "recall_random": 0.5}) and by_itself.value == 1.0
     assert by_itself.improves({"fid_random": 0.9, "recall_random": 0.5}), "lower is better"
 
@@ -124,7 +124,7 @@ def test_a_score_that_does_not_exist_is_told_before_training(
 def test_real_samples_are_the_floor_and_noise_is_far_from_it() -> None:
     judge = evaluator("data.resolution=16", "metrics=[fid,precision,recall,is]", "arch=mlp")
     floor = judge.floor()
-    noise = judge.of_samples(np.random.default_rng(0).integers(0, 256, (500, 1, 16, 16), np.uint8), None)
+    noise = judge.score_samples(np.random.default_rng(0).integers(0, 256, (500, 1, 16, 16), np.uint8), None)
     assert noise["fid_cnn"] > 20 * floor["fid_cnn"] > 0
     assert floor["precision_cnn"] > 0.8 > 0.1 > noise["precision_cnn"]
     assert 8 < floor["cnn_score"] <= 10 and noise["cnn_score"] < floor["cnn_score"]
@@ -217,7 +217,7 @@ def test_the_verb(train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
     )
     found = json.loads(out)
     assert found["scores"]["fid_random"] > found["floor"]["fid_random"] > 0
-    assert found["images"] == 3648 and "covariance" in found["cautions"][0]
+    assert found["images"] == 3648 and "covariance" in found["warnings"][0]
     kept = [json.loads(line) for line in (folder / "evaluations.jsonl").read_text().splitlines()]
     assert len(kept) == 2 and kept[1] == found
 
@@ -226,7 +226,7 @@ def test_any_folder_of_images(
     train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = train(*TINY, "epochs=1")
-    digits = build_experiment(composed(*TINY)).data.samples
+    digits = build_experiment(composed(*TINY)).data.arrays.samples
     (tmp_path / "mine").mkdir()
     for number in range(300):
         Image.fromarray(digits[number, 0]).save(tmp_path / "mine" / f"{number}.png")

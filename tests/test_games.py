@@ -293,11 +293,14 @@ def test_fakes_are_reused_once() -> None:
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["arch.generator={_target_:ganexp.losses.Hinge}"], "arch.generator._target_=.*it makes no Module"),
-        (["+penalties.x={_target_:ganexp.losses.Hinge}"], "penalties.x._target_=.*it makes no Penalty"),
-        (["augment={_target_:ganexp.losses.Hinge}"], "augment._target_=.*it makes no Augment"),
-        (["loss={_target_:ganexp.augment.NoAugment}"], "loss._target_=.*it makes no Loss"),
-        (["game={_target_:ganexp.losses.Hinge}"], "game._target_=.*it is no Game"),
+        (
+            ["arch.generator={_target_:ganexp.losses.Hinge}"],
+            "arch.generator._target_=.*it does not build a Module",
+        ),
+        (["+penalties.x={_target_:ganexp.losses.Hinge}"], "penalties.x._target_=.*it does not build a Penalty"),
+        (["augment={_target_:ganexp.losses.Hinge}"], "augment._target_=.*it does not build a Augment"),
+        (["loss={_target_:ganexp.augment.NoAugment}"], "loss._target_=.*it does not build a Loss"),
+        (["game={_target_:ganexp.losses.Hinge}"], "game._target_=.*it is not a Game"),
     ],
 )
 def test_a_building_block_in_anothers_place_is_refused(overrides: list[str], told: str) -> None:

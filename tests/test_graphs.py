@@ -19,7 +19,7 @@ from ganexp.nets.layers import one_hot
 from ganexp.system.signals import Stopped
 from ganexp.system.tensor_file import digest, read
 from ganexp.train import train_step
-from ganexp.training import graphed_turns, setup
+from ganexp.training import graphed_turns, model, setup
 from ganexp.training.build import build
 from ganexp.training.graphed_turns import WARM_UP, GraphedTurns
 from ganexp.training.setup import Experiment, build_experiment
@@ -61,7 +61,7 @@ def pair(*overrides: str, base: Sequence[str] = TINY, deaf: bool = False) -> Pai
 
 
 def batches(made: Experiment) -> Iterator[Batch]:
-    for batch in made.loader.epoch():
+    for batch in made.data.loader.epoch():
         if made.state.progress.step == STEPS:
             return
         yield batch
@@ -213,7 +213,7 @@ def test_what_is_saved_knows_nothing_of_graphs(optim: str) -> None:
         state.restore(found)
         assert digest(state.snapshot()["optimisers"]) == digest(found["optimisers"])
     for one in (plain, made):
-        one.state.progress.step = one.loader.position = 0
+        one.state.progress.step = one.data.loader.position = 0
         trained(one, 2 * WARM_UP)
 
 
@@ -223,13 +223,13 @@ def test_a_killed_run_with_graphs_goes_on_bit_for_bit(train: Verb, monkeypatch: 
     def runner(hardware: Any, optimisers: Any, schedules: Any, notes: Any) -> GraphedTurns:
         return GraphedTurns(EmulatedRecorder(made[0]), optimisers, notes)
 
-    def state(*parts: Any) -> State:
-        made.insert(0, State(*parts))
+    def state(**parts: Any) -> State:
+        made.insert(0, State(**parts))
         return made[0]
 
     made: list[State] = []
     monkeypatch.setattr(setup, "State", state)
-    monkeypatch.setattr(setup, "_step_runner", runner)
+    monkeypatch.setattr(setup, "step_runner", runner)
     arguments = [*TINY, "penalties=r1", "penalties.r1.every=2", "schedule=cosine", "epochs=2"]
     whole = train(*arguments, name="whole")
     with asked_to_stop(after=20), pytest.raises(Stopped):
@@ -263,6 +263,6 @@ def test_fp16_is_not_captured_and_says_so() -> None:
     hardware = made.hardware._replace(graphs=True)
     notes = made.notes
     notes.to(said.append)
-    runner = setup._step_runner(hardware, made.state.optimisers, made.schedules, notes)
+    runner = model.step_runner(hardware, made.state.optimisers, made.schedules, notes)
     assert runner is graphed_turns.eager
     assert said == ["no CUDA graphs: device.precision=fp16 waits for the device in each step"]

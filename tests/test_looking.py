@@ -66,7 +66,7 @@ def test_a_generator_that_remembers_is_found_out(
     train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = train(*TINY, "epochs=1")
-    data = build_experiment(composed(*TINY)).data.samples
+    data = build_experiment(composed(*TINY)).data.arrays.samples
     arguments = ["neighbours", f"run={folder}", "n=3", "k=2", "count=50"]
     run(monkeypatch, *arguments)
     honest = capfd.readouterr().out
@@ -92,11 +92,11 @@ def test_a_grid_by_class_shows_what_is_missing(
 ) -> None:
     folder = train(*TINY, "epochs=1")
     experiment = build_experiment(composed(*TINY))
-    rows = np.flatnonzero(np.isin(experiment.data.labels, [2, 5]))[:40]
+    rows = np.flatnonzero(np.isin(experiment.data.arrays.labels, [2, 5]))[:40]
     import torch
 
     def two_classes(net: Generator, z: torch.Tensor, y: None = None) -> torch.Tensor:
-        return torch.from_numpy(experiment.data.samples[rows]).float() / 127.5 - 1
+        return torch.from_numpy(experiment.data.arrays.samples[rows]).float() / 127.5 - 1
 
     monkeypatch.setattr(Generator, "forward", two_classes)
     run(monkeypatch, "sample", f"run={folder}", "n=40", "format=classes", "out=classes.png")

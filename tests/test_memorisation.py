@@ -72,17 +72,17 @@ def test_a_generator_that_replays_training_images_is_given_away(tmp_path: Path) 
         "data=mnist", f"data.root={root}", "metrics=[fid,memorisation]", "features=random", "evaluate.count=200"
     )
     floor = judge.floor()
-    replayed = judge.of_samples(np.ascontiguousarray(data.samples[:200]), None)
+    replayed = judge.score_samples(np.ascontiguousarray(data.samples[:200]), None)
     assert replayed["fid_random"] < 1.5 * floor["fid_random"]
     assert replayed["memorisation_random"] == 0
     assert 0.8 < floor["memorisation_random"] < 1.1
-    assert [line.split()[0] for line in judge.cautions()] == ["FID"], "from few samples; all else is known"
+    assert [line.split()[0] for line in judge.warnings()] == ["FID"], "from few samples; all else is known"
 
 
 def test_what_is_not_searched_is_said(tmp_path: Path) -> None:
     chosen = ["metrics=memorisation", "features=pixels", "evaluate.count=50", "metrics.memorisation.among=100"]
     judge, _ = evaluator("data=mnist", f"data.root={written(tmp_path)}", *chosen)
-    (line,) = judge.cautions()
+    (line,) = judge.warnings()
     assert line.startswith("memorisation searches 100 of 600 training samples, and misses copies of the others")
     assert 0.5 < judge.floor()["memorisation_pixels"] < 1.5
 
@@ -119,14 +119,14 @@ def test_the_classifier_that_scores_samples_is_tested_on_held_out_images(
     assert 0 < judge.floor()["cas"] < 0.2, "the share of zeros"
     seen = {image.tobytes() for image in np.asarray(data.samples)}
     assert len(tested[0]) == 200 and not seen & {image.tobytes() for image in np.asarray(tested[0])}
-    assert not judge.cautions()
+    assert not judge.warnings()
 
 
 def test_without_a_held_out_split_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "_MIN_STEPS", 1)
     judge, _ = evaluator(*TINY, "metrics=[memorisation,cas,swd]", "features=pixels", "evaluate.count=100")
     assert judge.floor().keys() == {"cas", "swd"}
-    unscored, trained_on = judge.cautions()
+    unscored, trained_on = judge.warnings()
     assert unscored.startswith("memorisation is not scored") and "Digits has no held-out split" in unscored
     assert trained_on.startswith("cas is tested on images that the generator was trained on: Digits")
 
@@ -192,7 +192,7 @@ def test_the_verb_prints_the_check_beside_the_scores(
     out, _ = evaluated("format=json")
     found = json.loads(out)
     assert found["scores"].keys() == {"swd", "memorisation_random"} == found["floor"].keys()
-    assert found["split"] == "training" and found["cautions"] == []
+    assert found["split"] == "training" and found["warnings"] == []
     out, _ = evaluated("split=test", "checks=null")
     assert "100 samples against 100 real ones of the split test" in out and "memorisation" not in out
     with pytest.raises(BaseException) as ended:
@@ -203,9 +203,9 @@ def test_the_verb_prints_the_check_beside_the_scores(
 
 def test_fid_under_its_known_name_says_from_how_many_samples_papers_take_it() -> None:
     judge, _ = evaluator(*TINY, "metrics=fid", "features=random", "evaluate.count=500")
-    assert not any("papers" in line for line in judge.cautions())
+    assert not any("papers" in line for line in judge.warnings())
     judge.features.suffix = ""
-    (line,) = judge.cautions()
+    (line,) = judge.warnings()
     assert "fid from 500 samples is higher than papers' figures, which are from 50,000" in line
 
 
@@ -213,6 +213,6 @@ def test_sorting_samples_by_class_does_not_change_the_inception_score() -> None:
     judge, _ = evaluator("data.resolution=8", "arch=mlp", "metrics=is", "features=classifier")
     images, labels = judge._other.samples, judge._other.labels
     assert labels is not None
-    by_class = judge.of_samples(images[np.argsort(labels, kind="stable")], None)
+    by_class = judge.score_samples(images[np.argsort(labels, kind="stable")], None)
     assert by_class["cnn_score"] == pytest.approx(judge.floor()["cnn_score"], rel=0.03)
     assert by_class["cnn_score"] > 8

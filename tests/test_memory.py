@@ -73,7 +73,7 @@ def test_weights_that_are_no_numbers_are_not_used(train: Verb, capfd: pytest.Cap
     content = read(file)
     content["ema"]["out.weight"].fill_(float("nan"))
     write(content, file)
-    with pytest.raises(UserError, match=r"of no use: out\.weight holds numbers that are not finite"):
+    with pytest.raises(UserError, match=r"unusable: out\.weight has values that are not finite"):
         load_averaged(build_game(composed(*TINY)).generator, read(file))
     with pytest.raises(SystemExit) as ended:
         train(f"resume='{folder}'", "max_steps=3")

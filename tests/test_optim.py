@@ -29,8 +29,8 @@ from ganexp.optim import (
     _UnwrappedOptimizer,
 )
 from ganexp.training.build import build, build_game
+from ganexp.training.model import make_optimisers
 from ganexp.training.schedules import Schedules
-from ganexp.training.setup import make_optimisers
 
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])

@@ -23,8 +23,8 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> None:
 def refused(capfd: pytest.CaptureFixture[str], module: str) -> None:
     """One line, which names a class of the module and what to add."""
     (line,) = capfd.readouterr().err.splitlines()
-    assert f"wants to run {module}." in line or f"wants to run {SYSTEMS['waves'].module}." in line
-    assert line.endswith(": if you know that code, add trust=true")
+    assert f"would run {module}." in line or f"would run {SYSTEMS['waves'].module}." in line
+    assert line.endswith(": if you trust that code, add trust=true")
 
 
 def resumed_like_one_left_alone(train: Verb, *overrides: str) -> tuple[Path, Path]:

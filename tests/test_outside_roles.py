@@ -28,7 +28,7 @@ from ganexp.runs.bitwise import differences
 from ganexp.runs.manifest import Manifest, status_of
 from ganexp.system.signals import Stopped
 from ganexp.system.tensor_file import read
-from ganexp.training import setup
+from ganexp.training import experiment_data
 from ganexp.training.setup import Experiment
 
 OUTSIDE = Path(__file__).with_name("outside")
@@ -110,7 +110,7 @@ def test_stopped_within_an_epoch(
     (cut,) = (whole.parents[1] / "cut").iterdir()
     assert status_of(cut) == "interrupted"
     line = refused(capfd, lambda: train(f"resume={cut}", name="cut"))
-    assert re.fullmatch(rf"\S+ wants to run {system}\.\w+: if you know that code, add trust=true", line)
+    assert re.fullmatch(rf"\S+ would run {system}\.\w+: if you trust that code, add trust=true", line)
     train(f"resume={cut}", "trust=true", name="cut")
     assert status_of(cut) == "finished" and list(differences(whole, cut)) == []
 
@@ -161,7 +161,10 @@ def test_penalties_see_pairs_of_samples_and_codes(train: Verb) -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (["~arch.encoder"], "arch.encoder is missing: BiGAN is played with generator, discriminator, encoder"),
+        (
+            ["~arch.encoder"],
+            "arch.encoder is missing: BiGAN needs the networks generator, discriminator, encoder",
+        ),
         (
             ["+arch.critic={_target_: bigan.Encoder, shape: [1, 8, 8], latent: 6, width: 8}"],
             "arch.critic: BiGAN has no such network; (discriminator, encoder, generator)",
@@ -172,12 +175,12 @@ def test_penalties_see_pairs_of_samples_and_codes(train: Verb) -> None:
         ),
         (
             ["game=inversion", "arch=inversion", "loss=none"],  # start_from was forgotten
-            "arch.generator is missing: Inversion is played with generator, encoder",
+            "arch.generator is missing: Inversion needs the networks generator, encoder",
         ),
         (["loss=none"], "loss=none: this game is adversarial; choose a loss such as loss=gan"),
         (
             ["game=vae", "arch=vae", "loss=none", "penalties=r1"],
-            "penalties.r1 is one of player d; this game's players are vae",
+            "penalties.r1 belongs to player d; this game's players are vae",
         ),
     ],
 )
@@ -229,7 +232,7 @@ def steps_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Experiment, Batch]]:
 
 @pytest.mark.parametrize("place", [store, MemoryMap])
 def test_pairs_are_mirrored_alike(place: Any, train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "store", place)
+    monkeypatch.setattr(experiment_data, "store", place)
     seen = steps_of(monkeypatch)
     train(*CONF, *FAST, *SYSTEMS["super_resolution"], "max_steps=2")
     from super_resolution import halved
@@ -238,7 +241,7 @@ def test_pairs_are_mirrored_alike(place: Any, train: Verb, monkeypatch: pytest.M
         assert batch.source is not None and batch.x.shape[1:] == (1, 16, 16)
         x, source = to_uint8(batch.x.numpy()), to_uint8(batch.source.numpy())
         assert np.array_equal(halved(x), source)
-        stored = {sample.tobytes() for sample in made.data.samples}
+        stored = {sample.tobytes() for sample in made.data.arrays.samples}
         as_stored = sum(sample.tobytes() in stored for sample in x)
         assert 0.2 * len(x) < as_stored < 0.8 * len(x), "about half of them are mirrored"
 
@@ -249,7 +252,7 @@ def test_a_grid_of_sources_outputs_and_targets(train: Verb, monkeypatch: pytest.
     from super_resolution import halved
 
     made_by, _ = seen[-1]
-    preview, state = made_by.preview, made_by.state
+    preview, state = made_by.evaluation.preview, made_by.state
     output = generate(state.ema.module, preview, 64, state.device)
     assert preview.source is not None and preview.target is not None
     assert preview.source.shape == (64, 1, 8, 8) and preview.target.shape == (64, 1, 16, 16)
@@ -327,7 +330,7 @@ def test_a_brought_network_is_not_overridden(
 ) -> None:
     given = overrides("inversion", first_run)
     line = refused(capfd, lambda: train(*given, "+arch.generator.widths=[8]"))
-    assert line == "+arch.generator.widths=[8]: start_from brings its own generator; leave it out"
+    assert line == "+arch.generator.widths=[8]: start_from takes generator from the other run; leave this out"
     folder = train(*given, "arch.encoder.width=8", "max_steps=1")
     assert read_run(str(folder), trust=True).arch.encoder.width == 8, "what is not brought is free"
 
@@ -342,10 +345,12 @@ def test_what_a_run_showed_is_begun_with(
     chosen = [choice for choice in SYSTEMS[system] if not choice.startswith("arch=")]
     given = [*CONF, *FAST, *chosen, f"start_from={first}", f"start_weights={weights}", "seed=1"]
     line = refused(capfd, lambda: train(*given))
-    assert f"wants to run {system}." in line and line.endswith("add trust=true")
+    assert f"would run {system}." in line and line.endswith("add trust=true")
     for change in (f"arch={system}", "arch.discriminator.norm=none"):  # what the default of arch has
         line = refused(capfd, partial(train, *given, "trust=true", change))
-        assert line.startswith(f"{change}: start_from brings its own ") and line.endswith("; leave it out")
+        assert line.startswith(f"{change}: start_from takes ") and line.endswith(
+            " from the other run; leave this out"
+        )
     second = train(*given, "trust=true", "max_steps=1", "optim=sgd", "optim.lr=1e-30")
     before, after = (read(run / "checkpoints/last.pt") for run in (first, second))
     ours = {key: value for key, value in after["game"].items() if key.startswith("generator.")}

@@ -59,7 +59,7 @@ def test_it_is_described(
 def test_attributes_are_as_many_as_it_says(labels: np.ndarray) -> None:
     source = build(composed(*PLAIN).data)
     with pytest.raises(UserError, match="Waves's attributes should be of shape"):
-        source.checked(Arrays(np.zeros((4, 2, 16), np.float32), labels, ("slow", "fast", "steep")))
+        source.check_arrays(Arrays(np.zeros((4, 2, 16), np.float32), labels, ("slow", "fast", "steep")))
 
 
 def test_samples_become_files_of_its_own(train: Verb, take: Command, capfd: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> None:
 def trained(made: Experiment, steps: int) -> dict[str, str]:
     """What there is after so many steps, hashed part by part."""
     torch.manual_seed(0)
-    for batch in made.loader.epoch():
+    for batch in made.data.loader.epoch():
         train_step(made, batch, 1.0)
         if made.state.progress.step == steps:
             break
@@ -109,7 +109,7 @@ def test_captured_steps_come_to_the_same(name: str, monkeypatch: pytest.MonkeyPa
 
 
 def one_batch(made: Experiment) -> Batch:
-    return next(iter(made.loader.epoch()))
+    return next(iter(made.data.loader.epoch()))
 
 
 def gradient_of_generator(*overrides: str) -> tuple[Tensor, Experiment]:
@@ -223,7 +223,7 @@ def test_a_schedule_drives_a_penalty_from_outside(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(lecam, "term", term)
     lecam.register_forward_hook(lambda *found: losses.append(found[2].detach()))
-    for batch in made.loader.epoch():
+    for batch in made.data.loader.epoch():
         train_step(made, batch, 1.0)
         if made.state.progress.step == 4:
             break

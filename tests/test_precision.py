@@ -94,7 +94,7 @@ def test_fp16_lowers_its_scale_where_a_gradient_is_too_large() -> None:
 
 def test_what_the_processor_cannot_do_is_told() -> None:
     assert Precision("auto", CPU).name == "fp32"
-    with pytest.raises(UserError, match=r"device.precision=tf32: only NVIDIA's GPUs .* say bf16"):
+    with pytest.raises(UserError, match=r"device.precision=tf32: only NVIDIA GPUs .* use bf16"):
         Precision("tf32", CPU)
 
 
@@ -108,7 +108,7 @@ def test_a_processor_without_16_bits_is_told_of(
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known, raising=False)
         Precision("bf16", CPU)
-        assert ("this processor has no bf16" in capsys.readouterr().err) == told
+        assert ("this CPU has no bf16 instructions" in capsys.readouterr().err) == told
 
 
 def test_cores_are_those_that_a_container_grants(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

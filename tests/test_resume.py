@@ -21,7 +21,7 @@ from ganexp.runs.bitwise import TIMES, differences
 from ganexp.runs.manifest import Manifest, status_of
 from ganexp.system import tensor_file
 from ganexp.system.signals import Stopped
-from ganexp.training import setup
+from ganexp.training import experiment_data
 
 LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml") if file.stem != "none")
 PENALTIES = sorted(file.stem for file in (conf_folder() / "penalties").glob("*.yaml"))
@@ -70,7 +70,7 @@ def test_stopped_within_an_epoch(case: str, train: Verb) -> None:
 
 
 def test_with_batches_fetched_ahead_from_disk(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "store", MemoryMap)
+    monkeypatch.setattr(experiment_data, "store", MemoryMap)
     whole = train(*TINY, "epochs=2", "data.mirror=true", name="whole")
     with asked_to_stop(after=13), pytest.raises(Stopped):
         train(*TINY, "epochs=2", "data.mirror=true", name="cut")

@@ -255,12 +255,12 @@ def test_a_checkpoint_with_a_pickle_runs_nothing(train: Verb, tmp_path: Path) ->
 
 
 STRANGE = {
-    "os.getcwd": "wants to run os.getcwd.*trust=true",
-    "torch.nn.functional.torch.load": "wants to run torch.nn.functional.torch.load",
-    "ganexp.nets.mlp.torch.load": "wants to run ganexp.nets.mlp.torch.load",
-    "ganexp.cli.hydra_app.run_verb": "wants to run ganexp.cli.hydra_app.run_verb",
-    "ganexp.data.cache.clear": "wants to run ganexp.data.cache.clear",
-    "ganexp.data.cache.FileLock": "wants to run ganexp.data.cache.FileLock",
+    "os.getcwd": "would run os.getcwd.*trust=true",
+    "torch.nn.functional.torch.load": "would run torch.nn.functional.torch.load",
+    "ganexp.nets.mlp.torch.load": "would run ganexp.nets.mlp.torch.load",
+    "ganexp.cli.hydra_app.run_verb": "would run ganexp.cli.hydra_app.run_verb",
+    "ganexp.data.cache.clear": "would run ganexp.data.cache.clear",
+    "ganexp.data.cache.FileLock": "would run ganexp.data.cache.FileLock",
     "${oc.env:HOME}": "is damaged: it was written without",
 }
 
@@ -282,7 +282,7 @@ def test_a_run_of_an_earlier_ganexp_says_what_it_lacks(train: Verb, capfd: pytes
     with pytest.raises(SystemExit) as ended:
         train(f"resume={folder}", "epochs=2")
     assert ended.value.code == 2
-    assert "has no arch.generator.dropout, perhaps because an earlier ganexp" in capfd.readouterr().err
+    assert "has no arch.generator.dropout, perhaps because an earlier version" in capfd.readouterr().err
     file.write_text(whole)
     train(f"resume={folder}", "max_steps=4")
     assert receipt(folder)["images"] == 4 * 64
@@ -543,7 +543,7 @@ def test_nothing_is_fetched_for_a_run_that_exists(
     file.write_text(OmegaConf.to_yaml(stored))
     with pytest.raises(SystemExit) as ended:
         train(f"resume={folder}", "epochs=2")
-    assert ended.value.code == 2 and "nothing is fetched" in capfd.readouterr().err
+    assert ended.value.code == 2 and "an existing run downloads nothing" in capfd.readouterr().err
     assert not (tmp_path / "elsewhere").exists()
 
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import command, composed
 from omegaconf import OmegaConf
 
-from ganexp.config.stored import DEEPEST, MOST_BYTES, MOST_VALUES, load_config, read_stored
+from ganexp.config.stored import MAX_BYTES, MAX_DEPTH, MAX_VALUES, load_config, read_bounded_yaml
 from ganexp.errors import UserError
 from ganexp.runs.saved_run import SavedRun, find_runs
 
@@ -25,8 +25,8 @@ HOSTILE = {
     "deep maps": (nested(5_000), "deeper"),
     "deep blocks": ("".join(" " * n + "a:\n" for n in range(500)), "deeper"),
     "deep lists": ("a: " + "[" * 900, "deeper"),
-    "many values": (f"a: [{'1,' * MOST_VALUES}]", "values"),
-    "many bytes": ("a: 1\n" + "#" * MOST_BYTES, "larger"),
+    "many values": (f"a: [{'1,' * MAX_VALUES}]", "values"),
+    "many bytes": ("a: 1\n" + "#" * MAX_BYTES, "larger"),
     "a tag": ("a: !!python/object/apply:pathlib.Path [1]", "tags"),
     "an interpolation": ("a: " + "${a:" * 1_000, "without"),
     "many digits": ("a: " + "9" * 5_000, "not YAML"),
@@ -34,7 +34,7 @@ HOSTILE = {
     "no text": ("\x00", "not YAML"),
     "a list": ("[1, 2]", "no settings"),
     "an odd key": ("? [1, 2]\n: 3", "not YAML"),
-    "an empty key": ("null: 3\nb: {2.5: 1}", "no setting"),
+    "an empty key": ("null: 3\nb: {2.5: 1}", "cannot read its values"),
 }
 
 
@@ -50,9 +50,9 @@ def test_a_hostile_one_is_refused_in_one_line(tmp_path: Path, content: str) -> N
 
 def test_at_the_bounds_it_is_read(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text(f"a: {nested(DEEPEST - 1)}\nb: [{'1,' * (MOST_VALUES - 2 * DEEPEST - 10)}]")
+    file.write_text(f"a: {nested(MAX_DEPTH - 1)}\nb: [{'1,' * (MAX_VALUES - 2 * MAX_DEPTH - 10)}]")
     cfg = load_config(file)
-    assert len(cfg.b) > MOST_VALUES // 2
+    assert len(cfg.b) > MAX_VALUES // 2
     assert len(SavedRun(tmp_path).config) == 2
 
 
@@ -60,7 +60,7 @@ def test_it_is_read_as_omegaconf_reads_it(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(OmegaConf.to_yaml(composed("data=digits", "optim.lr=1e-05", "experiment=quick")))
     assert load_config(file) == OmegaConf.load(file)
-    assert read_stored(file)["optim"]["lr"] == 1e-5
+    assert read_bounded_yaml(file)["optim"]["lr"] == 1e-5
     values = [
         "1e-5",
         "1e5",
@@ -78,7 +78,7 @@ def test_it_is_read_as_omegaconf_reads_it(tmp_path: Path) -> None:
         "a",
     ]
     file.write_text("".join(f"k{n}: {value}\n" for n, value in enumerate(values)))
-    assert read_stored(file) == OmegaConf.to_container(OmegaConf.load(file))
+    assert read_bounded_yaml(file) == OmegaConf.to_container(OmegaConf.load(file))
 
 
 def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:

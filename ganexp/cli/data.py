@@ -24,7 +24,7 @@ def prepare(cfg: DictConfig) -> None:
     if entry is None:
         print("this data set is generated on demand: there is nothing to prepare")
         return
-    source.checked(entry.open())
+    source.check_arrays(entry.open())
     print_lines(f"{plural(entry.meta['shape'][0], 'image')}, {_size(entry.size)}: {entry.folder}")
 
 
@@ -32,7 +32,7 @@ def info(cfg: DictConfig) -> None:
     """Prints a summary of a data set and saves a picture of some samples. Raises UserError."""
     source: Source = instantiate(cfg.data, _convert_="all")
     entry = source.entry()
-    data = source.checked(entry.open()) if entry else source.load()
+    data = source.check_arrays(entry.open()) if entry else source.load()
     name = type(source).__name__.lower()
     rows = [
         ("samples", f"{len(data.samples):,} of {' x '.join(map(str, data.samples.shape[1:]))}"),

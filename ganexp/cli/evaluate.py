@@ -41,11 +41,11 @@ def evaluate(cfg: DictConfig) -> None:
     evaluator = Evaluator(source, data, OmegaConf.create(wanted), opened.device)
     if cfg.against is None:
         count = evaluator.count
-        scores = evaluator.of_generator(loaded.net, evaluator.inputs(loaded.game, data))
+        scores = evaluator.score_generator(loaded.net, evaluator.inputs(loaded.game, data))
     else:
         images, labels = _images(cfg.against, source, data.classes, evaluator.count)
         count = len(images)
-        scores = evaluator.of_samples(images, labels)
+        scores = evaluator.score_samples(images, labels)
     result = subject | {
         "count": count,
         "real_count": evaluator.count,
@@ -54,13 +54,13 @@ def evaluate(cfg: DictConfig) -> None:
         "features": evaluator.features.about,
         "scores": finite(scores),
         "floor": finite(evaluator.floor()),
-        "cautions": evaluator.cautions(count),
+        "warnings": evaluator.warnings(count),
     }
     _record(result, folder)
     if cfg.format == "json":
         print(json.dumps(result))
         return
-    for line in result["cautions"]:
+    for line in result["warnings"]:
         print_to_stderr(line)
     split = "" if evaluator.split == TRAINING else f" of the split {evaluator.split}"
     print_lines(title)

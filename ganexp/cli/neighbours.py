@@ -8,17 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from omegaconf import DictConfig
 from PIL import Image
 from tqdm import tqdm
 
 from ganexp.data.arrays import Arrays
 from ganexp.data.picture import save_png, tile
-from ganexp.data.reference import reference
 from ganexp.errors import UserError
-from ganexp.games.request import Request
 from ganexp.games.sampling import generate
+from ganexp.games.seeded_inputs import inputs_like_data
 from ganexp.metrics.features import Features
 from ganexp.metrics.neighbours import nearest
 from ganexp.system.rng import seed_for
@@ -41,12 +39,10 @@ def neighbours(cfg: DictConfig) -> None:
     if len(data.samples) <= cfg.k:
         raise UserError(f"k={cfg.k}: should be below the number of training images, {len(data.samples)}")
     loaded = run.generator(cfg.checkpoint)
-    game = loaded.game
-    rng = np.random.default_rng(seed_for(cfg.seed, "neighbours"))
+    seed = seed_for(cfg.seed, "neighbours")
+    rng = np.random.default_rng(seed)
     count = max(cfg.n, cfg.count)
-    real = reference(source, data, rng.choice(len(data.labels), count), labels_only=not game.needs_reference)
-    latents = torch.Generator().manual_seed(seed_for(cfg.seed, "neighbours"))
-    inputs = game.inputs(Request(count), latents, real)
+    inputs = inputs_like_data(loaded.game, source, data, rng.choice(len(data.labels), count), seed)
     samples = source.encode(generate(loaded.net, inputs, _BATCH, device))
     real_rows = rng.permutation(len(data.samples))[:count]
     features: Features = build(cfg.features)(source, data, device)

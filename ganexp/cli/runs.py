@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ganexp.cli.arguments import Setting, parse, values_by_key
-from ganexp.config.resolvers import is_identity
+from ganexp.config.resolvers import identifies_run
 from ganexp.errors import UserError, suggest
 from ganexp.runs.saved_run import SavedRun, find_runs
 from ganexp.system.terminal import align_columns, plural, print_lines
@@ -118,7 +118,7 @@ def _differences(one: SavedRun, two: SavedRun) -> Iterator[tuple[str, list[list[
             if one_values.get(key) != two_values.get(key)
         ]
         if title == "settings":
-            rows.sort(key=lambda row: not is_identity(row[0]))  # settings that identify a run come first
+            rows.sort(key=lambda row: not identifies_run(row[0]))  # settings that identify a run come first
         if rows:
             yield title, rows
 

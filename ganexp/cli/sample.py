@@ -9,14 +9,13 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from ganexp.data.picture import save_png
-from ganexp.data.reference import real_rows, reference
 from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.games.request import Inputs, Request
 from ganexp.games.sampling import draw_grid, generate
+from ganexp.games.seeded_inputs import grid_inputs
 from ganexp.metrics.classifier import predict_labels, trained_classifier
 from ganexp.system.atomic import make_folder, replacing
-from ganexp.system.rng import seed_for
 from ganexp.system.terminal import plural, print_lines
 from ganexp.training.load import OpenedRun, open_run
 
@@ -28,14 +27,7 @@ def sample(cfg: DictConfig) -> None:
     """Writes samples and prints their path; see ``conf/sample.yaml``. Raises UserError."""
     run = open_run(cfg)
     source, device, loaded = run.source, run.device, run.generator(cfg.checkpoint)
-    game = loaded.game
-    grid = game.grid(_request(cfg))
-    real = None
-    if game.needs_reference:
-        data = run.data()
-        rows = real_rows(len(data.samples), cfg.n, seed_for(cfg.seed, "sources to sample"))
-        real = reference(source, data, rows)
-    inputs = game.inputs(grid.request, torch.Generator().manual_seed(seed_for(cfg.seed, "sample")), real)
+    inputs, columns = grid_inputs(loaded.game, _request(cfg), source, run.data, cfg.seed, "sample")
     samples = generate(loaded.net, inputs, cfg.batch_size, device)
     name = f"sample_{cfg.n}_seed_{cfg.seed}" + ("" if cfg.label is None else f"_label_{cfg.label}")
     name += "_classes" if cfg.format == "classes" else ""
@@ -43,7 +35,7 @@ def sample(cfg: DictConfig) -> None:
     out = Path(cfg.out).expanduser() if cfg.out else run.folder / "samples" / name
     try:
         if cfg.format == "grid":
-            written = _write_grid(out, draw_grid(source, inputs, samples, grid.columns))
+            written = _write_grid(out, draw_grid(source, inputs, samples, columns))
         elif cfg.format == "classes":
             written = _write_grid(out, source.draw(*_by_class(samples, run)))
         elif cfg.format == "npz":

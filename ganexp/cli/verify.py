@@ -74,7 +74,7 @@ def _weight_hashes(experiment: Experiment, hash_steps: list[int]) -> Iterator[tu
     yield 0, experiment.state.weights_hash()
     with tqdm(total=hash_steps[-1], unit=" steps", disable=None, leave=False) as bar:
         while progress.step < hash_steps[-1]:
-            for batch in experiment.loader.epoch():
+            for batch in experiment.data.loader.epoch():
                 train_step(experiment, batch, 1.0)
                 bar.update()
                 if progress.step in hash_steps:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganexp.compare.labels import differing_keys, labels
-from ganexp.config.resolvers import RESUMABLE, is_identity
+from ganexp.config.resolvers import RESUMABLE, identifies_run
 from ganexp.runs.saved_run import SavedRun
 
 _PATH_KEYS = ("root",)
@@ -84,7 +84,7 @@ def _settings(record: SavedRun) -> dict[str, Any]:
     return {
         key: value
         for key, value in record.config.items()
-        if is_identity(key) and key != "seed" and not _is_path(key)
+        if identifies_run(key) and key != "seed" and not _is_path(key)
     }
 
 

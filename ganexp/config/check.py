@@ -18,25 +18,27 @@ from ganexp.config.schema import STRICT, Node
 from ganexp.config.signatures import settings_of
 from ganexp.errors import UserError, suggest
 
-_BUILT = ("data", "game", "loss", "optim", "schedule", "device", "sentinel", "features")
-"""Groups that must have a ``_target_``; so must each network of ``arch``."""
+_NEED_TARGET = ("data", "game", "loss", "optim", "schedule", "device", "sentinel", "features")
+"""Groups whose node must have a ``_target_``; so must each network of ``arch``."""
 
 
-class Missing(UserError):
+class MissingSetting(UserError):
     """A required setting is missing."""
 
     def __init__(self, where: str) -> None:
-        super().__init__(f"{where} is missing: {where}=null and ~{where} leave nothing to run with")
+        super().__init__(
+            f"{where} is missing: a run cannot do without it, so {where}=null and ~{where} are refused"
+        )
         self.where = where
 
 
-def check(cfg: DictConfig, model: type[BaseModel]) -> DictConfig:
+def check_config(cfg: DictConfig, model: type[BaseModel]) -> DictConfig:
     """Resolves all interpolations and checks every value; returns the resolved configuration.
 
     Raises UserError, one line that names the key, its value and what is allowed.
     """
     plain = _resolve(cfg)
-    validate(model, plain, "")
+    validate_model(model, plain, "")
     for key, value in plain.items():
         if key == "optim" and isinstance(value, dict):
             shared, players = split_by_player(value)
@@ -70,7 +72,7 @@ def _check_node(node: Node, path: str) -> None:
         group, name = path.split(".")
         raise UserError(f"{path} has no _target_: choose it with {group}={name}, then {path}.<setting>=...")
     if "_target_" not in node:
-        if path in _BUILT or (path.startswith("arch.") and path.count(".") == 1):
+        if path in _NEED_TARGET or (path.startswith("arch.") and path.count(".") == 1):
             raise UserError(f"{path} has no _target_, which says what class it is built from")
         return
     if not isinstance(node["_target_"], str) or "." not in node["_target_"]:
@@ -84,10 +86,10 @@ def _check_node(node: Node, path: str) -> None:
     fields: dict[str, Any] = {key: (p.annotation, ... if p.required else None) for key, p in settings.items()}
     model = create_model(node["_target_"], __config__=STRICT, **fields)
     values = {key: value for key, value in node.items() if key not in ("_target_", "_partial_")}
-    validate(model, values, f"{path}.")
+    validate_model(model, values, f"{path}.")
 
 
-def validate(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> None:
+def validate_model(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> None:
     """Validates values with a model. ``prefix``: their path in the configuration. Raises UserError."""
     try:
         model.model_validate(values)
@@ -97,15 +99,15 @@ def validate(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> 
         if first["type"] == "extra_forbidden":
             hint = suggest(str(first["loc"][-1]), model.model_fields) or "it takes none"
             owner = prefix.rstrip(".") or "a run"
-            undo = f"; if another choice brought it, ~{where} takes it out" if prefix else ""
+            undo = f"; if another choice added it, ~{where} removes it" if prefix else ""
             raise UserError(f"{where}: no such setting of {owner}; {hint}{undo}") from None
         if first["type"] == "missing":
-            raise Missing(where) from None
+            raise MissingSetting(where) from None
         if first["type"] == "dict_type":
-            hint = f"it has settings of its own, {where}.<key>=<value>"
-            raise UserError(f"{where}={_shown(first['input'])}: {hint}") from None
+            hint = f"it is a group of settings: set {where}.<key>=<value>"
+            raise UserError(f"{where}={_short(first['input'])}: {hint}") from None
         message = first["msg"].replace("Input should", "should")
-        raise UserError(f"{where}={_shown(first['input'])}: {message[0].lower()}{message[1:]}") from None
+        raise UserError(f"{where}={_short(first['input'])}: {message[0].lower()}{message[1:]}") from None
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:
@@ -115,6 +117,6 @@ def _dotted(loc: tuple[int | str, ...]) -> str:
     return text
 
 
-def _shown(value: Any) -> str:
+def _short(value: Any) -> str:
     text = "null" if value is None else str(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -16,7 +16,7 @@ def explain(error: BaseException) -> tuple[str | None, int]:
     mistake = user_error(error)
     if mistake is not None:
         return str(mistake), mistake.status
-    for describe in (_choice, _value, _key, _override, _file, _anything):
+    for describe in (_unknown_choice, _missing_value, _unknown_key, _bad_override, _file_error, _any_other):
         for link in _causes(error):
             line = describe(link)
             if line is not None:
@@ -32,7 +32,7 @@ def user_error(error: BaseException) -> UserError | None:
     for link in _causes(error):
         if isinstance(link, UserError):
             return link
-    line = _file(error) if isinstance(error, OSError) else _memory(error)
+    line = _file_error(error) if isinstance(error, OSError) else _out_of_memory(error)
     return UserError(line) if line is not None else None
 
 
@@ -44,7 +44,7 @@ def _causes(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-def _choice(error: BaseException) -> str | None:
+def _unknown_choice(error: BaseException) -> str | None:
     """The group has no such choice."""
     if not isinstance(error, MissingConfigException):
         return None
@@ -54,13 +54,13 @@ def _choice(error: BaseException) -> str | None:
     return f"{group}={choice}: no such choice of {group}; {suggest(choice, error.options or ())}"
 
 
-def _value(error: BaseException) -> str | None:
+def _missing_value(error: BaseException) -> str | None:
     """A mandatory value is missing."""
     missing = str(error).partition("Missing mandatory value: ")[2].split("\n")[0]
-    return f"{missing} is needed: say {missing}=..." if missing else None
+    return f"{missing} is required: set {missing}=..." if missing else None
 
 
-def _key(error: BaseException) -> str | None:
+def _unknown_key(error: BaseException) -> str | None:
     """The key does not exist, or its value cannot be resolved."""
     if not isinstance(error, OmegaConfBaseException) or not error.full_key:
         return None
@@ -75,17 +75,18 @@ def _key(error: BaseException) -> str | None:
     return f"{key}: no such setting; {hint}"
 
 
-def _override(error: BaseException) -> str | None:
+def _bad_override(error: BaseException) -> str | None:
     """The override cannot be parsed, or has several values."""
     if isinstance(error, OverrideParseException):
         return (
-            f"cannot read {error.override!r}: quote twice what has blanks or = , [ ] ( ) ~, as in \"key='a=b'\""
+            f"cannot read {error.override!r}: a value with spaces or = , [ ] ( ) ~ needs quotes inside "
+            "the shell's, as in \"key='a=b'\""
         )
     text = first_line(error)
     if isinstance(error, ValueError) and text.startswith("Config group override must be"):
-        return "null is no choice of a group that a run needs, such as data, arch or loss"
+        return "null cannot be chosen for a group that every run needs, such as data, arch or loss"
     if isinstance(error, TypeError) and _raised_in(error) == "hydra._internal.defaults_list":
-        return "a choice of a group, such as data, arch or metrics, is a word or a list of words"
+        return "the choice of a group, such as data=mnist or metrics=[fid,kid], is a name or a list of names"
     if isinstance(error, HydraException) and text.startswith("Ambiguous value"):
         return f"{text.split(chr(39))[1]} names several values: add -m to run each of them"
     return None
@@ -99,7 +100,7 @@ def _raised_in(error: BaseException) -> str:
     return "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
 
 
-def _file(error: BaseException) -> str | None:
+def _file_error(error: BaseException) -> str | None:
     """A YAML file cannot be parsed, or a file or folder cannot be read or written."""
     if isinstance(error, YAMLError):
         return f"a YAML cannot be read: {' '.join(str(error).split())}"
@@ -110,22 +111,26 @@ def _file(error: BaseException) -> str | None:
     return None
 
 
-def _memory(error: BaseException) -> str | None:
+def _out_of_memory(error: BaseException) -> str | None:
     """The system or the device is out of memory, as reported by Python, NumPy or torch."""
     for link in _causes(error):
         text = first_line(link)
         wanted = re.search(r"[Uu]nable to allocate [^ ]+ \w+|tried to allocate [^ ]+ \w+", text)
-        if isinstance(link, MemoryError) or type(link).__name__ == "OutOfMemoryError" or _FULL.search(text):
+        if (
+            isinstance(link, MemoryError)
+            or type(link).__name__ == "OutOfMemoryError"
+            or _OUT_OF_MEMORY.search(text)
+        ):
             asked = f" ({wanted[0][0].lower()}{wanted[0][1:]})" if wanted else ""
             return f"there is not enough memory{asked}: a smaller batch_size, arch or data set takes less"
     return None
 
 
-_FULL = re.compile(
+_OUT_OF_MEMORY = re.compile(
     r"DefaultCPUAllocator: (can't allocate|not enough) memory|[Ss]torage size calculation overflowed"
 )
 
 
-def _anything(error: BaseException) -> str | None:
+def _any_other(error: BaseException) -> str | None:
     """Any other exception of Hydra or OmegaConf: its own first line."""
     return first_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None

@@ -36,18 +36,18 @@ RESUMABLE = (
     "features",
     "metrics",
 )
-"""Keys that do not identify a run: its length, device, checkpoints and evaluation."""
+"""Keys that a resumed run may change, and that therefore do not identify a run."""
 
 
-def is_identity(key: str) -> bool:
+def identifies_run(key: str) -> bool:
     """Whether a setting identifies a run. Of the device, only settings that change the results do."""
     return key in ("device.precision", "device.sync_batch_norm") or key.split(".")[0] not in RESUMABLE
 
 
-_LONGEST = 120  # characters of a folder's name; the usual limit of a file system is 255 bytes
+_MAX_NAME_LENGTH = 120  # characters of a folder's name; the usual limit of a file system is 255 bytes
 
 
-def register_own() -> None:
+def register_config_resolvers() -> None:
     """Registers these resolvers with OmegaConf; ``data.resolvers.register`` calls it."""
     resolvers: dict[str, Callable[..., Any]] = {
         "timestamp": _timestamp,
@@ -65,13 +65,13 @@ def overrides_name(overrides: Sequence[str]) -> str:
     """The overrides as a folder name that needs no quoting in a shell and is short in TensorBoard's list.
 
     Sorted ``key-value`` pairs joined by ``+``. A key is cut to its leaf where that is unique; characters other
-    than letters, digits, ``.``, ``_`` and ``-`` become ``-``. Keys that do not identify a run (``is_identity``)
-    are left out, so that the same command with more epochs finds the same folder.
+    than letters, digits, ``.``, ``_`` and ``-`` become ``-``. Only keys that identify a run are
+    included (``identifies_run``), so that the same command with more epochs finds the same folder.
     """
     pairs = []
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if is_identity(key):
+        if identifies_run(key):
             pairs.append((key, value))
     leaves = Counter(key.rsplit(".", 1)[-1] for key, _ in pairs)
     named = []
@@ -80,9 +80,9 @@ def overrides_name(overrides: Sequence[str]) -> str:
         value = _EXPONENT.sub(_plain_exponent, value.strip("./[]{}"))
         named.append(f"{leaf if leaves[leaf] == 1 else key}-{value}")
     text = "+".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-") for part in sorted(named)) or "default"
-    if len(text) > _LONGEST:
+    if len(text) > _MAX_NAME_LENGTH:
         digest = hashlib.sha256("+".join(map("=".join, sorted(pairs))).encode()).hexdigest()[:8]
-        text = f"{text[: _LONGEST - 9]}-{digest}"
+        text = f"{text[: _MAX_NAME_LENGTH - 9]}-{digest}"
     return text
 
 
@@ -95,7 +95,10 @@ def _plain_exponent(found: re.Match[str]) -> str:
 
 
 def _timestamp() -> str:
-    """A time without a folder in outputs/. Kept in the environment, so that a sweep's processes share it."""
+    """When this command started, with a suffix if outputs/ has such a folder.
+
+    Kept in the environment, so that a sweep's processes share it.
+    """
     stamp = os.environ.get("GANEXP_TIMESTAMP")
     if stamp is None:
         stamp = base = time.strftime("%Y-%m-%d_%H-%M-%S")

@@ -1,8 +1,8 @@
 """Reads the parameters of a ``_target_`` from its source, without importing it (and so without torch).
 
 Annotations are evaluated in a namespace of plain types, ``Literal`` and the names of ``ranges``. A parameter
-whose annotation needs other names of ganexp or torch (``Parts``, ``Tensor``) is not a setting: the program
-passes it.
+whose annotation needs other names of ganexp or torch (``Parts``, ``Tensor``) is not a setting: ganexp itself
+passes its value.
 """
 
 import ast
@@ -61,7 +61,7 @@ def constant_of(target: str, name: str) -> Any:
                 if any(isinstance(found, ast.Name) and found.id == name for found in targets):
                     return _literal(getattr(item, "value", None))
             for base in node.bases:
-                known = _base(base, module, tree)
+                known = _base_path(base, module, tree)
                 if known is not None and (value := constant_of(known, name)) is not None:
                     return value
     return None
@@ -74,7 +74,7 @@ def _literal(value: ast.expr | None) -> Any:
         return None  # not a literal: computed when the module is imported
 
 
-def _base(base: ast.expr, module: str, tree: ast.Module | None) -> str | None:
+def _base_path(base: ast.expr, module: str, tree: ast.Module | None) -> str | None:
     """The dotted path of a base class that is written as ``Class`` or ``module.Class``.
 
     None for torch's classes: ``nn.Module`` has no settings.
@@ -82,11 +82,11 @@ def _base(base: ast.expr, module: str, tree: ast.Module | None) -> str | None:
     if tree is None:
         return None
     if isinstance(base, ast.Name):
-        return _imported(tree).get(base.id, f"{module}.{base.id}")
+        return _from_imports(tree).get(base.id, f"{module}.{base.id}")
     if not isinstance(base, ast.Attribute):
         return None
     owner, _, name = ast.unparse(base).rpartition(".")
-    path = (_imported(tree) | _modules(tree)).get(owner)
+    path = (_from_imports(tree) | _module_imports(tree)).get(owner)
     return None if path is None or path.split(".")[0] == "torch" else f"{path}.{name}"
 
 
@@ -119,7 +119,7 @@ def _class_settings(node: ast.ClassDef, module: str, tree: ast.Module) -> Settin
             return _function_settings(item, module, tree)
     inherited: Settings = {}
     for base in node.bases:  # without __init__, a class inherits its base's parameters
-        known = _base(base, module, tree)
+        known = _base_path(base, module, tree)
         if known is not None and (found := _settings_of_base(known)) is not None:
             inherited |= found
         elif known is not None:
@@ -127,7 +127,9 @@ def _class_settings(node: ast.ClassDef, module: str, tree: ast.Module) -> Settin
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         fields = [item for item in node.body if isinstance(item, ast.AnnAssign) and _is_setting(item)]
         names = [(item.target.id, item) for item in fields if isinstance(item.target, ast.Name)]
-        return inherited | _evaluated([(name, f.annotation, f.value) for name, f in names], module, tree)
+        return inherited | _evaluate_settings(
+            [(name, f.annotation, f.value) for name, f in names], module, tree
+        )
     return inherited
 
 
@@ -148,7 +150,7 @@ def _settings_of_base(target: str) -> Settings | None:
         return None
 
 
-def _imported(tree: ast.Module) -> dict[str, str]:
+def _from_imports(tree: ast.Module) -> dict[str, str]:
     """The dotted path behind each name that the module imports with ``from``."""
     return {
         alias.asname or alias.name: f"{statement.module}.{alias.name}"
@@ -158,7 +160,7 @@ def _imported(tree: ast.Module) -> dict[str, str]:
     }
 
 
-def _modules(tree: ast.Module) -> dict[str, str]:
+def _module_imports(tree: ast.Module) -> dict[str, str]:
     """The dotted path behind each name that the module imports with ``import``."""
     statements = [statement for statement in tree.body if isinstance(statement, ast.Import)]
     return {alias.asname or alias.name: alias.name for s in statements for alias in s.names}
@@ -173,10 +175,10 @@ def _function_settings(node: ast.FunctionDef, module: str, tree: ast.Module) -> 
     pairs = list(zip(positional, defaults, strict=True))
     pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     fields = [(a.arg, a.annotation, default) for a, default in pairs if a.arg != "self"]
-    return _evaluated(fields, module, tree)
+    return _evaluate_settings(fields, module, tree)
 
 
-def _evaluated(
+def _evaluate_settings(
     fields: list[tuple[str, ast.expr | None, ast.expr | None]], module: str, tree: ast.Module
 ) -> Settings:
     """The settings among (name, annotation, default) triples."""
@@ -185,16 +187,16 @@ def _evaluated(
         try:
             annotation = eval(ast.unparse(written or ast.Name("Any")), dict(_NAMESPACE))
         except (NameError, AttributeError):
-            if module.startswith("ganexp.") or _is_handed_over(written, tree):
+            if module.startswith("ganexp.") or _uses_program_type(written, tree):
                 continue
             annotation = Any
         found[name] = Parameter(annotation, required=default is None)
     return found
 
 
-def _is_handed_over(annotation: ast.expr | None, tree: ast.Module) -> bool:
+def _uses_program_type(annotation: ast.expr | None, tree: ast.Module) -> bool:
     """Whether an annotation of a class outside ganexp uses a type of ganexp or torch."""
     names = {node.id for node in ast.walk(annotation or ast.Name("Any")) if isinstance(node, ast.Name)}
-    known = _modules(tree) | _imported(tree)
+    known = _module_imports(tree) | _from_imports(tree)
     origins = [known.get(name, "") for name in names]
     return any(origin.split(".")[0] in ("ganexp", "torch") for origin in origins)

@@ -6,30 +6,27 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ganexp.config.signatures import constant_of
+from ganexp.config.nets import required_nets
 from ganexp.errors import UserError
 
 
-def _wanted(cfg: DictConfig) -> tuple[str, ...]:
-    """The names of the networks that the game needs."""
-    return tuple(constant_of(str(cfg.game.get("_target_")), "NETS") or cfg.arch)
-
-
-def with_start(cfg: DictConfig, stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def with_nets_from_run(cfg: DictConfig, stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration with the networks of another run, whose configuration is ``stored``.
 
     If that run has all networks that the game needs, ``arch`` is replaced as a whole. Raises UserError.
     """
-    wanted = _wanted(cfg)
-    names = [str(name) for name in stored.arch if name in wanted]
-    whole = set(names) == set(wanted)
+    required = required_nets(cfg.game) or [str(name) for name in cfg.arch]
+    names = [str(name) for name in stored.arch if name in required]
+    whole = set(names) == set(required)
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
         if (whole and key.split(".")[0] == "arch") or any(f"{key}.".startswith(f"arch.{n}.") for n in names):
-            raise UserError(f"{override}: start_from brings its own {', '.join(names)}; leave it out")
+            raise UserError(
+                f"{override}: start_from takes {', '.join(names)} from the other run; leave this out"
+            )
     if list(stored.data.shape) != list(cfg.data.shape):
-        shapes = f"{list(stored.data.shape)} and not {list(cfg.data.shape)}"
-        raise UserError(f"start_from={cfg.start_from}: its samples are {shapes}, as the data have it")
+        shapes = f"{list(stored.data.shape)}, and this run's data {list(cfg.data.shape)}"
+        raise UserError(f"start_from={cfg.start_from}: its samples have the shape {shapes}")
     cfg = deepcopy(cfg)
     with open_dict(cfg):
         cfg.arch = {} if whole else cfg.arch

@@ -14,9 +14,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganexp.config.check import Missing, check
+from ganexp.config.check import MissingSetting, check_config
 from ganexp.config.schema import TrainSettings
-from ganexp.config.targets import own_targets, present_target
+from ganexp.config.targets import builtin_targets, current_target
 from ganexp.errors import UserError
 from ganexp.system.atomic import read_regular
 from ganexp.system.nested import leaves
@@ -26,20 +26,20 @@ try:
 except ImportError:  # PyYAML was built without libyaml
     from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
 
-MOST_BYTES = 1 << 20
-MOST_VALUES = 3_000
-DEEPEST = 32
-"""A run's configuration has about 4 kB, 250 values and 5 levels; OmegaConf loads 3,000 values in a second."""
+MAX_BYTES = 1 << 20
+MAX_VALUES = 3_000
+MAX_DEPTH = 32
+"""Limits of a file. A run's has about 4 kB, 250 values, 5 levels; OmegaConf loads 3,000 values a second."""
 
 
-ADDED: dict[str, Any] = {
+DEFAULTS_FOR_OLD_RUNS: dict[str, Any] = {
     "start_from": None,
     "start_weights": "averaged",
     "schedules": {},
     "augment": {"_target_": "ganexp.augment.NoAugment"},
     "evaluate.split": "training",
 }
-"""Settings that earlier versions did not write, with the values that correspond to their behaviour."""
+"""Settings added after the first version, with the values under which a stored run behaves as it did."""
 
 
 def read_run(folder: str, *, trust: bool) -> DictConfig:
@@ -54,16 +54,16 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
         raise UserError(f"{folder} is not a run: it has no config.yaml")
     cfg = load_config(file)
     if not trust:
-        stays_inside(file.parent)
+        check_links(file.parent)
     for path, value in leaves(OmegaConf.to_container(cfg), lists=True):
-        if "_target_" in path and not trust and str(value) not in own_targets():
-            raise UserError(f"{file} wants to run {value}: if you know that code, add trust=true")
+        if "_target_" in path and not trust and str(value) not in builtin_targets():
+            raise UserError(f"{file} would run {value}: if you trust that code, add trust=true")
     try:
-        return check(cfg, TrainSettings)
-    except Missing as error:
+        return check_config(cfg, TrainSettings)
+    except MissingSetting as error:
         raise UserError(
-            f"{file} has no {error.where}, perhaps because an earlier ganexp wrote it: put in what the run was "
-            "begun with; ganexp train --cfg job shows what a new one has"
+            f"{file} has no {error.where}, perhaps because an earlier version wrote it: add the value that the "
+            "run started with; ganexp train --cfg job shows a new run's value"
         ) from None
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
@@ -71,18 +71,18 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
 
 def load_config(file: Path) -> DictConfig:
     """The content of a config.yaml. Raises UserError where it is damaged."""
-    content = read_stored(file)
+    content = read_bounded_yaml(file)
     try:
         cfg = OmegaConf.create(content)
-        _bring_up_to_date(cfg)
+        _upgrade(cfg)
         return cfg
     except OmegaConfBaseException:
-        raise UserError(f"{file} is damaged: it holds what is no setting") from None
+        raise UserError(f"{file} is damaged: OmegaConf cannot read its values") from None
 
 
-def _bring_up_to_date(cfg: DictConfig) -> None:
-    """Adds the settings that an earlier version did not write, and renames what has been moved since."""
-    for key, value in ADDED.items():
+def _upgrade(cfg: DictConfig) -> None:
+    """Adds settings that the version that wrote the file did not have, and updates ``_target_`` paths."""
+    for key, value in DEFAULTS_FOR_OLD_RUNS.items():
         *owners, name = key.split(".")
         owner = cfg.get(owners[0]) if owners else cfg
         if isinstance(owner, DictConfig) and name not in owner:
@@ -91,15 +91,15 @@ def _bring_up_to_date(cfg: DictConfig) -> None:
 
 
 def _rename_targets(node: DictConfig) -> None:
-    """Replaces former ``_target_`` paths with today's, in place."""
+    """Replaces ``_target_`` paths of moved classes with their current ones, in place."""
     for key, value in node.items():
         if isinstance(value, DictConfig):
             _rename_targets(value)
         elif key == "_target_":
-            node[key] = present_target(str(value))
+            node[key] = current_target(str(value))
 
 
-def stays_inside(folder: Path) -> None:
+def check_links(folder: Path) -> None:
     """Raises UserError if a link in a run folder leads out of it: writes must stay inside."""
     inside = folder.resolve()
     for path in folder.rglob("*"):
@@ -107,10 +107,10 @@ def stays_inside(folder: Path) -> None:
             raise UserError(f"{path} leads out of the run folder: if that is meant, add trust=true")
 
 
-def read_stored(file: Path) -> dict[Any, Any]:
+def read_bounded_yaml(file: Path) -> dict[Any, Any]:
     """The content of a ``config.yaml`` as plain dicts, lists and values. Raises UserError, one line."""
     try:
-        text = read_regular(file, MOST_BYTES).decode("utf-8")
+        text = read_regular(file, MAX_BYTES).decode("utf-8")
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -138,10 +138,10 @@ def _check_bounds(text: str, file: Path) -> None:
             raise UserError(f"{file} is damaged: it was written without {value[:60]}")
         values += isinstance(event, yaml.NodeEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise UserError(f"{file} is damaged: it is nested deeper than {DEEPEST} levels")
-        if values > MOST_VALUES:
-            raise UserError(f"{file} is damaged: it holds more than {MOST_VALUES:,} values")
+        if depth > MAX_DEPTH:
+            raise UserError(f"{file} is damaged: it is nested deeper than {MAX_DEPTH} levels")
+        if values > MAX_VALUES:
+            raise UserError(f"{file} is damaged: it holds more than {MAX_VALUES:,} values")
 
 
 class _Loader(_SafeLoader):
@@ -150,7 +150,7 @@ class _Loader(_SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if len(set(keys)) < len(keys):
-            raise yaml.constructor.ConstructorError(None, None, "a key stands twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "duplicate key", node.start_mark)
         return super().construct_mapping(node, deep=deep)
 
 

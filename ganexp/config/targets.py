@@ -21,11 +21,11 @@ _MOVED = {
     "ganexp.device": "ganexp.training.device",
     "ganexp.sentinel.Limits": "ganexp.sentinel.SentinelConfig",
 }
-"""Former path -> today's path of modules (with everything in them) and classes that stored runs name."""
+"""Old path -> current path of moved modules (with everything in them) and classes that stored runs name."""
 
 
-def present_target(target: str) -> str:
-    """Today's dotted path of a stored ``_target_``."""
+def current_target(target: str) -> str:
+    """The current dotted path of a stored ``_target_``, which may have been moved since."""
     for former, now in _MOVED.items():
         if target == former or target.startswith(f"{former}."):
             return now + target.removeprefix(former)
@@ -33,7 +33,7 @@ def present_target(target: str) -> str:
 
 
 @cache
-def own_targets() -> frozenset[str]:
+def builtin_targets() -> frozenset[str]:
     """Every class and function of ganexp that its own YAML files name as a ``_target_``."""
     groups = (file for file in conf_folder().glob("*/*.yaml") if file.parent.name != "hydra")
     texts = (file.read_text(encoding="utf-8") for file in (conf_folder() / "train.yaml", *groups))

@@ -9,47 +9,46 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pydantic import BaseModel
 
-from ganexp.config.check import check
-from ganexp.config.nets import check_nets
+from ganexp.config.check import check_config
+from ganexp.config.nets import check_nets, required_nets
 from ganexp.config.resolvers import RESUMABLE
-from ganexp.config.schema import (
+from ganexp.config.schema import TrainSettings
+from ganexp.config.signatures import constant_of
+from ganexp.config.start import with_nets_from_run
+from ganexp.config.stored import read_run
+from ganexp.config.verb_schema import (
     DataSettings,
     EvaluateSettings,
     FilmSettings,
     NeighboursSettings,
     SampleSettings,
-    TrainSettings,
     TuneSettings,
     VerifySettings,
 )
-from ganexp.config.signatures import constant_of
-from ganexp.config.start import with_start
-from ganexp.config.stored import read_run
 from ganexp.errors import UserError
 
 
 def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a run, new or resumed. Raises UserError."""
     if not cfg.resume and cfg.resume is not None:
-        raise UserError("resume is empty: say resume=<folder>")
+        raise UserError("resume is empty: set resume=<folder>")
     if cfg.resume is not None:
         if isinstance(cfg.resume, DictConfig | ListConfig):
-            raise UserError(f"resume={cfg.resume}: say resume=<folder>")
-        return _resumed(cfg, overrides)
-    typed = _typed_facts(cfg)
+            raise UserError(f"resume={cfg.resume}: set resume=<folder>")
+        return _validate_resumed(cfg, overrides)
+    literals = _literal_facts(cfg)
     if cfg.start_from is not None:
-        cfg = with_start(cfg, read_run(cfg.start_from, trust=cfg.trust), overrides)
+        cfg = with_nets_from_run(cfg, read_run(cfg.start_from, trust=cfg.trust), overrides)
     if isinstance(cfg.game, DictConfig) and isinstance(cfg.arch, DictConfig):
-        with suppress(LookupError):  # check() below reports a class that does not exist
-            check_parts(cfg)  # early, because a network may refer to a setting of a missing network
-    validated = _absolute(check(cfg, TrainSettings))
-    check_parts(validated)
-    _check_facts(validated, typed)
+        with suppress(LookupError):  # check_config() below reports a class that does not exist
+            _check_arch(cfg)  # first, because check_config() resolves references to missing networks
+    validated = _with_absolute_root(check_config(cfg, TrainSettings))
+    _check_facts(validated, literals)
     check_batch_split(validated, processes(validated))
     return validated
 
 
-def _typed_facts(cfg: DictConfig) -> list[tuple[str, str]]:
+def _literal_facts(cfg: DictConfig) -> list[tuple[str, str]]:
     """(network, key) pairs of ``shape`` and ``classes`` that are values and not interpolations.
 
     Only these must equal the data's. What the interpolation of a game or an architecture gives may differ: a
@@ -60,10 +59,10 @@ def _typed_facts(cfg: DictConfig) -> list[tuple[str, str]]:
     return [(name, key) for name, key, net in facts if not OmegaConf.is_interpolation(net, key)]
 
 
-def _check_facts(validated: DictConfig, typed: Sequence[tuple[str, str]]) -> None:
-    """Raises UserError for a value among ``typed`` that is not the data's."""
+def _check_facts(validated: DictConfig, literals: Sequence[tuple[str, str]]) -> None:
+    """Raises UserError for a value among ``literals`` that is not the data's."""
     shape, classes = validated.data.shape, validated.data.classes
-    for name, key in typed:
+    for name, key in literals:
         if name not in validated.arch:
             continue  # start_from replaced it
         value = validated.arch[name][key]
@@ -73,12 +72,11 @@ def _check_facts(validated: DictConfig, typed: Sequence[tuple[str, str]]) -> Non
             raise UserError(f"arch.{name}.classes={value}: the data has {classes} classes")
 
 
-def check_parts(validated: DictConfig) -> None:
+def _check_arch(cfg: DictConfig) -> None:
     """Raises UserError where ``arch`` does not have exactly the networks that the game needs."""
-    target = str(validated.game.get("_target_"))
-    nets = constant_of(target, "NETS")
+    nets = required_nets(cfg.game)
     if nets is not None:
-        check_nets(target.rpartition(".")[2], tuple(nets), validated.arch)
+        check_nets(str(cfg.game["_target_"]).rpartition(".")[2], nets, cfg.arch)
 
 
 def processes(cfg: DictConfig) -> int:
@@ -93,38 +91,38 @@ def check_batch_split(cfg: DictConfig, world: int) -> None:
     if cfg.batch_size % unit:
         raise UserError(f"batch_size={cfg.batch_size}: it has to be a multiple of game.{name}={unit}")
     if cfg.batch_size % (world * unit):
-        how = "alike" if name is None else f"in multiples of game.{name}={unit}"
-        raise UserError(f"batch_size={cfg.batch_size}: {world} processes cannot share it {how}")
+        how = "evenly" if name is None else f"in multiples of game.{name}={unit}"
+        raise UserError(f"batch_size={cfg.batch_size}: {world} processes cannot split it {how}")
 
 
 def validate_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp data info`` and ``prepare``. Raises UserError."""
     used = OmegaConf.masked_copy(cfg, [key for key in ("data", "out") if key in cfg])
-    return _absolute(check(used, DataSettings))
+    return _with_absolute_root(check_config(used, DataSettings))
 
 
 def validate_tune(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp tune``; ``sweeps.tune.space`` checks the space. Raises UserError."""
     if find_spec("optuna") is None:
         raise UserError("ganexp tune needs Optuna: pip install 'ganexp[tune]'")
-    return check(cfg, TuneSettings)
+    return check_config(cfg, TuneSettings)
 
 
 def _validate_reader(
-    model: type[BaseModel], runs: Sequence[str], cfg: DictConfig, overrides: Sequence[str]
+    model: type[BaseModel], run_keys: Sequence[str], cfg: DictConfig, overrides: Sequence[str]
 ) -> DictConfig:
-    """The configuration of a verb that reads the runs named by the keys ``runs``. Raises UserError."""
-    validated = check(cfg, model)
+    """The configuration of a verb that reads the runs named by the keys ``run_keys``. Raises UserError."""
+    validated = check_config(cfg, model)
     if "device" in validated and processes(validated) > 1:
-        raise UserError(f"device.count={validated.device.count}: only ganexp train uses several")
-    for key in runs:
+        raise UserError(f"device.count={validated.device.count}: only ganexp train uses several devices")
+    for key in run_keys:
         if validated[key] is not None:
             validated[key] = str(validated[key])  # Hydra parses run=nan as a number
             read_run(validated[key], trust=validated.trust)
     return validated
 
 
-def _absolute(validated: DictConfig) -> DictConfig:
+def _with_absolute_root(validated: DictConfig) -> DictConfig:
     """Makes ``data.root`` absolute, because a run can be resumed and sampled from another directory."""
     root = OmegaConf.select(validated, "data.root")
     if root is not None:
@@ -132,7 +130,7 @@ def _absolute(validated: DictConfig) -> DictConfig:
     return validated
 
 
-def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def _validate_resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     stored = read_run(str(cfg.resume), trust=cfg.trust)
     allowed = [key for key in RESUMABLE if key != "name"]
     for override in overrides:
@@ -140,12 +138,12 @@ def _resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         group = key.split(".")[0]
         if group not in allowed:
             raise UserError(
-                f"{override}: a resumed run stays what it was; only {', '.join(allowed)} can be given with it"
+                f"{override}: a resumed run keeps its settings; only {', '.join(allowed)} can be changed"
             )
         key = key if key != group and group in stored else group  # one setting, or the whole group
         OmegaConf.update(stored, key, OmegaConf.select(cfg, key))
     stored.resume = str(Path(str(cfg.resume)).expanduser().absolute())
-    validated = check(stored, TrainSettings)
+    validated = check_config(stored, TrainSettings)
     check_batch_split(validated, processes(validated))
     return validated
 

@@ -9,7 +9,7 @@ have a sequence of their own.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -19,7 +19,10 @@ import torch
 from torch import Tensor
 
 from ganexp.data.store import Store, to_device
+from ganexp.distributed.collectives import ProcessInfo
 from ganexp.system.rng import seed_for
+
+_ONLY_PROCESS = ProcessInfo(rank=0, world_size=1, local_rank=0, local_world_size=1)
 
 
 class Batch(NamedTuple):
@@ -39,51 +42,56 @@ class Batch(NamedTuple):
         return Batch(*(None if part is None else change(part) for part in self))  # type: ignore[arg-type]
 
 
+SHARED_ORDER = "order"
+"""The order of samples, and of sources that are paired with them by index."""
+
+UNPAIRED_ORDER = "order of the sources"
+"""The order of sources that do not belong to the samples. Part of a seed, like ``SHARED_ORDER``."""
+
+
 class Domain(NamedTuple):
-    """Samples of one domain: their store, their number, and the conversion to what networks take."""
+    """The samples or the sources of a data set.
+
+    ``decode``: from the stored format to what networks take. Domains with the same ``order`` are drawn with the
+    same row numbers.
+    """
 
     store: Store
     size: int
     decode: Callable[[Tensor], Tensor]
+    order: str = SHARED_ORDER
 
 
 class BatchLoader:
     """A data set in batches on a device.
 
-    ``batch_size`` is the global batch size, over ``world`` ranks. Each rank takes a contiguous slice of the
-    global batch: no sample is drawn twice and packs are not split. ``sources`` are paired with the samples
-    unless ``paired`` is false. ``mirror``: each sample, with its source, is mirrored with probability 1/2.
+    ``domains``: the samples and, for image-to-image data, the sources. ``batch_size`` is the global batch size,
+    over all ranks. Each rank takes a contiguous slice of the global batch: no sample is drawn twice and packs
+    are not split. ``mirror``: each sample, with its source, is mirrored with probability 1/2.
     """
 
-    def __init__(  # noqa: PLR0913 - data, their order, and the rank's slice
+    def __init__(
         self,
-        samples: Domain,
+        domains: Sequence[Domain],
         labels: np.ndarray,
         batch_size: int,
         seed: int,
         *,
-        sources: Domain | None = None,
-        paired: bool = True,
         mirror: bool = False,
-        rank: int = 0,
-        world: int = 1,
+        process: ProcessInfo = _ONLY_PROCESS,
     ) -> None:
         self.batch_size = batch_size
         self.position = 0
         """Samples drawn since the run began, on all ranks together."""
+        self._domains = domains
         self._labels = torch.from_numpy(labels)
-        self._samples, self._sources = samples, sources
-        self._paired = paired
         self._mirror = mirror
-        self._order = _EndlessOrder(samples.size, seed, "order")
-        self._source_order = self._order
-        if sources is not None and not paired:
-            self._source_order = _EndlessOrder(sources.size, seed, "order of the sources")
-        share = batch_size // world
-        self._part = slice(rank * share, (rank + 1) * share)
+        self._orders = {domain.order: _EndlessOrder(domain.size, seed, domain.order) for domain in domains}
+        share = batch_size // process.world_size
+        self._slice = slice(process.rank * share, (process.rank + 1) * share)
 
     def __len__(self) -> int:
-        return self._samples.size
+        return self._domains[0].size
 
     @property
     def epoch_number(self) -> int:
@@ -92,16 +100,13 @@ class BatchLoader:
 
     def epoch(self) -> Iterator[Batch]:
         """The batches from the current position to the end of the current epoch."""
-        drawn = _fetch_ahead(
-            self._rows(self.position), self._take, max(d.store.prefetch for d in self._domains())
-        )
-        for x, source, rows in drawn:
+        prefetch = max(domain.store.prefetch for domain in self._domains)
+        for rows, stored in _fetch_ahead(self._rows(self.position), self._take, prefetch):
             self.position += self.batch_size
-            x = self._samples.decode(x)
-            source = None if self._sources is None or source is None else self._sources.decode(source)
+            x, *sources = [domain.decode(part) for domain, part in zip(self._domains, stored, strict=True)]
             if self._mirror:
-                x, source = mirrored(x, source)
-            yield Batch(x, to_device(self._labels[rows], x.device), source)
+                x, *sources = mirrored(x, *sources)
+            yield Batch(x, to_device(self._labels[rows], x.device), *sources)
 
     def state_dict(self) -> dict[str, int]:
         """The position, for a checkpoint."""
@@ -111,21 +116,18 @@ class BatchLoader:
         """Continues from a checkpoint's position."""
         self.position = state["position"]
 
-    def _domains(self) -> list[Domain]:
-        return [self._samples] if self._sources is None else [self._samples, self._sources]
-
-    def _rows(self, position: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """For each batch, this rank's row numbers of the samples and of the sources."""
+    def _rows(self, position: int) -> Iterator[list[Tensor]]:
+        """For each batch to the end of the epoch, this rank's row numbers in each domain."""
         end = (position // len(self) + 1) * len(self)
         while position < end:
-            rows = self._order.rows(position, self.batch_size)[self._part]
-            paired = self._sources is None or self._paired
-            yield rows, rows if paired else self._source_order.rows(position, self.batch_size)[self._part]
+            drawn = {name: order.rows(position, self.batch_size) for name, order in self._orders.items()}
+            yield [drawn[domain.order][self._slice] for domain in self._domains]
             position += self.batch_size
 
-    def _take(self, rows: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | None, Tensor]:
-        source = None if self._sources is None else self._sources.store.take(rows[1])
-        return self._samples.store.take(rows[0]), source, rows[0]
+    def _take(self, rows: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The samples' row numbers, and the stored rows of each domain."""
+        pairs = zip(self._domains, rows, strict=True)
+        return rows[0], [domain.store.take(numbers) for domain, numbers in pairs]
 
 
 class _EndlessOrder:
@@ -138,7 +140,7 @@ class _EndlessOrder:
         self._known: dict[int, Tensor] = {}
 
     def rows(self, position: int, number: int) -> Tensor:
-        """``number`` row numbers, starting at a position."""
+        """``number`` row numbers [number] int64, starting at a position."""
         pieces, found = [], 0
         while found < number:
             epoch, start = divmod(position + found, self._count)
@@ -154,14 +156,13 @@ class _EndlessOrder:
         return self._known[epoch]
 
 
-def mirrored(x: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-    """Samples [N, ..., W], each flipped left to right with probability 1/2, its source together with it."""
-    flip = torch.rand(len(x), device=x.device) < 0.5
+def mirrored(*samples: Tensor) -> tuple[Tensor, ...]:
+    """Samples [N, ..., W], and their sources, each flipped left to right with probability 1/2.
 
-    def flipped(samples: Tensor) -> Tensor:
-        return torch.where(flip.view(-1, *[1] * (samples.dim() - 1)), samples.flip(-1), samples)
-
-    return flipped(x), None if source is None else flipped(source)
+    The tensors of one index are flipped together.
+    """
+    flip = torch.rand(len(samples[0]), device=samples[0].device) < 0.5
+    return tuple(torch.where(flip.view(-1, *[1] * (x.dim() - 1)), x.flip(-1), x) for x in samples)
 
 
 R = TypeVar("R")

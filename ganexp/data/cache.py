@@ -98,7 +98,7 @@ def get_or_prepare(name: str, identity: dict[str, Any], make: Callable[[CacheWri
             folder.parent.mkdir(parents=True, exist_ok=True)
             with cache_lock(folder):
                 if _entry(folder) is None:  # another run may have prepared it meanwhile
-                    _make(folder, name, identity, make)
+                    _write_entry(folder, name, identity, make)
         except OSError as error:
             reason = error.strerror or error
             raise UserError(
@@ -152,15 +152,17 @@ def cache_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _make(folder: Path, name: str, identity: dict[str, Any], make: Callable[[CacheWriter], None]) -> None:
-    beside = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)  # this process has the lock, so this is a dead run's
-    beside.mkdir()
+def _write_entry(
+    folder: Path, name: str, identity: dict[str, Any], make: Callable[[CacheWriter], None]
+) -> None:
+    partial = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)  # this process has the lock, so this is a dead run's
+    partial.mkdir()
     try:
-        draft = CacheWriter(beside)
+        draft = CacheWriter(partial)
         make(draft)
         assert draft.labels is not None, "a preparation states its labels"
-        np.save(beside / "labels.npy", draft.labels, allow_pickle=False)
+        np.save(partial / "labels.npy", draft.labels, allow_pickle=False)
         samples = np.load(draft.samples, mmap_mode="r", allow_pickle=False)
         meta = {
             "name": name,
@@ -168,12 +170,12 @@ def _make(folder: Path, name: str, identity: dict[str, Any], make: Callable[[Cac
             "shape": list(samples.shape),
             "classes": draft.classes,
             "left_out": draft.left_out,
-            "fingerprint": fingerprint(samples, draft.labels, draft.classes, _sources(beside)),
+            "fingerprint": fingerprint(samples, draft.labels, draft.classes, _sources(partial)),
         }
-        (beside / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        for file in beside.iterdir():
+        (partial / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        for file in partial.iterdir():
             sync(file)
-        beside.rename(folder)
+        partial.rename(folder)
         sync(folder.parent)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)

@@ -15,7 +15,7 @@ from ganexp.errors import UserError, suggest
 _IMAGES = "img_align_celeba"
 _PARTITION = "list_eval_partition.txt"
 _ATTRIBUTES = "list_attr_celeba.txt"
-_TEXT = 64 * MIB  # the longer of the two text files has 26 MiB
+_MAX_TEXT_BYTES = 64 * MIB  # the longer of the two text files has 26 MiB
 _SPLITS = {"train": "0", "valid": "1", "test": "2"}
 
 
@@ -39,7 +39,7 @@ class CelebA(ImageFiles):
             raise UserError(f"data.split={self.split}: no image in {tree.root} belongs to it")
         if self.attribute is None:
             return Listing(tree, names, np.zeros(len(names), np.int64), ("face",))
-        marks = self._marks(self.attribute)
+        marks = self._attribute_values(self.attribute)
         missing = [name for name in names if Path(name).name not in marks]
         if missing:
             raise UserError(f"{_ATTRIBUTES} in {self.root} has no line for {missing[0]}")
@@ -48,14 +48,14 @@ class CelebA(ImageFiles):
 
     def _members(self, names: list[str]) -> list[str]:
         """The images that the partition file assigns to the split."""
-        text = self._beside(_PARTITION, f"data.split={self.split}", "data.split=all")
+        text = self._text_file(_PARTITION, f"data.split={self.split}", "data.split=all")
         pairs = (line.split() for line in text.splitlines())
         members = {pair[0] for pair in pairs if len(pair) == 2 and pair[1] == _SPLITS[self.split]}
         return [name for name in names if Path(name).name in members]
 
-    def _marks(self, attribute: str) -> dict[str, bool]:
+    def _attribute_values(self, attribute: str) -> dict[str, bool]:
         """Whether each image has the attribute; from the file's third line on, lines are ``name 1 -1 ...``."""
-        text = self._beside(_ATTRIBUTES, f"data.attribute={attribute}", "data.attribute=null")
+        text = self._text_file(_ATTRIBUTES, f"data.attribute={attribute}", "data.attribute=null")
         header, rows = next(iter(text.splitlines()[1:]), ""), text.splitlines()[2:]
         if attribute not in header.split():
             raise UserError(
@@ -68,12 +68,12 @@ class CelebA(ImageFiles):
             raise UserError(f"{_ATTRIBUTES} in {self.root}: the line of {short} is too short for {attribute}")
         return {row[0]: row[column] == "1" for row in cells}
 
-    def _beside(self, name: str, wanted: str, instead: str) -> str:
+    def _text_file(self, name: str, wanted: str, instead: str) -> str:
         file = Path(self.root) / name
         if not file.is_file():
             raise UserError(f"{wanted}: put {name} into {self.root}, or say {instead}")
         try:
-            return read_file(file, _TEXT).decode("utf-8")
+            return read_file(file, _MAX_TEXT_BYTES).decode("utf-8")
         except UnicodeDecodeError:
             raise UserError(f"{file} is not UTF-8 text") from None
 

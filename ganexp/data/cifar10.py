@@ -11,7 +11,7 @@ from typing import IO, Literal, cast
 import numpy as np
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.bounded import MIB, Counted, read_file, read_stream
+from ganexp.data.bounded import MIB, BoundedReader, read_file, read_stream
 from ganexp.data.decode import shrink
 from ganexp.data.download import fetch
 from ganexp.data.images import ImageArrays
@@ -20,8 +20,8 @@ from ganexp.system.atomic import open_regular
 
 _SIDE = 32
 _RECORD = 1 + 3 * _SIDE * _SIDE  # a label, then the red, the green and the blue plane
-_MOST = 10_000 * _RECORD  # bytes in one file
-_UNPACKED = 256 * MIB  # the archive holds 176 MiB
+_MAX_FILE_BYTES = 10_000 * _RECORD  # bytes in one file
+_MAX_UNPACKED_BYTES = 256 * MIB  # the archive holds 176 MiB
 _FOLDER = "cifar-10-batches-bin"
 _ARCHIVE = "cifar-10-binary.tar.gz"
 _URL = f"https://www.cs.toronto.edu/~kriz/{_ARCHIVE}"
@@ -44,7 +44,7 @@ class CIFAR10(ImageArrays):
         return [folder / name for name in _FILES[self.split]] if folder.is_dir() else [archive]
 
     def read(self) -> Arrays:
-        self.fits(_SIDE)
+        self.check_resolution(_SIDE)
         records = np.concatenate([self._records(*file) for file in self._contents().items()])
         labels = records[:, 0].astype(np.int64)
         if labels.max() >= len(_NAMES):
@@ -62,7 +62,7 @@ class CIFAR10(ImageArrays):
         try:
             if not folder.is_dir():
                 return _members(archive, names)
-            return {name: read_file(where := folder / name, _MOST) for name in names}
+            return {name: read_file(where := folder / name, _MAX_FILE_BYTES) for name in names}
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
             raise UserError(f"{where} cannot be read: {error}") from None
 
@@ -83,13 +83,15 @@ def _members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
     with (
         open_regular(archive) as packed,
         gzip.GzipFile(fileobj=packed) as unpacked,
-        tarfile.open(fileobj=cast(IO[bytes], Counted(unpacked, _UNPACKED, str(archive))), mode="r|") as tar,
+        tarfile.open(
+            fileobj=cast(IO[bytes], BoundedReader(unpacked, _MAX_UNPACKED_BYTES, str(archive))), mode="r|"
+        ) as tar,
     ):
         for member in tar:
             name = member.name.removeprefix(f"{_FOLDER}/")
             stream = tar.extractfile(member) if name in names and member.isreg() else None
             if stream is not None:
-                found[name] = read_stream(stream, _MOST, f"{name} in {archive}", member.size)
+                found[name] = read_stream(stream, _MAX_FILE_BYTES, f"{name} in {archive}", member.size)
     missing = [name for name in names if name not in found]
     if missing:
         raise UserError(f"{archive} is damaged: it holds no {missing[0]}")

@@ -20,8 +20,8 @@ _FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000"]  # E
 if find_spec("PIL.AvifImagePlugin"):
     _FORMATS.append("AVIF")
 _TIFF = (b"II", b"MM")  # the first bytes of a TIFF
-_DEEP = ("I", "I;16", "I;16B", "I;16L")  # 16-bit grey
-_SQUARE: dict[str, Callable[..., Image.Image]] = {"centre": ImageOps.fit, "none": Image.Image.resize}
+_SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L")  # 16-bit grey
+_MAKE_SQUARE: dict[str, Callable[..., Image.Image]] = {"centre": ImageOps.fit, "none": Image.Image.resize}
 
 
 class Recipe(NamedTuple):
@@ -42,11 +42,13 @@ def decode(raw: bytes, name: str, recipe: Recipe) -> np.ndarray:
     smaller than the resolution.
     """
     with _opened(raw, name) as image:
-        picture = _plain(ImageOps.exif_transpose(image), "L" if recipe.channels == 1 else "RGB")
+        picture = _to_8_bit(ImageOps.exif_transpose(image), "L" if recipe.channels == 1 else "RGB")
     if min(picture.size) < recipe.resolution:
         size = f"{picture.width} x {picture.height}"
         raise UserError(f"{name} is only {size}, smaller than data.resolution={recipe.resolution}")
-    square = _SQUARE[recipe.crop](picture, (recipe.resolution, recipe.resolution), Image.Resampling.BICUBIC)
+    square = _MAKE_SQUARE[recipe.crop](
+        picture, (recipe.resolution, recipe.resolution), Image.Resampling.BICUBIC
+    )
     array = np.asarray(square)
     return array[None] if recipe.channels == 1 else array.transpose(2, 0, 1)
 
@@ -68,7 +70,7 @@ def _opened(raw: bytes, name: str) -> Iterator[Image.Image]:
     if not raw:
         raise UserError(f"{name} is no readable image: it is empty")
     try:
-        with warnings.catch_warnings(), _silent(raw):
+        with warnings.catch_warnings(), _without_decoder_messages(raw):
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(raw), formats=_FORMATS) as opened:
@@ -76,26 +78,26 @@ def _opened(raw: bytes, name: str) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         raise UserError(f"{name} is no readable image: its format is unknown") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UserError(f"{name} is no readable image: it is absurdly large once unpacked") from None
+        raise UserError(f"{name} is no readable image: it is too large once decompressed") from None
     except Exception as error:  # decoders raise all kinds of errors for damaged files
         raise UserError(f"{name} is no readable image: {first_line(error)}") from None
 
 
 @contextmanager
-def _silent(raw: bytes) -> Iterator[None]:
+def _without_decoder_messages(raw: bytes) -> Iterator[None]:
     """Hides Pillow's log messages about damaged images, and what libtiff writes to stderr."""
     log = logging.getLogger("PIL")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
     try:
-        with _stderr_closed() if raw[:2] in _TIFF else nullcontext():
+        with _stderr_to_null() if raw[:2] in _TIFF else nullcontext():
             yield
     finally:
         log.setLevel(level)
 
 
 @contextmanager
-def _stderr_closed() -> Iterator[None]:
+def _stderr_to_null() -> Iterator[None]:
     """Redirects file descriptor 2 to the null device: C libraries do not use ``sys.stderr``."""
     try:
         kept = os.dup(2)
@@ -111,9 +113,9 @@ def _stderr_closed() -> Iterator[None]:
         os.close(kept)
 
 
-def _plain(picture: Image.Image, mode: str) -> Image.Image:
+def _to_8_bit(picture: Image.Image, mode: str) -> Image.Image:
     """The image as 8-bit grey or RGB; transparent parts become white."""
-    if picture.mode in _DEEP:
+    if picture.mode in _SIXTEEN_BIT_MODES:
         return Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8)).convert(mode)
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")

@@ -31,4 +31,4 @@ class Digits(Images):
             grey = Image.fromarray(np.rint(image * (255 / 16)).astype(np.uint8))
             enlarged[index, 0] = np.asarray(grey.resize((side, side), Image.Resampling.BICUBIC))
         names = tuple(str(name) for name in bunch.target_names)
-        draft.fill(self.checked(Arrays(enlarged, bunch.target.astype(np.int64), names)))
+        draft.fill(self.check_arrays(Arrays(enlarged, bunch.target.astype(np.int64), names)))

@@ -12,18 +12,18 @@ from ganexp.errors import UserError
 if TYPE_CHECKING:
     from ganexp.data.source import Source
 
-FETCHING = ContextVar("fetching", default=True)
+DOWNLOADS_ALLOWED = ContextVar("fetching", default=True)
 """False forbids downloads: a data path from a run folder is untrusted, and nothing is written to it."""
 
 
 def fetch(what: str, where: str, root: str, download: Callable[[], object]) -> None:
     """Runs a download into ``root``. Raises UserError, with the files needed, where that fails or is off."""
-    if not FETCHING.get():
+    if not DOWNLOADS_ALLOWED.get():
         raise UserError(
-            f"{what} is not in {root}, and for a run that exists already nothing is fetched: "
-            "ganexp data prepare fetches it, or add trust=true"
+            f"{what} is not in {root}, and an existing run downloads nothing: "
+            "ganexp data prepare downloads it, or add trust=true"
         )
-    print(f"{what} is not here yet: fetching it", flush=True)
+    print(f"{what} is missing: downloading it", flush=True)
     new = not Path(root).exists()
     try:
         download()
@@ -38,8 +38,8 @@ def fetch(what: str, where: str, root: str, download: Callable[[], object]) -> N
 
 def load(source: "Source", *, own: bool) -> Arrays:
     """The data set. A missing one is downloaded only if the configuration is the user's ``own``. UserError."""
-    token = FETCHING.set(own)
+    token = DOWNLOADS_ALLOWED.set(own)
     try:
         return source.load()
     finally:
-        FETCHING.reset(token)
+        DOWNLOADS_ALLOWED.reset(token)

@@ -90,14 +90,14 @@ class FileTree:
         except UserError as error:
             raise UserError(f"{error} (in {self.root})") from None
 
-    def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
-        """The bytes of one file. Raises UserError where it cannot be read or has more than ``most`` bytes."""
+    def read(self, name: str, max_bytes: int = LARGEST_IMAGE) -> bytes:
+        """The bytes of one file. Raises UserError where it cannot be read or has over ``max_bytes`` bytes."""
         try:
             if self.archive is None:
-                return read_file(self.root / name, most, name)
+                return read_file(self.root / name, max_bytes, name)
             info = self.archive.getinfo(name)
             with self.archive.open(info) as stream:
-                return read_stream(stream, most, name, info.file_size)
+                return read_stream(stream, max_bytes, name, info.file_size)
         except UserError:
             raise
         except OSError as error:

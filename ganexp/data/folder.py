@@ -17,13 +17,13 @@ import numpy as np
 from ganexp.data.decode import size_of
 from ganexp.data.file_tree import FileTree
 from ganexp.data.images import ImageFiles, Listing
-from ganexp.data.labels import in_order, written_labels
+from ganexp.data.labels import label_sort_key, written_labels
 from ganexp.data.source import HELD_OUT, Source
 from ganexp.errors import UserError
 
 _SPLITS = {"train", "valid", "val", "test"}
 _PROBES = 64  # images sampled to find a resolution; decoding checks all of them
-_USUAL = 64  # a larger resolution has to be set by the user
+_MAX_DEFAULT_RESOLUTION = 64  # a larger resolution has to be set by the user
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,14 @@ class Folder(ImageFiles):
 
     def listing(self) -> Listing:
         chosen = _labelled(Path(self.root), self.split)
-        classes = tuple(sorted(set(chosen.labels.values()), key=in_order))
+        classes = tuple(sorted(set(chosen.labels.values()), key=label_sort_key))
         number = {label: index for index, label in enumerate(classes)}
         labels = np.array([number[label] for label in chosen.labels.values()], np.int64)
         return Listing(chosen.tree, list(chosen.labels), labels, classes)
 
     def held_out(self) -> dict[str, Source]:
         root = Path(self.root)
-        tops = _tops(_tree(root))
+        tops = _top_level_names(_tree(root))
         if self.split not in (None, "train") or not {"train"} < tops <= _SPLITS:
             return {}
         return {
@@ -53,7 +53,7 @@ class Folder(ImageFiles):
         }
 
 
-class _Chosen(NamedTuple):
+class _LabelledSplit(NamedTuple):
     """A split: ``labels`` maps each image to its class's name."""
 
     tree: FileTree
@@ -65,10 +65,10 @@ def class_names(root: Path, split: str | None) -> set[str]:
     return set(_labelled(root, split).labels.values())
 
 
-def fitting_resolution(root: Path) -> int:
+def default_resolution(root: Path) -> int:
     """The largest power of two, at most 64, that fits into the sampled images. Raises UserError."""
     tree = _tree(root)
-    smallest = _USUAL
+    smallest = _MAX_DEFAULT_RESOLUTION
     for name in tree.names[:: max(1, len(tree.names) // _PROBES)]:
         with suppress(UserError):  # decoding reports it later
             smallest = min(smallest, *size_of(tree.read(name), name))
@@ -76,24 +76,26 @@ def fitting_resolution(root: Path) -> int:
 
 
 @lru_cache(maxsize=4)
-def _labelled(root: Path, split: str | None) -> _Chosen:
+def _labelled(root: Path, split: str | None) -> _LabelledSplit:
     """The split's images and labels. Cached, as both the configuration and the data set need them."""
     tree = _tree(root)
     if not tree.names:
         raise UserError(f"{root}: there is no image in it")
-    inner = _of_split(tree, split)
+    inner = _names_of_split(tree, split)
     written = written_labels(tree)
     if written is None:
-        return _Chosen(tree, {name: PurePosixPath(rest).parent.as_posix() for name, rest in inner.items()})
+        return _LabelledSplit(
+            tree, {name: PurePosixPath(rest).parent.as_posix() for name, rest in inner.items()}
+        )
     missing = [name for name in inner if name not in written]
     if missing:
         raise UserError(f"{root}: {missing[0]} has no label in dataset.json or labels.csv")
-    return _Chosen(tree, {name: written[name] for name in inner})
+    return _LabelledSplit(tree, {name: written[name] for name in inner})
 
 
-def _of_split(tree: FileTree, split: str | None) -> dict[str, str]:
+def _names_of_split(tree: FileTree, split: str | None) -> dict[str, str]:
     """Maps each name of the split's images to the name without the split's folder."""
-    tops = _tops(tree)
+    tops = _top_level_names(tree)
     if not tops <= _SPLITS:
         if split is not None:
             raise UserError(f"data.split={split}: {tree.root} has no folders train, valid or test at its top")
@@ -105,7 +107,7 @@ def _of_split(tree: FileTree, split: str | None) -> dict[str, str]:
     return {name: rest for name, rest in inner.items() if split is None or name.startswith(f"{split}/")}
 
 
-def _tops(tree: FileTree) -> set[str]:
+def _top_level_names(tree: FileTree) -> set[str]:
     """The names of the top-level folders and files."""
     return {PurePosixPath(name).parts[0] for name in tree.names}
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.download import FETCHING
+from ganexp.data.download import DOWNLOADS_ALLOWED
 from ganexp.data.source import Source
 from ganexp.errors import UserError, suggest
 
-_FEWEST = 8
+_MIN_SAMPLES = 8
 
 
 class HeldOut(NamedTuple):
@@ -35,12 +35,12 @@ def held_out(source: Source, data: Arrays, name: str | None) -> HeldOut:
     if name is not None and name not in splits:
         raise UserError(f"{kind} has no such split; {suggest(name, splits)}")
     name = name or next(iter(splits))
-    token = FETCHING.set(False)
+    token = DOWNLOADS_ALLOWED.set(False)
     try:
         found = splits[name].load()
     finally:
-        FETCHING.reset(token)
-    if len(found.samples) < _FEWEST:
+        DOWNLOADS_ALLOWED.reset(token)
+    if len(found.samples) < _MIN_SAMPLES:
         raise UserError(f"the split {name} has only {len(found.samples)} samples")
     return HeldOut(name, found, _renumbered(found, data.classes))
 

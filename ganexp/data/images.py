@@ -35,7 +35,7 @@ class Images(Source):
     value_range: ClassVar[float] = 255.0
 
     def load(self) -> Arrays:
-        return self.checked(self.entry().open())
+        return self.check_arrays(self.entry().open())
 
     def decode(self, samples: "Tensor") -> "Tensor":
         """uint8 [N, C, H, W] to float32 in [-1, 1], in channels_last, the fastest format for convolutions."""
@@ -52,8 +52,8 @@ class Images(Source):
 
     def identity(self) -> dict[str, Any]:
         """Everything that pixels or labels depend on; the cache key is made from it."""
-        apart = {"root", "mirror"}
-        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
+        excluded = {"root", "mirror"}
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in excluded}
         return {"settings": settings, "origin": self.origin()}
 
     def origin(self) -> str:
@@ -85,11 +85,11 @@ class Images(Source):
         """``images`` [N, H, W, C] uint8."""
         return "images", to_uint8(samples).transpose(0, 2, 3, 1)
 
-    def fits(self, most: int) -> None:
-        """Raises UserError where ``resolution`` is larger than ``most``."""
-        if self.resolution > most:
+    def check_resolution(self, largest: int) -> None:
+        """Raises UserError where ``resolution`` is larger than ``largest``."""
+        if self.resolution > largest:
             name = type(self).__name__
-            raise UserError(f"data.resolution={self.resolution}: {name}'s images are small; {most} is the most")
+            raise UserError(f"data.resolution={self.resolution}: the largest for {name} is {largest}")
 
 
 class Listing(NamedTuple):
@@ -120,16 +120,16 @@ class ImageFiles(Images):
     def prepare(self, draft: cache.CacheWriter) -> None:
         listing = self.listing()
         recipe = Recipe(self.shape[0], self.resolution, self.crop)
-        bad = decode_into(draft.samples, listing.tree, listing.names, recipe)
+        failed = decode_into(draft.samples, listing.tree, listing.names, recipe)
         draft.labels, draft.classes = listing.labels, listing.classes
-        if not bad:
+        if not failed:
             return
-        told = f"{len(bad):,} of {len(listing.names):,} images cannot be used"
-        if self.on_error == "raise" or len(bad) == len(listing.names):
-            wayout = "" if len(bad) == len(listing.names) else "; data.on_error=skip leaves such files out"
-            raise UserError(f"{told}, the first: {bad[0][1]} (in {listing.tree.root}){wayout}")
-        draft.labels = draft.labels[drop_rows(draft.samples, [row for row, _ in bad])]
-        draft.left_out = tuple(reason for _, reason in bad)
+        told = f"{len(failed):,} of {len(listing.names):,} images cannot be used"
+        if self.on_error == "raise" or len(failed) == len(listing.names):
+            hint = "" if len(failed) == len(listing.names) else "; data.on_error=skip leaves such files out"
+            raise UserError(f"{told}, the first: {failed[0][1]} (in {listing.tree.root}){hint}")
+        draft.labels = draft.labels[drop_rows(draft.samples, [row for row, _ in failed])]
+        draft.left_out = tuple(reason for _, reason in failed)
         left_out = [readable(reason) for reason in draft.left_out]
         print("\n".join([f"{told} and are left out:", *left_out]), file=sys.stderr)
 
@@ -154,7 +154,7 @@ class ImageArrays(Images):
         return repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
     def prepare(self, draft: cache.CacheWriter) -> None:
-        draft.fill(self.checked(self.read()))
+        draft.fill(self.check_arrays(self.read()))
 
 
 def to_uint8(samples: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ganexp.data.file_tree import FileTree
 from ganexp.errors import UserError, first_line
 
-_LARGEST = 2**31 - 1
+_MAX_LABEL = 2**31 - 1
 
 
 class _Entry(NamedTuple):
@@ -26,24 +26,24 @@ def written_labels(tree: FileTree) -> dict[str, str] | None:
     Raises UserError, with the file and the line or entry, where the file is invalid or gives an image two
     labels.
     """
-    for file, entries in (("dataset.json", _of_json), ("labels.csv", _of_csv)):
+    for file, entries in (("dataset.json", _read_json), ("labels.csv", _read_csv)):
         text = tree.text(file)
         if text is None:
             continue
         try:
-            return _agreed(entries(text))
+            return _label_by_name(entries(text))
         except UserError as error:
             raise UserError(f"{file} in {tree.root}{error}") from None
     return None
 
 
-def in_order(label: str) -> tuple[bool, int, str]:
+def label_sort_key(label: str) -> tuple[bool, int, str]:
     """A sort key: numbers by value, then words alphabetically."""
-    is_number = label.isdecimal() and len(label) <= len(str(_LARGEST))
+    is_number = label.isdecimal() and len(label) <= len(str(_MAX_LABEL))
     return (False, int(label), label) if is_number else (True, 0, label)
 
 
-def _agreed(entries: Iterator[_Entry] | None) -> dict[str, str] | None:
+def _label_by_name(entries: Iterator[_Entry] | None) -> dict[str, str] | None:
     if entries is None:
         return None
     found: dict[str, _Entry] = {}
@@ -56,7 +56,7 @@ def _agreed(entries: Iterator[_Entry] | None) -> dict[str, str] | None:
     return {name: entry.label for name, entry in found.items()}
 
 
-def _of_csv(text: str) -> Iterator[_Entry]:
+def _read_csv(text: str) -> Iterator[_Entry]:
     """Lines ``name,label``; further columns are ignored."""
     reader = csv.reader(io.StringIO(text))
     try:
@@ -71,7 +71,7 @@ def _of_csv(text: str) -> Iterator[_Entry]:
         raise UserError(f", line {reader.line_num}, cannot be understood: {error}") from None
 
 
-def _of_json(text: str) -> Iterator[_Entry] | None:
+def _read_json(text: str) -> Iterator[_Entry] | None:
     """``{"labels": [["a/1.png", 3], ...]}``; None for ``{"labels": null}``."""
     try:
         content = json.loads(text)
@@ -89,11 +89,11 @@ def _entry(index: int, pair: Any) -> _Entry:
     if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
         raise UserError(f', {where}: it is no pair of a name and a label, such as ["a/1.png", 3]')
     name, label = pair
-    is_number = isinstance(label, int) and not isinstance(label, bool) and 0 <= label <= _LARGEST
+    is_number = isinstance(label, int) and not isinstance(label, bool) and 0 <= label <= _MAX_LABEL
     is_word = isinstance(label, str) and label.strip()
     if not (is_number or is_word):
         told = json.dumps(label)[:40]
         raise UserError(
-            f", {where}: {name} has the label {told}; a label is a word, or a whole number from 0 to {_LARGEST}"
+            f", {where}: {name} has the label {told}; a label is a word or an integer from 0 to {_MAX_LABEL}"
         )
     return _Entry(where, name, str(label))

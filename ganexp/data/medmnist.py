@@ -60,7 +60,7 @@ class MedMNIST(ImageArrays):
         return [file]
 
     def read(self) -> Arrays:
-        self.fits(_SIDE)
+        self.check_resolution(_SIDE)
         (file,) = self.files()
         images, labels = read_npz(file, [f"{self.split}_images", f"{self.split}_labels"])
         if images.shape[1:3] != (_SIDE, _SIDE) or images.shape[3:] not in ((), (3,)):

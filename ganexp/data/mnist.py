@@ -35,7 +35,7 @@ class MNIST(ImageArrays):
         return [self._file("images-idx3-ubyte"), self._file("labels-idx1-ubyte")]
 
     def read(self) -> Arrays:
-        self.fits(_PADDED)
+        self.check_resolution(_PADDED)
         if _SIDE < self.resolution < _PADDED:
             raise UserError(
                 f"data.resolution={self.resolution}: {self.dataset} comes at {_SIDE}, {_PADDED} or less"

@@ -36,7 +36,7 @@ class Plane(Source):
         labels = rng.integers(len(centres), size=self.count)
         points = centres[labels] + self.sigma * rng.standard_normal((self.count, 2))
         names = tuple(f"({x:.3g}, {y:.3g})" for x, y in np.round(centres, 9) + 0.0)  # + 0.0 turns -0 into 0
-        return self.checked(Arrays(points.astype(np.float32), labels.astype(np.int64), names))
+        return self.check_arrays(Arrays(points.astype(np.float32), labels.astype(np.int64), names))
 
     def density(self, points: np.ndarray) -> np.ndarray:
         """The true density at points [N, 2], as [N]."""

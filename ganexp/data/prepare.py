@@ -18,11 +18,11 @@ from ganexp.data.file_tree import FileTree
 from ganexp.errors import UserError
 from ganexp.system.cpus import cpu_count
 
-_PIECE = 128  # images per task of a worker process
-_ALONE = 512  # with fewer images, starting workers takes longer than decoding
+_IMAGES_PER_TASK = 128  # images per task of a worker process
+_MIN_PARALLEL = 512  # with fewer images, starting workers takes longer than decoding
 
 
-class Piece(NamedTuple):
+class DecodeTask(NamedTuple):
     """One task: decode the images ``names`` into the rows of ``out`` from ``first`` on."""
 
     root: Path
@@ -32,24 +32,24 @@ class Piece(NamedTuple):
     out: Path
 
 
-Bad = list[tuple[int, str]]
+FailedRows = list[tuple[int, str]]
 """Rows whose images could not be decoded, and why."""
 
 
-def decode_into(out: Path, tree: FileTree, names: Sequence[str], recipe: Recipe) -> Bad:
+def decode_into(out: Path, tree: FileTree, names: Sequence[str], recipe: Recipe) -> FailedRows:
     """Decodes the named images into a new ``.npy`` [N, C, H, W] uint8; returns the rows that failed."""
     shape = (len(names), recipe.channels, recipe.resolution, recipe.resolution)
     np.lib.format.open_memmap(out, "w+", np.uint8, shape).flush()
-    pieces = [
-        Piece(tree.root, tuple(names[first : first + _PIECE]), first, recipe, out)
-        for first in range(0, len(names), _PIECE)
+    tasks = [
+        DecodeTask(tree.root, tuple(names[first : first + _IMAGES_PER_TASK]), first, recipe, out)
+        for first in range(0, len(names), _IMAGES_PER_TASK)
     ]
-    bad: Bad = []
+    failed: FailedRows = []
     with tqdm(total=len(names), desc="preparing", unit=" images", delay=1, disable=None, leave=False) as bar:
-        for found, count in _results(tree, pieces, len(names)):
-            bad += found
+        for found, count in _results(tree, tasks, len(names)):
+            failed += found
             bar.update(count)
-    return sorted(bad)
+    return sorted(failed)
 
 
 def drop_rows(file: Path, rows: Sequence[int]) -> np.ndarray:
@@ -58,22 +58,22 @@ def drop_rows(file: Path, rows: Sequence[int]) -> np.ndarray:
     kept = np.setdiff1d(np.arange(len(old)), np.array(rows, np.int64))
     beside = file.with_suffix(".kept.npy")
     new = np.lib.format.open_memmap(beside, "w+", old.dtype, (len(kept), *old.shape[1:]))
-    for start in range(0, len(kept), _PIECE):
-        new[start : start + _PIECE] = old[kept[start : start + _PIECE]]
+    for start in range(0, len(kept), _IMAGES_PER_TASK):
+        new[start : start + _IMAGES_PER_TASK] = old[kept[start : start + _IMAGES_PER_TASK]]
     new.flush()
     beside.replace(file)
     return kept
 
 
-def _results(tree: FileTree, pieces: list[Piece], count: int) -> Iterator[tuple[Bad, int]]:
-    """For each piece, as it is completed: the rows that failed, and the number of its images."""
-    if count < _ALONE or cpu_count() == 1:
-        for piece in pieces:
-            yield _decode_piece(tree, piece), len(piece.names)
+def _results(tree: FileTree, tasks: list[DecodeTask], count: int) -> Iterator[tuple[FailedRows, int]]:
+    """For each task, as it is completed: the rows that failed, and the number of its images."""
+    if count < _MIN_PARALLEL or cpu_count() == 1:
+        for task in tasks:
+            yield _decode_task(tree, task), len(task.names)
         return
     context = multiprocessing.get_context("spawn")  # a fork is unsafe: torch may have started threads
-    with ProcessPoolExecutor(cpu_count(), mp_context=context, initializer=_belong_to_parent) as pool:
-        running = {pool.submit(_decode_elsewhere, piece): len(piece.names) for piece in pieces}
+    with ProcessPoolExecutor(cpu_count(), mp_context=context, initializer=_init_worker) as pool:
+        running = {pool.submit(_decode_in_worker, task): len(task.names) for task in tasks}
         try:
             for done in as_completed(running):
                 yield done.result(), running[done]
@@ -81,20 +81,20 @@ def _results(tree: FileTree, pieces: list[Piece], count: int) -> Iterator[tuple[
             pool.shutdown(cancel_futures=True)
 
 
-def _decode_piece(tree: FileTree, piece: Piece) -> Bad:
-    samples = np.load(piece.out, mmap_mode="r+", allow_pickle=False)
-    bad: Bad = []
-    for row, name in enumerate(piece.names, piece.first):
+def _decode_task(tree: FileTree, task: DecodeTask) -> FailedRows:
+    samples = np.load(task.out, mmap_mode="r+", allow_pickle=False)
+    failed: FailedRows = []
+    for row, name in enumerate(task.names, task.first):
         try:
-            samples[row] = decode(tree.read(name), name, piece.recipe)
+            samples[row] = decode(tree.read(name), name, task.recipe)
         except UserError as error:
-            bad.append((row, str(error)))
+            failed.append((row, str(error)))
     samples.flush()
-    return bad
+    return failed
 
 
-def _decode_elsewhere(piece: Piece) -> Bad:
-    return _decode_piece(_opened(piece.root), piece)
+def _decode_in_worker(task: DecodeTask) -> FailedRows:
+    return _decode_task(_opened(task.root), task)
 
 
 @cache
@@ -103,7 +103,7 @@ def _opened(root: Path) -> FileTree:
     return FileTree(root)
 
 
-def _belong_to_parent() -> None:
+def _init_worker() -> None:
     """Initialises a worker: it ignores Ctrl-C, and exits when its parent ends instead of waiting forever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

@@ -8,7 +8,7 @@ from ganexp.data.batches import Batch
 from ganexp.data.source import Source
 
 
-def real_rows(total: int, count: int, seed: int) -> np.ndarray:
+def random_rows(total: int, count: int, seed: int) -> np.ndarray:
     """``count`` random rows of ``total``, the same for equal seeds; they repeat only if ``count > total``."""
     order = np.random.default_rng(seed).permutation(total)
     return np.resize(order, count)
@@ -26,6 +26,6 @@ def reference(source: Source, data: Arrays, rows: np.ndarray, *, labels_only: bo
     y = torch.from_numpy(data.labels[rows])
     if data.sources is None:
         return Batch(x, y)
-    theirs = rows if source.paired else rows % len(data.sources)
-    stored = np.ascontiguousarray(data.sources[theirs])
+    source_rows = rows if source.paired else rows % len(data.sources)
+    stored = np.ascontiguousarray(data.sources[source_rows])
     return Batch(x, y, source.decode_sources(torch.from_numpy(stored)))

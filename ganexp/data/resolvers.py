@@ -12,12 +12,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ganexp.config.resolvers import register_own
+from ganexp.config.resolvers import register_config_resolvers
 
 
 def register() -> None:
     """Registers every resolver with OmegaConf; may be called repeatedly."""
-    register_own()
+    register_config_resolvers()
     for name, resolver in (
         ("medmnist", _medmnist),
         ("folder_resolution", _folder_resolution),
@@ -34,9 +34,9 @@ def _medmnist(subset: str, fact: str) -> int:
 
 
 def _folder_resolution(root: str) -> int:
-    from ganexp.data.folder import fitting_resolution
+    from ganexp.data.folder import default_resolution
 
-    return fitting_resolution(Path(root))
+    return default_resolution(Path(root))
 
 
 def _folder_classes(root: str, split: Any) -> int:

@@ -116,10 +116,10 @@ class Source:
         """A name and an array for other programs, from samples [N, ...] float32 of a network."""
         return "samples", self.encode(samples)
 
-    def checked(self, arrays: Arrays) -> Arrays:
+    def check_arrays(self, arrays: Arrays) -> Arrays:
         """Returns the arrays. Raises UserError where they do not match the facts."""
         if len(arrays.samples) == 0:
-            raise UserError(f"{type(self).__name__}: there is not a single sample in it")
+            raise UserError(f"{type(self).__name__}: the data set is empty")
         if list(arrays.samples.shape[1:]) != list(self.shape):
             found = list(arrays.samples.shape[1:])
             raise UserError(f"data.shape={list(self.shape)}: the data's samples are {found}")

@@ -119,10 +119,10 @@ def free_memory() -> float:
     for line in _lines("/proc/self/cgroup"):
         _, controllers, group = line.split(":", 2)
         if controllers == "":
-            bounds.append(_left(f"/sys/fs/cgroup{group}", "memory.max", "memory.current"))
+            bounds.append(_cgroup_free(f"/sys/fs/cgroup{group}", "memory.max", "memory.current"))
         elif "memory" in controllers.split(","):
             folder = f"/sys/fs/cgroup/memory{group}"
-            bounds.append(_left(folder, "memory.limit_in_bytes", "memory.usage_in_bytes"))
+            bounds.append(_cgroup_free(folder, "memory.limit_in_bytes", "memory.usage_in_bytes"))
     if sys.platform != "win32":
         address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
         size = _lines("/proc/self/statm")
@@ -131,7 +131,7 @@ def free_memory() -> float:
     return max(0.0, min(bounds))
 
 
-def _left(folder: str, limit: str, usage: str) -> float:
+def _cgroup_free(folder: str, limit: str, usage: str) -> float:
     """Free bytes of a cgroup; the page cache counts as free."""
     most, used = _lines(f"{folder}/{limit}"), _lines(f"{folder}/{usage}")
     if not most or not used or not most[0].isdecimal():

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Literal
 
 from ganexp.config.signatures import constant_of
-from ganexp.config.targets import own_targets
+from ganexp.config.targets import builtin_targets
 
 Direction = Literal["lower", "higher", "unknown"]
 
@@ -32,7 +32,7 @@ def metric_directions(targets: Iterable[str]) -> dict[str, Direction]:
 @cache
 def shipped_directions() -> Mapping[str, Direction]:
     """The directions of ganexp's own metrics."""
-    return metric_directions(target for target in own_targets() if target.startswith("ganexp.metrics."))
+    return metric_directions(target for target in builtin_targets() if target.startswith("ganexp.metrics."))
 
 
 def direction_of(name: str, known: Mapping[str, Direction]) -> Direction:

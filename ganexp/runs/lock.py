@@ -7,7 +7,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from ganexp.config.resolvers import RESUMABLE
-from ganexp.config.stored import load_config, stays_inside
+from ganexp.config.stored import check_links, load_config
 from ganexp.errors import UserError
 from ganexp.system.atomic import replacing
 
@@ -55,7 +55,7 @@ class RunLock:
                 raise UserError(f"{folder} is not a run: it has no config.yaml")
             self.write()
         if not self._cfg.trust:
-            stays_inside(folder)
+            check_links(folder)
         stored = load_config(self._file)
         for key in sorted({*self._cfg, *stored} - set(RESUMABLE)):
             if OmegaConf.select(stored, key) != OmegaConf.select(self._cfg, key):

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ganexp.config.stored import read_stored
+from ganexp.config.stored import read_bounded_yaml
 from ganexp.errors import UserError
 from ganexp.metrics.directions import Direction, direction_of, metric_directions, shipped_directions
 from ganexp.runs.manifest import Manifest, status_of
@@ -34,7 +34,7 @@ class SavedRun:
     def config(self) -> dict[str, Any]:
         """Every setting by its dotted path: ``optim.lr``, ``arch.generator.width``; lists stay whole."""
         with suppress(UserError):
-            found = leaves(read_stored(self.folder / "config.yaml"), lists=False)
+            found = leaves(read_bounded_yaml(self.folder / "config.yaml"), lists=False)
             return {".".join(map(str, path)): value for path, value in found}
         return {}
 

@@ -31,7 +31,7 @@ class Hardware(NamedTuple):
         else:
             told = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
         how: list[str] = [] if self.precision.name == "fp32" else [self.precision.name]
-        how += ["compiled"] * self.compile + ["graphs"] * (self.graphs and not self.precision.waits)
+        how += ["compiled"] * self.compile + ["graphs"] * (self.graphs and not self.precision.synchronises)
         if collectives.world_size() > 1 and self.sync_batch_norm:
             how.append("batch norm over all")
         count = f"{collectives.world_size()} x " if collectives.world_size() > 1 else ""
@@ -74,7 +74,7 @@ def cuda(
     if index + needed > found:
         what = f"this machine has {found} CUDA device(s)" if found else "this machine has no CUDA device"
         asked = f"device.index={index}" + (f" device.count={needed}" if needed > 1 else "")
-        raise UserError(f"device=cuda {asked}: {what}; device=auto takes what there is")
+        raise UserError(f"device=cuda {asked}: {what}; device=auto uses what is available")
     torch.backends.cudnn.deterministic = True  # both, so that a resumed run ends in the same weights, bit for
     torch.backends.cudnn.benchmark = False  # bit: benchmarking may choose another kernel each time
     device = torch.device("cuda", index + here.local_rank)
@@ -86,8 +86,8 @@ def cuda(
 def mps(precision: PrecisionName) -> Hardware:
     """Apple's Metal. Raises UserError if there is none, or if the run has several ranks."""
     if not torch.backends.mps.is_available():
-        raise UserError("device=mps: this machine has no Metal device; device=auto takes what there is")
+        raise UserError("device=mps: this machine has no Metal device; device=auto uses what is available")
     if collectives.world_size() > 1:
-        raise UserError("device=mps: Metal is one device, for one process; device=cpu has several")
+        raise UserError("device=mps: Metal supports one process; device=cpu supports several")
     device = torch.device("mps")
     return Hardware(device, Precision(precision, device), compile=False, graphs=False, sync_batch_norm=False)

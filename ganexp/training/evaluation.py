@@ -15,12 +15,12 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.reference import reference
 from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.games.game import Game
-from ganexp.games.request import Inputs, Request
+from ganexp.games.request import Inputs
 from ganexp.games.sampling import generate
+from ganexp.games.seeded_inputs import inputs_like_data
 from ganexp.metrics.directions import metric_directions
 from ganexp.metrics.feature_cache import cached_arrays, features_folder
 from ganexp.metrics.features import Features, SampleFeatures
@@ -74,7 +74,7 @@ class Evaluator:
         """The scores of real samples against other real samples."""
         return self._scores(self._other, floor=True)
 
-    def cautions(self, count: int | None = None) -> list[str]:
+    def warnings(self, count: int | None = None) -> list[str]:
         """A warning for each metric that ``count`` samples (by default ``self.count``) are too few for."""
         count = self.count if count is None else min(count, self.count)
         dimensions, classes = self.real.features.shape[1], self._source.classes
@@ -89,23 +89,22 @@ class Evaluator:
         """
         rng = np.random.default_rng(seed_for(self._seed, "labels to evaluate"))
         rows = rng.choice(len(data.labels), self.count)
-        real = reference(self._source, data, rows, labels_only=not game.needs_reference)
-        latents = torch.Generator().manual_seed(seed_for(self._seed, "latents to evaluate"))
-        inputs = game.inputs(Request(self.count), latents, real)
+        seed = seed_for(self._seed, "latents to evaluate")
+        inputs = inputs_like_data(game, self._source, data, rows, seed)
         for name, metric in self._metrics.items():
             for need in metric.needs:
                 if getattr(inputs, need) is None:
                     raise UserError(f"metrics={name} {_LACKING[need]}")
         return inputs
 
-    def of_generator(self, generator: nn.Module, inputs: Inputs) -> Scores:
+    def score_generator(self, generator: nn.Module, inputs: Inputs) -> Scores:
         """The scores of a generator's samples."""
         samples = self._source.encode(generate(generator, inputs, _BATCH, self._device))
         labels = None if inputs.labels is None else inputs.labels.numpy()
         target = None if inputs.target is None else self._source.encode(inputs.target.numpy())
         return self._scores(self.features(samples)._replace(labels=labels, target=target))
 
-    def of_samples(self, samples: np.ndarray, labels: np.ndarray | None) -> Scores:
+    def score_samples(self, samples: np.ndarray, labels: np.ndarray | None) -> Scores:
         """The scores of samples [N, ...], uint8 images or float32 points, and of their labels [N], if any.
 
         Raises UserError where a metric needs targets, which samples alone do not have.

@@ -26,7 +26,7 @@ from ganexp.errors import first_line
 WARM_UP = 3
 """Eager steps with one key before its capture: optimisers and libraries allocate their state in them."""
 
-_RUNS = "device.graphs=true, but kernels are launched one by one"
+_NO_GRAPHS = "device.graphs=true, but kernels are launched one by one"
 
 
 TurnLogs = list[dict[str, Tensor]]
@@ -104,23 +104,23 @@ class GraphedTurns:
         self._say = say
         self._warm: Counter[Hashable] = Counter()
         self._graphs: dict[Hashable, Graph] = {}
-        self._inputs: dict[Hashable, Batch] = {}
-        self._left_alone: set[Hashable] = set()
-        self._broken = False
+        self._static_batches: dict[Hashable, Batch] = {}
+        self._eager_kinds: set[Hashable] = set()
+        self._capture_failed = False
         for optimiser in optimisers.values():
-            self._loaded(optimiser)
-            optimiser.register_load_state_dict_post_hook(self._loaded)
-            optimiser.register_state_dict_post_hook(_plain)
+            self._prepare_optimiser(optimiser)
+            optimiser.register_load_state_dict_post_hook(self._prepare_optimiser)
+            optimiser.register_state_dict_post_hook(_restore_settings)
 
     def __call__(self, turns: Turns, key: StepKey, batch: Batch) -> TurnLogs:
-        kind = (key, _form(batch))
-        if self._broken or kind in self._left_alone:
+        kind = (key, _layout(batch))
+        if self._capture_failed or kind in self._eager_kinds:
             return turns(batch)
         if kind not in self._graphs:
             if self._warm[kind] < WARM_UP:
                 return self._warm_up(kind, turns, key, batch)
             self._capture(kind, turns, key, batch)
-            if self._broken:
+            if self._capture_failed:
                 return turns(batch)
         graph = self._graphs[kind]
         for ours, theirs in zip(graph.batch, batch, strict=True):
@@ -135,31 +135,31 @@ class GraphedTurns:
             logs = turns(batch)
         self._warm[kind] += 1
         if self._warm[kind] == WARM_UP and waits:
-            if not self._left_alone:
-                self._say(f"{_RUNS}: a step of {', '.join(key.players)} waits for the device ({waits[0]})")
-            self._left_alone.add(kind)
+            if not self._eager_kinds:
+                self._say(f"{_NO_GRAPHS}: a step of {', '.join(key.players)} waits for the device ({waits[0]})")
+            self._eager_kinds.add(kind)
         return logs
 
     def _capture(self, kind: Hashable, turns: Turns, key: StepKey, batch: Batch) -> None:
-        form = _form(batch)
-        if form not in self._inputs:
-            self._inputs[form] = batch.each(torch.clone)
-        static = self._inputs[form]
+        layout = _layout(batch)
+        if layout not in self._static_batches:
+            self._static_batches[layout] = batch.each(torch.clone)
+        static = self._static_batches[layout]
         try:
             replay, logs = self._recorder.record(lambda: turns(static))
         except RuntimeError as error:
-            self._broken = True
+            self._capture_failed = True
             self._graphs.clear()
             step = f"a step of {', '.join(key.players)}"
-            self._say(f"{_RUNS}: {step} cannot be captured ({first_line(_root(error))})")
+            self._say(f"{_NO_GRAPHS}: {step} cannot be captured ({first_line(_root(error))})")
             return
         self._graphs[kind] = Graph(static, replay, logs)
 
-    def _loaded(self, optimiser: torch.optim.Optimizer) -> None:
+    def _prepare_optimiser(self, optimiser: torch.optim.Optimizer) -> None:
         """Prepares an optimiser for graphs, at the start and after each ``load_state_dict``."""
         for group in optimiser.param_groups:
             group["lr"] = torch.tensor(float(group["lr"]), dtype=torch.float32, device=self._recorder.device)
-            group.update(_switches(group))
+            group.update(_capture_settings(group))
         for memory in optimiser.state.values():
             if "step" in memory:
                 memory["step"] = memory["step"].to(self._recorder.device)
@@ -167,21 +167,21 @@ class GraphedTurns:
         self._recorder.copy_from()
 
 
-def _switches(group: Mapping[str, Any]) -> dict[str, bool]:
+def _capture_settings(group: Mapping[str, Any]) -> dict[str, bool]:
     """The settings that a parameter group needs for capture; SGD has none, fused ones need no foreach."""
     if "capturable" not in group:
         return {}
     return {"capturable": True} if group.get("fused") else {"capturable": True, "foreach": True}
 
 
-def _plain(optimiser: torch.optim.Optimizer, content: dict[str, Any]) -> None:
+def _restore_settings(optimiser: torch.optim.Optimizer, content: dict[str, Any]) -> None:
     """Undoes in a ``state_dict`` what graphs changed, so that it loads on any device."""
     for group in content["param_groups"]:
         group["lr"] = float(group["lr"])
-        group.update({name: optimiser.defaults[name] for name in _switches(group)})
+        group.update({name: optimiser.defaults[name] for name in _capture_settings(group)})
 
 
-def _form(batch: Batch) -> Hashable:
+def _layout(batch: Batch) -> Hashable:
     return tuple(None if part is None else (part.shape, part.dtype, part.stride()) for part in batch)
 
 

@@ -22,7 +22,7 @@ from ganexp.training.build import build
 
 T = TypeVar("T")
 
-_MOST_COPIES = 5
+_MAX_VALUES_PER_WEIGHT = 5
 """Numbers per weight in training: the weight, its gradient, Adam's two moments, the EMA."""
 
 _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
@@ -35,7 +35,7 @@ def within_memory(make: Callable[[], T], cfg: DictConfig, device: torch.device, 
     """
     free = _free(device)
     random = torch.get_rng_state()
-    counted = _Counted(free / (_MOST_COPIES if training else 1))
+    counted = _AllocationCounter(free / (_MAX_VALUES_PER_WEIGHT if training else 1))
     try:
         with counted:
             return make()
@@ -51,7 +51,7 @@ class _Exceeded(Exception):
     pass
 
 
-class _Counted(TorchFunctionMode):
+class _AllocationCounter(TorchFunctionMode):
     """Counts the bytes of tensors created in this context; raises _Exceeded above ``most``."""
 
     def __init__(self, most: float) -> None:
@@ -89,7 +89,7 @@ def _check(cfg: DictConfig, free: float, made: int, *, training: bool) -> None:
     needed = weights
     if training:
         shared, _ = split_by_player(cfg.optim)
-        kept = _kept_for_each(build(OmegaConf.create(shared)))
+        kept = _values_per_weight(build(OmegaConf.create(shared)))
         needed = weights * (2 + kept) + sizes.get("generator", 0)
     if needed > free:
         purpose = "to train" if training else "to load"
@@ -104,7 +104,7 @@ def _bytes(net: nn.Module) -> int:
     return sum(weight.numel() * weight.element_size() for weight in (*net.parameters(), *net.buffers()))
 
 
-def _kept_for_each(optim: Callable[..., torch.optim.Optimizer]) -> int:
+def _values_per_weight(optim: Callable[..., torch.optim.Optimizer]) -> int:
     """How many numbers an optimiser keeps for each weight: 2 for Adam, 0 for plain SGD."""
     weight = nn.Parameter(torch.zeros(8))
     optimiser = optim([weight], "g")

@@ -54,14 +54,14 @@ class PeriodicEvaluation:
         of_real = f"; {evaluator.compared}: {values}" if floor else ""
         return [
             f"scored by {evaluator.count:,} samples and {evaluator.features.about}{of_real}",
-            *evaluator.cautions(),
+            *evaluator.warnings(),
         ]
 
     def __call__(self, generator: nn.Module) -> Scores:
         """The generator's scores by name. ``prepare`` must have been called."""
         assert self._evaluator is not None, "prepare() comes first"
         generator = recompute_batch_norm(self._game, generator, self._arguments[3])
-        self._last = self._evaluator.of_generator(generator, self._inputs)
+        self._last = self._evaluator.score_generator(generator, self._inputs)
         return self._last
 
     def closing(self, images: int) -> str:

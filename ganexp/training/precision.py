@@ -26,10 +26,10 @@ class Precision:
         if name == "auto":
             name = "tf32" if device.type == "cuda" else "fp32"
         if name == "tf32" and device.type != "cuda":
-            raise UserError(f"device.precision=tf32: only NVIDIA's GPUs compute so; on {device.type} say bf16")
-        if device.type == "cpu" and name in _HALVES and not _computes(name):
+            raise UserError(f"device.precision=tf32: only NVIDIA GPUs support it; on {device.type} use bf16")
+        if device.type == "cpu" and name in _HALVES and not _has_instructions(name):
             print_to_stderr(
-                f"this processor has no {name}, and works it out more slowly than device.precision=fp32"
+                f"this CPU has no {name} instructions: it is slower than device.precision=fp32 here"
             )
         self.name = name
         self._device = device
@@ -41,7 +41,7 @@ class Precision:
             torch.backends.cudnn.conv.fp32_precision = products  # type: ignore[attr-defined]
 
     @property
-    def waits(self) -> bool:
+    def synchronises(self) -> bool:
         """Whether a step synchronises, to see if a scaled gradient overflowed (fp16 only)."""
         return self._scaler.is_enabled()
 
@@ -85,7 +85,7 @@ class Precision:
             self._scaler.load_state_dict(state)
 
 
-def _computes(name: str) -> bool:
+def _has_instructions(name: str) -> bool:
     """Whether the CPU has instructions for this precision; True where torch cannot tell."""
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     kinds = [has for instructions, has in known.items() if instructions.endswith(name)]

@@ -145,7 +145,7 @@ def _check_finite(weights: dict[str, Any]) -> None:
     """Raises UserError where a weight is not finite: a checkpoint of a healthy run has only finite ones."""
     for name, weight in weights.items():
         if isinstance(weight, Tensor) and not torch.isfinite(weight).all():
-            raise UserError(f"the checkpoint is of no use: {name} holds numbers that are not finite")
+            raise UserError(f"the checkpoint is unusable: {name} has values that are not finite")
 
 
 def _copied(content: dict[str, Any], device: torch.device) -> dict[str, Any]:
@@ -160,10 +160,10 @@ def _each_copied(node: Any) -> Any:
         return {key: _each_copied(value) for key, value in node.items()}
     if isinstance(node, list | tuple):
         return [_each_copied(value) for value in node]
-    return _on_the_host(node.detach()) if isinstance(node, Tensor) else node
+    return _to_cpu(node.detach()) if isinstance(node, Tensor) else node
 
 
-def _on_the_host(tensor: Tensor) -> Tensor:
+def _to_cpu(tensor: Tensor) -> Tensor:
     """A copy on the CPU; from a GPU it is asynchronous, and the caller has to synchronise."""
     if tensor.device.type != "cuda":
         return tensor.to("cpu", copy=True)

@@ -11,21 +11,21 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ganexp import __version__
-from ganexp.config.resolvers import is_identity
-from ganexp.config.stored import ADDED
+from ganexp.config.resolvers import identifies_run
+from ganexp.config.stored import DEFAULTS_FOR_OLD_RUNS
 from ganexp.metrics.directions import metric_directions
 from ganexp.nets.layers import count_weights
 from ganexp.system.terminal import quoted_override
 from ganexp.training.setup import Experiment
 from ganexp.training.state import Progress
 
-_NO_TERMS = ("gradient_norm", "weight_norm", "lr")
+_NOT_LOSSES = ("gradient_norm", "weight_norm", "lr")
 """Scalars of a player that are no losses or logs of its turn."""
 
 
 def facts(cfg: DictConfig, experiment: Experiment, choices: Mapping[str, str]) -> dict[str, Any]:
     """The manifest's entries on configuration, device and data."""
-    data = experiment.data
+    data = experiment.data.arrays
     return {
         "config": config_hash(cfg),
         "choices": dict(choices),
@@ -43,29 +43,31 @@ def facts(cfg: DictConfig, experiment: Experiment, choices: Mapping[str, str]) -
 
 
 def config_hash(cfg: DictConfig) -> str:
-    """SHA-256 of all settings that identify a run (``is_identity``), not of its length, device or evaluation.
+    """SHA-256 of all settings that identify a run (``identifies_run``), not length, device, evaluation.
 
     A setting that a later version added counts only where it differs from the former behaviour, so that old
     runs keep their hash.
     """
-    settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if is_identity(str(key))])
-    device = {str(key): value for key, value in cfg.device.items() if is_identity(f"device.{key}")}
+    settings = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if identifies_run(str(key))])
+    device = {str(key): value for key, value in cfg.device.items() if identifies_run(f"device.{key}")}
     content = OmegaConf.to_container(settings)
     assert isinstance(content, dict)
-    content = {key: value for key, value in content.items() if ADDED.get(str(key), ...) != value}
+    content = {
+        key: value for key, value in content.items() if DEFAULTS_FOR_OLD_RUNS.get(str(key), ...) != value
+    }
     plain = [content, device]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def introduction(choices: Mapping[str, str], experiment: Experiment) -> str:
     """One line: data and where it is stored, networks, loss, device."""
-    state, samples = experiment.state, experiment.data.samples
+    state, samples = experiment.state, experiment.data.arrays.samples
     shape = " x ".join(map(str, samples.shape[1:]))
     weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in state.game.players.items())
     images = state.progress.images
     begun = f", from image {images:,}" if images else ""
     return (
-        f"ganexp {__version__}: {len(samples):,} samples of {shape} {experiment.samples.place}, "
+        f"ganexp {__version__}: {len(samples):,} samples of {shape} {experiment.data.store.place}, "
         f"weights {weights}, loss {choices['loss']}, on {experiment.hardware}{begun}"
     )
 
@@ -76,16 +78,16 @@ def epoch_line(epoch: int, epochs: int, progress: Progress, scalars: Mapping[str
     For a player without an adversarial loss, all scalars of its turn.
     """
     players = dict.fromkeys(name.partition("/")[0] for name in scalars if name.endswith("/weight_norm"))
-    losses = "  ".join(filter(None, (_told_of(player, scalars) for player in players)))
+    losses = "  ".join(filter(None, (_player_losses(player, scalars) for player in players)))
     speed = scalars["speed/images_per_second"]
     return f"epoch {epoch}/{epochs}  {progress.images:,} images  {speed:,.0f} images/s  {losses}"
 
 
-def _told_of(player: str, scalars: Mapping[str, float]) -> str | None:
+def _player_losses(player: str, scalars: Mapping[str, float]) -> str | None:
     if (loss := scalars.get(f"{player}/adversarial")) is not None:
         return f"{player} {loss:.3f}"
     pairs = [(name.partition("/"), value) for name, value in scalars.items()]
-    turn = [(name, value) for (owner, _, name), value in pairs if owner == player and name not in _NO_TERMS]
+    turn = [(name, value) for (owner, _, name), value in pairs if owner == player and name not in _NOT_LOSSES]
     return " ".join([player, *(f"{name} {value:.3f}" for name, value in turn)]) if turn else None
 
 

@@ -55,7 +55,7 @@ def from_disk(size: float, place: Place, seconds: float) -> str:
 
     with (
         tempfile.TemporaryDirectory(dir=".") as scratch,
-        patch("ganexp.training.setup.store", MemoryMap),
+        patch("ganexp.training.experiment_data.store", MemoryMap),
         patch.object(training, "train_step", step),
     ):
         where = f"+data.file={Path(scratch, 'noise.npy').absolute()}"

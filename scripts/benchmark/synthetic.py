@@ -24,7 +24,7 @@ class Noise(Images):
     def _named(self, samples: np.ndarray) -> Arrays:
         """Arrays with label 0 throughout; the given fingerprint avoids hashing the samples."""
         labels = np.zeros(self.count, np.int64)
-        return self.checked(Arrays(samples, labels, ("noise",), known="noise"))
+        return self.check_arrays(Arrays(samples, labels, ("noise",), known="noise"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ class Waves(Source):
         phase = rng.uniform(0, 2 * np.pi, (self.count, 1, 1)) + np.array([0, np.pi / 2])[None, :, None]
         slow, fast, steep = labels.T[:, :, None, None]
         samples = slow * np.sin(time + phase) + fast * np.sin(4 * time + phase) + steep * (time / np.pi - 1)
-        return self.checked(Arrays((samples / 3).astype(np.float32), labels.astype(np.int64), ATTRIBUTES))
+        return self.check_arrays(Arrays((samples / 3).astype(np.float32), labels.astype(np.int64), ATTRIBUTES))
 
     def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
         rows, cell = -(-len(samples) // columns), SIDE + MARGIN

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
 
-from ganexp.config.check import validate
+from ganexp.config.check import validate_model
 from ganexp.config.ranges import Count, Positive
 from ganexp.config.schema import STRICT
 from ganexp.errors import UserError
@@ -128,7 +128,7 @@ def _values(key: str, node: Any) -> Values:
     if not isinstance(node, Mapping) or not {"low", "high", "choices"} & set(node):
         raise UserError(f"space.{key}={node}: should be {{low: ..., high: ...}} or {{choices: [...]}}")
     model = Choices if "choices" in node else Integers if "integer" in node else Numbers
-    validate(model, node, f"space.{key}.")
+    validate_model(model, node, f"space.{key}.")
     values = model.model_validate(node)
     if isinstance(values, Choices):
         texts = values.examples()

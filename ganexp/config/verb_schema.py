@@ -1,0 +1,105 @@
+"""Strict models of the keys of every verb but ``train``; ``conf/<verb>.yaml`` explains each key."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from ganexp.config.ranges import Count, Whole
+from ganexp.config.schema import STRICT, Folder, Name, Node, Seed, Split
+
+
+class DataSettings(BaseModel):
+    """The keys of ``conf/data_info.yaml``; ``data_prepare`` has no ``out``."""
+
+    model_config = STRICT
+    data: Node
+    out: str | None = None
+
+
+class SampleSettings(BaseModel):
+    """The keys of ``conf/sample.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    n: Annotated[int, Field(ge=1, le=1_000_000)]
+    seed: Seed
+    label: Whole | None
+    format: Annotated[str, Field(pattern="^(grid|classes|files|png|npz)$")]
+    checkpoint: str
+    out: str | None
+    batch_size: Count
+    trust: bool
+    device: Node
+
+
+class EvaluateSettings(BaseModel):
+    """The keys of ``conf/evaluate.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    checkpoint: str
+    against: str | None
+    count: Annotated[int, Field(ge=2)]
+    split: Split | None
+    seed: Seed
+    features: Node | None
+    metrics: dict[str, Node]
+    checks: dict[str, Node] | None
+    format: Annotated[str, Field(pattern="^(table|json)$")]
+    trust: bool
+    device: Node
+
+
+class FilmSettings(BaseModel):
+    """The keys of ``conf/film.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    format: Literal["webp", "gif"]
+    seconds: Annotated[float, Field(gt=0, le=600)]  # a frame of a GIF lasts at most 655 s
+    frames: Annotated[int, Field(ge=2)]
+    width: Annotated[int, Field(ge=16, le=10_000)]
+    out: str | None
+    trust: bool
+
+
+class NeighboursSettings(BaseModel):
+    """The keys of ``conf/neighbours.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    checkpoint: str
+    n: Annotated[int, Field(ge=1, le=10_000)]
+    k: Annotated[int, Field(ge=1, le=10_000)]
+    count: Annotated[int, Field(ge=2, le=1_000_000)]
+    seed: Seed
+    out: str | None
+    features: Node
+    trust: bool
+    device: Node
+
+
+class VerifySettings(BaseModel):
+    """The keys of ``conf/verify.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    steps: Count
+    against: str | None
+    trust: bool
+
+
+class TuneSettings(BaseModel):
+    """The keys of ``conf/tune.yaml``; ``ganexp.sweeps.tune.space`` reads the space."""
+
+    model_config = STRICT
+    name: Name
+    train: list[str]
+    space: Node
+    sampler: Node
+    pruner: Node
+    goal: str | None
+    direction: Literal["lower", "higher"] | None
+    trials: Count
+    slots: Annotated[int, Field(ge=1, le=1000)]
+    minutes: Annotated[float, Field(gt=0)] | None
