@@ -69,7 +69,7 @@ class Adam:
         return _Adam(
             parameters,
             lr=_learning_rate(self.lr, self.ttur, player),
-            betas=(self.betas[0], self.betas[1]),
+            betas=(float(self.betas[0]), float(self.betas[1])),  # torch refuses the integer of betas=[0,0.99]
             eps=self.eps,
             weight_decay=self.weight_decay,
             fused=True,

@@ -207,3 +207,9 @@ def test_a_run_does_not_wait_for_the_compiler(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_a_beta_that_is_written_as_an_integer() -> None:
+    cfg = composed(*TINY, "optim.betas=[0,0.99]")
+    made = make_optimisers(cfg.optim, build_game(cfg))
+    assert made["d"].param_groups[0]["betas"] == (0.0, 0.99)
