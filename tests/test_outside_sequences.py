@@ -74,7 +74,7 @@ def test_samples_become_files_of_its_own(train: Verb, take: Command, capfd: pyte
     with Image.open(run / "samples/epoch_0001.png") as picture:
         assert picture.size == (4 * 44 + 4, 4 * 44 + 4)
     line = error(capfd, take, "sample", run, "format=png")
-    assert "format=png: this data's files are csv: format=files" in line
+    assert "format=png: this data's files are csv: use format=files" in line
 
 
 def test_samples_with_attributes(train: Verb, take: Command, capfd: pytest.CaptureFixture[str]) -> None:
