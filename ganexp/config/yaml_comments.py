@@ -31,7 +31,7 @@ class YamlComments(NamedTuple):
     """Whether keys are paths from the root (``@package _global_``), and not from the group's node."""
 
     leaves: dict[str, str]
-    """Dotted path -> sentence, or an empty text; without ``_target_``, ``_partial_``, ``defaults``, ``hydra``."""
+    """Dotted path -> sentence, or an empty text; without ``_target_``, ``_partial_``, ``hydra``."""
 
     nodes: dict[str, str]
     """The same for keys whose value is a block mapping."""
