@@ -38,6 +38,7 @@ def test_help_of_a_verb_lists_every_choice(tmp_path: Path) -> None:
     ):
         assert line in told
     assert "seed=0 random seed of" in told and "[integer >= 0]" in told
+    assert "arch.discriminator.shape=[1,32,32] of a sample, without the batch" in told
     assert told.index("Groups") < told.index("epochs=30") < told.index("Other settings") < told.index("ema:")
 
 
@@ -52,6 +53,9 @@ def test_help_lists_only_what_a_verb_takes(tmp_path: Path) -> None:
 def test_help_shows_the_defaults_of_the_choices_that_are_given(tmp_path: Path) -> None:
     assert "penalties.gradient.weight=10.0 factor" in _help(tmp_path, "train", "loss=wgan_gp", "--help")
     assert "data.root=... required: a folder" in _help(tmp_path, "data", "info", "data=folder", "--help")
+    own = ["--config-dir", str(Path(__file__).with_name("outside") / "conf"), "game=bigan"]
+    assert "game=bigan the algorithm" in _help(tmp_path, "train", *own, "--help")
+    assert "device=cuda where" in _help(tmp_path, "train", "--help", "device=gpu")
     assert "loss=gan the adversarial" in _help(tmp_path, "train", "-m", "loss=wgan,hinge", "--help")
 
 

@@ -55,8 +55,7 @@ def _candidates(before: Sequence[str], word: str) -> Iterator[str]:
 
 def _candidates_without_hydra(verb: str, word: str) -> Iterator[str]:
     for key, values in _KEYS_WITHOUT_HYDRA[verb].items():
-        yield f"{key}="
-        yield from (f"{key}={value}" for value in values if word.startswith(f"{key}="))
+        yield from (f"{key}={value}" for value in (values if "=" in word else ("",)))
     for run in recent_runs():
         yield run
         yield from (str(parent) for parent in Path(run).parents if parent != Path())

@@ -12,14 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
 
+from ganexp.cli.composition import compose_verb, config_folders
 from ganexp.config.signatures import settings_of
 from ganexp.config.targets import conf_folder
 from ganexp.config.type_words import allowed_values, type_in_words
 from ganexp.config.verb_schema import MODELS
 from ganexp.config.yaml_comments import read_comments
 from ganexp.errors import UserError
-
-_CONFIG_DIR = ("--config-dir", "-cd")
 
 
 class Group(NamedTuple):
@@ -52,7 +51,7 @@ class VerbSettings(NamedTuple):
 def verb_settings(verb: str, arguments: Sequence[str]) -> VerbSettings:
     """What the verb takes once ``arguments`` are given; ``verb`` names its YAML. Raises Hydra's exceptions."""
     folders = config_folders(arguments)
-    cfg, choices = _compose(verb, _overrides(arguments), folders)
+    cfg, choices = compose_verb(verb, arguments, folders)
     model = MODELS[verb]
     entries = _group_entries(verb)
     groups = []
@@ -73,41 +72,6 @@ def verb_settings(verb: str, arguments: Sequence[str]) -> VerbSettings:
         for path, sentence in read_comments(file).nodes.items():
             nodes.setdefault(_absolute(path, group_name, file), sentence)
     return VerbSettings(groups, settings, nodes)
-
-
-def config_folders(arguments: Sequence[str]) -> list[Path]:
-    """The folders of configurations: ganexp's own, and those of ``--config-dir``."""
-    folders = [conf_folder()]
-    for position, argument in enumerate(arguments):
-        flag, _, value = argument.partition("=")
-        if flag in _CONFIG_DIR:
-            folders.append(Path(value or next(iter(arguments[position + 1 :]), ".")).absolute())
-    return folders
-
-
-def _overrides(arguments: Sequence[str]) -> list[str]:
-    """The overrides among a verb's arguments; none with -m, where a key may have several values."""
-    if {"-m", "--multirun"} & {*arguments}:
-        return []
-    pairs = zip(["", *arguments], arguments, strict=False)
-    words = [word for flag, word in pairs if word[:1] != "-" and flag not in _CONFIG_DIR]
-    return [word for word in words if "=" in word or word[:1] == "~"]
-
-
-def _compose(verb: str, overrides: list[str], folders: list[Path]) -> tuple[DictConfig, dict[str, str]]:
-    """The composed configuration without Hydra's node, and the choice of each group that is a single one."""
-    from hydra import compose, initialize_config_dir
-
-    from ganexp.data.resolvers import register
-
-    register()
-    extra = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders[1:])}]"] * (
-        len(folders) > 1
-    )
-    with initialize_config_dir(str(folders[0]), version_base="1.3"):
-        cfg = compose(verb, overrides=[*extra, *overrides], return_hydra_config=True)
-    choices = {str(name): str(choice or "null") for name, choice in cfg.hydra.runtime.choices.items()}
-    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), choices
 
 
 @cache
@@ -147,14 +111,14 @@ def _chosen_list(cfg: DictConfig, package: str) -> str:
 
 
 def _comment_files(verb: str, groups: list[Group], folders: list[Path]) -> list[tuple[str, Path]]:
-    """(package, file) of the YAMLs whose comments explain settings, the most specific first."""
+    """(package, file) of the YAMLs whose comments explain settings, those of the chosen ones first."""
     found = [("", file) for file in _extended_files(verb)]
     for group in groups:
         name, _, package = group.name.partition("@")
         files = [file for folder in folders for file in sorted((folder / name).glob("*.yaml"))]
         files.sort(key=lambda file: file.stem != group.chosen)
         found += [(package or name, file) for file in files]
-    return sorted(found, key=lambda pair: pair[0] in ("experiment", "loss"))  # these comment on their values
+    return found
 
 
 def _absolute(path: str, group: str, file: Path) -> str:
@@ -183,8 +147,10 @@ def _setting(
 
 def _sentence(path: str, files: list[tuple[str, Path]]) -> str:
     """A setting's sentence, or that of the nearest setting above it: ``optim.lr`` for ``optim.lr.low``."""
+    owner = path.split(".")[0]
+    own_first = sorted(files, key=lambda pair: pair[0] not in ("", owner))  # recipes comment on their values
     while path:
-        for package, file in files:
+        for package, file in own_first:
             for known, sentence in read_comments(file).leaves.items():
                 if sentence and _absolute(known, package, file) == path:
                     return sentence

@@ -2,10 +2,10 @@
 
 VERBS = {
     "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
-    "tune": "search for settings: ganexp tune space=rates trials=30 -- data=mnist data.root=<folder>",
+    "tune": "search for settings: ganexp tune space=rates trials=30 -- data=mnist epochs=10",
     "sample": "draw samples from a run: ganexp sample run=outputs/<name>/<run> n=64",
     "evaluate": "score a run: ganexp evaluate run=outputs/<name>/<run> metrics=[fid,precision,recall]",
-    "film": "animate a run's sample grids, one frame per epoch: ganexp film run=outputs/<name>/<run>",
+    "film": "animate a run's sample grids: ganexp film run=outputs/<name>/<run>",
     "neighbours": "show samples beside training images: ganexp neighbours run=outputs/<name>/<run>",
     "compare": "rank groups of runs and test their differences: ganexp compare outputs/<name>",
     "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",

@@ -78,11 +78,12 @@ def with_guesses(verb: str, arguments: Sequence[str]) -> list[str]:
     arguments = [_VALUES.get(argument, argument) for argument in arguments]
     flags = list(_flags(verb, arguments))
     if flags:
-        typed, meant = (" ".join(parts) for parts in zip(*flags, strict=True))
+        typed, meant = map(" ".join, zip(*flags, strict=True))
         raise UserError(f"{typed}: settings are written key=value, without dashes: {meant}")
-    wrong = [(argument, meant) for argument in arguments if (meant := _meant(verb, argument)) is not None]
+    others = [(argument, _meant(verb, argument)) for argument in arguments]
+    wrong = [(argument, guess) for argument, guess in others if guess is not None]
     if wrong:
-        typed, meant = (" ".join(parts) for parts in zip(*wrong, strict=True))
+        typed, meant = map(" ".join, zip(*wrong, strict=True))
         raise UserError(f"{typed}: no such setting; did you mean {meant}?")
     return arguments
 
