@@ -110,9 +110,9 @@ def _footer(verb: str, has_groups: bool) -> str:
             ("+key=value", "adds a key, ~key removes one"),
         ]
     if has_groups:
-        flags += [("--help", "with other choices: their settings and defaults")]
-    flags += [
-        ("--config-dir FOLDER", "finds choices of your own in FOLDER/<group>/<choice>.yaml"),
-        ("--hydra-help", "shows the flags of Hydra, which composes the configuration"),
-    ]
+        flags += [
+            ("--help", "shows the settings and defaults of the choices that are given beside it"),
+            ("--config-dir FOLDER", "finds choices of your own in FOLDER/<group>/<choice>.yaml"),
+        ]
+    flags += [("--hydra-help", "shows the flags of Hydra, which composes the configuration")]
     return "More:\n" + "\n".join(f"  {flag:21}{text}" for flag, text in flags)
