@@ -1,11 +1,14 @@
 """The command line itself: help, version, completion, the wrong verb."""
 
+import re
 from pathlib import Path
 
 import pytest
 from conftest import command
 
 from ganexp import __version__
+from ganexp.cli.completion import complete
+from ganexp.cli.verbs import VERBS
 
 
 def test_help_names_every_verb(tmp_path: Path) -> None:
@@ -19,17 +22,68 @@ def test_version(tmp_path: Path) -> None:
     assert command(tmp_path, "--version").stdout == f"ganexp {__version__}\n"
 
 
+def _help(folder: Path, *arguments: str) -> str:
+    """The help with every space and line break as one space, because long lines are wrapped."""
+    return " ".join(command(folder, *arguments).stdout.split())
+
+
 def test_help_of_a_verb_lists_every_choice(tmp_path: Path) -> None:
-    told = command(tmp_path, "train", "--help").stdout
+    told = _help(tmp_path, "train", "--help")
     for line in (
-        "loss: dragan, gan, hinge, lsgan, minimax, none, rpgan, wgan, wgan_gp",
-        "data: celeba, cifar10, digits, fashion_mnist, folder, grid, medmnist, mnist, ring, stacked_mnist",
-        "arch: dcgan, maxout, mlp",
-        "game: cgan, gan, pacgan",
-        "device: auto, cpu, cuda, mps",
+        "dragan, gan, hinge, lsgan, minimax, none, rpgan, wgan, wgan_gp",
+        "celeba, cifar10, digits, fashion_mnist, folder, grid, medmnist, mnist, ring, stacked_mnist",
+        "dcgan, maxout, mlp",
+        "cgan, gan, pacgan",
+        "auto, cpu, cuda, mps",
     ):
         assert line in told
-    assert "seed: 0" in told
+    assert "seed=0 random seed of" in told and "[integer >= 0]" in told
+    assert "arch.discriminator.shape=[1,32,32] shape of a sample, without the batch" in told
+    assert told.index("Groups") < told.index("epochs=30") < told.index("Other settings") < told.index("ema:")
+
+
+def test_help_lists_only_what_a_verb_takes(tmp_path: Path) -> None:
+    film = _help(tmp_path, "film", "--help")
+    assert "run=... required: a run folder [text]" in film
+    assert not any(word in film for word in ("loss", "group=choice", "-m "))
+    data = _help(tmp_path, "data", "info", "--help")
+    assert "digits, fashion_mnist" in data and not any(word in data for word in ("arch", "metrics", "-m "))
+
+
+def test_help_shows_the_defaults_of_the_choices_that_are_given(tmp_path: Path) -> None:
+    assert "penalties.gradient.weight=10.0 factor" in _help(tmp_path, "train", "loss=wgan_gp", "--help")
+    assert "data.root=... required: a folder" in _help(tmp_path, "data", "info", "data=folder", "--help")
+    own = ["--config-dir", str(Path(__file__).with_name("outside") / "conf"), "game=bigan"]
+    assert "game=bigan the algorithm" in _help(tmp_path, "train", *own, "--help")
+    assert "device=cuda where" in _help(tmp_path, "train", "--help", "device=gpu")
+    assert "loss=gan the adversarial" in _help(tmp_path, "train", "-m", "loss=wgan,hinge", "--help")
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "data info", "data prepare", "data list", ""])
+def test_help_fits_a_terminal_and_has_a_sentence_for_each_setting(tmp_path: Path, verb: str) -> None:
+    now = {"GANEXP_TIMESTAMP": "now"}
+    told = command(tmp_path, *verb.split(), "--help", **now)
+    assert told.returncode == 0 and told.stderr == ""
+    assert told.stdout == command(tmp_path, "help", *verb.split(), **now).stdout
+    lines = told.stdout.splitlines()
+    assert max(map(len, lines)) <= 100 and told.stdout.replace("\n", "").isprintable()
+    assert not [line for line in lines if re.fullmatch(r" +\S+=\S* *(\[.*)?", line) and len(line) < 38]
+
+
+def test_help_does_not_need_hydras_argument_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.14 refuses it: its argparse checks the help texts."""
+    from hydra._internal import utils
+
+    from ganexp.cli.verb_help import verb_help
+
+    monkeypatch.setattr(utils, "get_args_parser", lambda: 1 / 0)
+    assert "epochs=30" in verb_help("train", "ganexp train", "train: ganexp train", [])
+
+
+def test_flags_of_hydra_keep_working(tmp_path: Path) -> None:
+    assert "== Flags ==" in command(tmp_path, "train", "--hydra-help").stdout
+    assert "Provider" in command(tmp_path, "sample", "--info", "searchpath").stdout
+    assert command(tmp_path, "train", "--version").stdout == f"ganexp {__version__}\n"
 
 
 def test_cfg_prints_and_runs_nothing(tmp_path: Path) -> None:
@@ -81,3 +135,41 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
 def test_help_of_verbs_that_look(tmp_path: Path, verb: str) -> None:
     told = command(tmp_path, verb, "--help")
     assert told.returncode == 0 and told.stdout.startswith(f"ganexp {verb} ")
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("ganexp help ", {"train", "film"}),
+        ("ganexp data ", {"info", "prepare", "list", "clear"}),
+        ("ganexp data info data=m", {"data=medmnist", "data=mnist"}),
+        ("ganexp data info data=ring data.r", {"data.radius="}),
+        ("ganexp compare ", {"by=", "metric=", "out=", "outputs/a", "outputs/a/one"}),
+        ("ganexp compare by=", {"by=best", "by=final"}),
+        ("ganexp sample run=", {"run=outputs/a/two", "run=outputs/a/one"}),
+        ("ganexp train resume=", {"resume=outputs/a/one"}),
+        ("ganexp train start_weights=", {"start_weights=averaged", "start_weights=live"}),
+        ("ganexp train wrong=1 arch.generator.n", {"arch.generator.norm="}),
+        ("ganexp train hydra/launcher=", {"hydra/launcher=local"}),
+    ],
+)
+def test_completion_of_actions_values_and_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, found: set[str]
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "outputs" / "a" / name).mkdir(parents=True)
+        (tmp_path / "outputs" / "a" / name / "run.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert found <= set(complete(line))
+
+
+def test_completion_offers_only_what_a_verb_takes() -> None:
+    assert complete("ganexp nothing ") == []
+    assert not [word for word in complete("ganexp film ") if word.startswith(("loss", "arch", "hydra"))]
+
+
+@pytest.mark.parametrize("arguments", [[], ["query"], ["install=csh"], ["nothing=bash"]])
+def test_a_wrong_request_of_completion_is_one_line(tmp_path: Path, arguments: list[str]) -> None:
+    told = command(tmp_path, "-sc", *arguments)
+    assert told.returncode == 2
+    assert told.stderr == "ganexp: -sc prints a script for completion: -sc install=bash, or install=fish\n"

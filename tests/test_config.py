@@ -61,7 +61,7 @@ MISTAKES = {
     "arch.discriminator.norm=bach": "arch.discriminator.norm=bach: should be 'batch', 'layer', 'inst",
     "arch.generator.latent=null": "arch.generator.latent=null: should be a valid integer",
     "ema.rampup=2": "ema.rampup=2: should be less than or equal to 1",
-    "name=../away": "name=../away: string should match pattern",
+    "name=../away": "name=../away: should have only letters, digits, . _ + and -",
     "data=folder": "data.root is required: set data.root=...",
     "data=mnist,digits": "data=mnist,digits names several values: add -m",
     "loss=wgan_gp optim=rmsprop": "optim.betas: no such setting of optim; did you mean",
@@ -88,6 +88,14 @@ MISTAKES = {
     "-m --cfg=job seed=1,2": "--cfg shows one run",
     "game.generator=3": "game.generator: no such setting",
     "+game.generator=3": "game.generator: no such setting of game",
+    "lr=1e-4": "lr=1e-4: no such setting; did you mean optim.lr=1e-4?",
+    "-m lr=1e-4,1e-3": "did you mean optim.lr=1e-4,1e-3?",
+    "--epochs 5": "--epochs 5: settings are written key=value, without dashes: epochs=5",
+    "loss=dcgan": "loss=dcgan: no such choice of loss; dcgan is a choice of arch: arch=dcgan",
+    "-m loss=gan,dcgan": "dcgan is a choice of arch: arch=dcgan",
+    "loss=bce": "did you mean loss=gan?",
+    "+penalties={r1.a:{}}": "should have only letters, digits and _",
+    "-m hydra/launcher=submitit_slurm seed=1,2": "pip install 'ganexp[slurm]'",
 }
 
 

@@ -88,7 +88,7 @@ def test_points(
     [
         (["label=3"], "knows no labels; train one with game=cgan"),
         (["n=0"], "n=0: should be greater than or equal to 1"),
-        (["format=gif"], "format=gif: string should match"),
+        (["format=gif"], "format=gif: should be 'grid', 'classes', 'files', 'png' or 'npz'"),
         (["out=/proc/nowhere/x.png"], "out=/proc/nowhere/x.png: cannot be written"),
     ],
 )

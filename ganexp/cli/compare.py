@@ -22,14 +22,14 @@ _LABEL_WIDTH = 44  # characters of a label in the terminal
 
 HELP = """ganexp compare FOLDER... [metric=SCORE] [by=best|final] [out=FOLDER]
 
-Ranks groups of runs. Runs that differ in nothing but the seed form a group; each score is its mean over the
-seeds with a 95 % interval, and differences between groups are tested for significance.
+Ranks groups of runs. Runs that differ in nothing but the seed form a group; each score is its mean
+over the seeds with a 95 % interval, and differences between groups are tested for significance.
 
   FOLDER   runs, or folders of runs at any depth
   metric   the score to rank by, such as fid_cnn; by default the first that all groups have
   by       best (a run's best value, the default) or final (its last)
-  out      the folder for report.html, report.md and report.json; by default FOLDER if it is a single folder
-           that holds runs, else outputs/compare"""
+  out      the folder for report.html, report.md and report.json; by default FOLDER if it is a
+           single folder that holds runs, else outputs/compare"""
 
 _BY: dict[str, By] = {"best": "best", "final": "final"}
 

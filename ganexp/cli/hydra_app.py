@@ -38,7 +38,7 @@ _TILDE_PATH = re.compile(r"^([\w.@/+]+)=(~/[^']*)$")
 def run_verb(verb: str, arguments: list[str], program: str) -> None:
     """Calls Hydra with a verb and its overrides. Raises whatever composing or running it raises."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises, and errors are worded in one place
-    sys.argv = [program, *hydra_arguments(verb, arguments)]
+    sys.argv = [program, *hydra_arguments(verb, _with_guesses(verb, arguments))]
     if str(PLUGINS) not in sys.path:
         sys.path.append(str(PLUGINS))
     import hydra
@@ -61,6 +61,15 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
             unfinished = ACTIVE_SWEEPS.pop().close()
     if unfinished:
         fail(f"{unfinished} of the sweep's runs did not finish", status=1)
+
+
+def _with_guesses(verb: str, arguments: list[str]) -> list[str]:
+    """The arguments with guesses understood, those of tune's trials too. Raises UserError."""
+    from ganexp.config.guesses import with_guesses
+
+    cut = arguments.index("--") if verb == "tune" and "--" in arguments else len(arguments)
+    trials = with_guesses("train", arguments[cut + 1 :])
+    return [*with_guesses(verb, arguments[:cut]), *arguments[cut : cut + 1], *trials]
 
 
 def hydra_arguments(verb: str, arguments: list[str]) -> list[str]:

@@ -10,38 +10,27 @@ from collections.abc import Callable
 
 from ganexp import __version__
 from ganexp.cli.hydra_app import run_verb
-from ganexp.config.targets import conf_folder
+from ganexp.cli.verbs import DATA_ACTIONS, DATA_HELP, VERBS, WITHOUT_HYDRA
 from ganexp.distributed import torchrun
 from ganexp.errors import fail, suggest
 from ganexp.system import parent
 
-VERBS = {
-    "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
-    "tune": "search for settings: ganexp tune space=rates trials=30 -- data=mnist data.root=<folder>",
-    "sample": "draw samples from a run: ganexp sample run=outputs/<name>/<run> n=64",
-    "evaluate": "score a run: ganexp evaluate run=outputs/<name>/<run> metrics=[fid,precision,recall]",
-    "film": "animate a run's sample grids, one frame per epoch: ganexp film run=outputs/<name>/<run>",
-    "neighbours": "show the nearest training images of samples: ganexp neighbours run=outputs/<name>/<run>",
-    "compare": "rank groups of runs and test their differences: ganexp compare outputs/<name>",
-    "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
-    "runs": "list runs: ganexp runs outputs loss=gan sort=fid_cnn",
-    "diff": "show how two runs differ: ganexp diff outputs/<name>/<run> outputs/<name>/<run>",
-    "data": "describe or prepare data; list, clear: ganexp data info data=folder data.root=<folder or zip>",
-}
-
 HELP = f"""ganexp {__version__}: a laboratory for generative adversarial networks on the command line
 
-usage: ganexp <verb> [overrides] [-m] [--help] [--cfg job]
+usage: ganexp <verb> [group=choice ...] [key=value ...]
 
 {chr(10).join(f"  {verb:12}{text}" for verb, text in VERBS.items())}
 
-  ganexp <verb> --help        every choice and every setting of that verb
+  ganexp <verb> --help        every choice and every setting of that verb; also ganexp help <verb>
   ganexp train --cfg job      the composed configuration, without running it
   ganexp train -m loss=gan,lsgan seed=1,2     one run for each combination
   ganexp --version
   eval "$(ganexp -sc install=bash)"           completion; also zsh (through bash) and fish
 
 Watch runs in TensorBoard: tensorboard --logdir outputs"""
+
+
+_SHELLS = ("bash", "fish")
 
 
 def main() -> None:
@@ -67,35 +56,54 @@ def _run_worker() -> None:
 
 
 def _dispatch(arguments: list[str]) -> None:
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    first, *others = arguments or ["--help"]
+    flags = {*others[: others.index("--")]} if "--" in others else {*others}
+    if first in ("-h", "--help", "help") and not others:
         print(HELP)
-    elif arguments[0] in ("-V", "--version", "version"):
+    elif first == "help":
+        _dispatch([*others, "--help"])
+    elif first in ("-V", "--version", "version") or ((first in VERBS) and "--version" in flags):
         print(f"ganexp {__version__}")
-    elif arguments[0] in ("-sc", "--shell-completion"):
+    elif first in ("-sc", "--shell-completion"):
         _complete(arguments)
-    elif arguments[0] == "data":
-        _data(arguments[1:])
-    elif arguments[0] in ("runs", "diff", "compare"):
-        _run_without_hydra(arguments[0], arguments[1:])
-    elif arguments[0] in VERBS:
-        run_verb(arguments[0], arguments[1:], f"ganexp {arguments[0]}")
+    elif first == "data":
+        _data(others)
+    elif first in WITHOUT_HYDRA:
+        _run_without_hydra(first, others)
+    elif first in VERBS:
+        _run_with_hydra(first, others, f"ganexp {first}", VERBS[first])
     else:
-        fail(f"{arguments[0]}: no such verb; {suggest(arguments[0], VERBS)}")
+        fail(f"{first}: no such verb; {suggest(first, VERBS)}")
 
 
 def _data(arguments: list[str]) -> None:
     """``ganexp data <action>``: info and prepare take overrides; list and clear work on the cache."""
-    action = arguments[0] if arguments else ""
-    if action in ("info", "prepare"):
-        run_verb(f"data_{action}", arguments[1:], f"ganexp data {action}")
-    elif action in ("list", "clear") and len(arguments) == 1:
+    action, *others = arguments or ["--help"]
+    if action in ("-h", "--help", "help"):
+        print(DATA_HELP)
+    elif action in ("info", "prepare"):
+        _run_with_hydra(f"data_{action}", others, f"ganexp data {action}", DATA_ACTIONS[action])
+    elif action in ("list", "clear") and {"-h", "--help"} & {*others}:
+        print(f"usage: ganexp data {action}\n\n{DATA_ACTIONS[action]}")
+    elif action in ("list", "clear") and not others:
         from ganexp.cli import data
 
         data.list_entries() if action == "list" else data.clear_cache()
     elif action in ("list", "clear"):
-        fail(f"data {action} {arguments[1]}: this takes no arguments")
+        fail(f"data {action} {others[0]}: this takes no arguments")
     else:
-        fail(f"data {action}: no such action; {suggest(action, ('info', 'prepare', 'list', 'clear'))}")
+        fail(f"data {action}: no such action; {suggest(action, DATA_ACTIONS)}")
+
+
+def _run_with_hydra(verb: str, arguments: list[str], program: str, description: str) -> None:
+    """Runs a verb that takes overrides, or prints its help. ``verb`` names its YAML."""
+    before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if not {"-h", "--help"} & {*before}:
+        run_verb(verb, arguments, program)
+        return
+    from ganexp.cli.verb_help import verb_help
+
+    print(verb_help(verb, program, description, before))
 
 
 def _run_without_hydra(verb: str, arguments: list[str]) -> None:
@@ -128,17 +136,13 @@ def _report_errors(action: Callable[[], None]) -> None:
 
 
 def _complete(arguments: list[str]) -> None:
-    """Shell completion: completes verbs itself; for the rest, removes the verb and lets Hydra complete."""
-    line = os.environ.get("COMP_LINE", "")
-    words = line.split()
-    completing = any(argument.startswith("query=") for argument in arguments)
-    if completing and (len(words) < 2 or (len(words) == 2 and not line.endswith(" "))):
-        print(" ".join(VERBS))
-        return
-    verb = "train"
-    if completing:
-        if not (conf_folder() / f"{words[1]}.yaml").is_file():
-            return  # an unknown verb, or one without Hydra
-        verb = words[1]
-        os.environ["COMP_LINE"] = line.replace(f" {verb}", "", 1)
-    run_verb(verb, arguments, program="ganexp")
+    """Shell completion: answers ``query=<shell>`` itself; Hydra prints the scripts that install it."""
+    action, _, shell = (arguments[1] if len(arguments) == 2 else "").partition("=")
+    if action == "query" and shell in _SHELLS:
+        from ganexp.cli.completion import print_completion
+
+        print_completion(shell)
+    elif action in ("install", "uninstall") and shell in _SHELLS:
+        run_verb("train", arguments, program="ganexp")
+    else:
+        fail(f"{arguments[0]} prints a script for completion: {arguments[0]} install=bash, or install=fish")

@@ -23,7 +23,8 @@ Lists the runs in the folders (by default outputs), newest first.
   KEY=VALUE   only runs with this value; also !=, <, <=, > and >= (in quotes: 'fid_cnn<20')
   sort=KEY    ascending; sort=-KEY: descending
   columns     the keys to show
-  KEY         a setting (optim.lr), a choice (loss), a score (fid_cnn), status, age, images, seconds, run"""
+  KEY         a setting (optim.lr), a choice (loss), a score (fid_cnn), status, age, images,
+              seconds, run"""
 
 DIFF = """ganexp diff RUN RUN
 

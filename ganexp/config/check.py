@@ -106,7 +106,7 @@ def validate_model(model: type[BaseModel], values: Mapping[str, Any], prefix: st
         if first["type"] == "dict_type":
             hint = f"it is a group of settings: set {where}.<key>=<value>"
             raise UserError(f"{where}={_short(first['input'])}: {hint}") from None
-        message = first["msg"].replace("Input should", "should")
+        message = first["msg"].replace("Input should", "should").removeprefix("Value error, ")
         raise UserError(f"{where}={_short(first['input'])}: {message[0].lower()}{message[1:]}") from None
 
 

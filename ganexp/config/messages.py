@@ -8,6 +8,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from ganexp.config.extras import LAUNCHERS
+from ganexp.config.guesses import CHOICES, groups_of_choice
 from ganexp.errors import UserError, first_line, suggest
 
 
@@ -51,7 +53,15 @@ def _unknown_choice(error: BaseException) -> str | None:
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
     if not group:
         return first_line(error)
-    return f"{group}={choice}: no such choice of {group}; {suggest(choice, error.options or ())}"
+    if group == "hydra/launcher" and choice in LAUNCHERS:
+        return LAUNCHERS[choice]
+    told = f"{group}={choice}: no such choice of {group}; "
+    if choice in CHOICES.get(group, ()):
+        return f"{told}did you mean {group}={CHOICES[group][choice]}?"
+    others = groups_of_choice(choice)
+    if others:
+        return f"{told}{choice} is a choice of {others[0]}: {others[0]}={choice}"
+    return f"{told}{suggest(choice, error.options or ())}"
 
 
 def _missing_value(error: BaseException) -> str | None:

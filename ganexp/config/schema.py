@@ -3,9 +3,10 @@
 The models of the other verbs are in ``verb_schema.py``.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ganexp.config.ranges import Count, Share, Whole
 
@@ -15,14 +16,31 @@ Node = dict[str, Any]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 _AsText = BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)
 Folder = Annotated[str, _AsText]  # Hydra parses run=1e3 as a number
+
+
+def _matches(pattern: str, meaning: str) -> AfterValidator:
+    """A check of a text, whose message says in words what the regular expression allows."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(meaning)
+        return value
+
+    return AfterValidator(check)
+
+
 Name = Annotated[
     str,
     _AsText,
-    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$", max_length=120),
+    _matches(
+        r"[A-Za-z0-9_][A-Za-z0-9._+-]*",
+        "should have only letters, digits, . _ + and -, and start with no . + or -",
+    ),
+    Field(max_length=120),
 ]
-
-
-PenaltyName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # a module's name takes no dots
+PenaltyName = Annotated[  # a module's name takes no dots
+    str, _matches(r"[A-Za-z_][A-Za-z0-9_]*", "should have only letters, digits and _, and start with no digit")
+]
 
 
 class Ema(BaseModel):

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pydantic import BaseModel
 
 from ganexp.config.check import check_config
+from ganexp.config.extras import check_extras
 from ganexp.config.nets import check_nets, required_nets
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.config.schema import TrainSettings
@@ -149,9 +150,11 @@ def _validate_resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 
 def validate_config(verb: str, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Validates a verb's configuration without Hydra's own node. Raises UserError."""
+    """Validates a verb's configuration without Hydra's own node, before a folder is made. Raises UserError."""
     settings = [str(key) for key in composed if key != "hydra"]
-    return VALIDATORS[verb](OmegaConf.masked_copy(composed, settings), overrides)
+    validated = VALIDATORS[verb](OmegaConf.masked_copy(composed, settings), overrides)
+    check_extras(validated)
+    return validated
 
 
 VALIDATORS: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from ganexp.config.ranges import Count, Whole
-from ganexp.config.schema import STRICT, Folder, Name, Node, Seed, Split
+from ganexp.config.schema import STRICT, Folder, Name, Node, Seed, Split, TrainSettings
 
 
 class DataSettings(BaseModel):
@@ -24,7 +24,7 @@ class SampleSettings(BaseModel):
     n: Annotated[int, Field(ge=1, le=1_000_000)]
     seed: Seed
     label: Whole | None
-    format: Annotated[str, Field(pattern="^(grid|classes|files|png|npz)$")]
+    format: Literal["grid", "classes", "files", "png", "npz"]
     checkpoint: str
     out: str | None
     batch_size: Count
@@ -45,7 +45,7 @@ class EvaluateSettings(BaseModel):
     features: Node | None
     metrics: dict[str, Node]
     checks: dict[str, Node] | None
-    format: Annotated[str, Field(pattern="^(table|json)$")]
+    format: Literal["table", "json"]
     trust: bool
     device: Node
 
@@ -103,3 +103,17 @@ class TuneSettings(BaseModel):
     trials: Count
     slots: Annotated[int, Field(ge=1, le=1000)]
     minutes: Annotated[float, Field(gt=0)] | None
+
+
+MODELS: dict[str, type[BaseModel]] = {
+    "train": TrainSettings,
+    "sample": SampleSettings,
+    "evaluate": EvaluateSettings,
+    "film": FilmSettings,
+    "neighbours": NeighboursSettings,
+    "verify": VerifySettings,
+    "tune": TuneSettings,
+    "data_info": DataSettings,
+    "data_prepare": DataSettings,
+}
+"""The model of each verb's settings, by the name of its YAML in ``conf``."""
