@@ -13,7 +13,7 @@ from ganexp.cli.hydra_app import run_verb
 from ganexp.config.targets import conf_folder
 from ganexp.distributed import torchrun
 from ganexp.errors import fail, suggest
-from ganexp.system import parent
+from ganexp.system import openmp, parent
 
 VERBS = {
     "train": "train a GAN: ganexp train loss=wgan_gp data=mnist data.root=<folder>",
@@ -46,6 +46,7 @@ Watch runs in TensorBoard: tensorboard --logdir outputs"""
 
 def main() -> None:
     """Entry point of the console script. A UserError ends it with one line and its status, usually 2."""
+    openmp.limit_spinning()  # before anything imports torch
     if torchrun.rank() > 0:
         _report_errors(_run_worker)
         return
