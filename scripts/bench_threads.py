@@ -67,7 +67,7 @@ def rates(overrides: list[str], seconds: float) -> tuple[float, float]:
     from ganexp.train import train_step
     from ganexp.training.setup import build_experiment
 
-    cfg = composed([*overrides, "device=cpu", "evaluate.every=null", "epochs=1000000"])
+    cfg = composed([*overrides, "recipe=none", "device=cpu", "evaluate.every=null", "epochs=1000000"])
     experiment = build_experiment(cfg)
     batches = (batch for _ in iter(int, 1) for batch in experiment.data.loader.epoch())
     for _ in range(5):
