@@ -40,7 +40,14 @@ WORKLOADS = {
 }
 """On the embedded digits, at each architecture's default width."""
 
-COMMON = ["data=digits", "device=cpu", "evaluate.every=null", "checkpoint.every.epochs=null", "epochs=100000"]
+COMMON = [
+    "data=digits",
+    "recipe=none",
+    "device=cpu",
+    "evaluate.every=null",
+    "checkpoint.every.epochs=null",
+    "epochs=100000",
+]
 REPETITIONS = 20  # repetitions of an all-reduce
 
 

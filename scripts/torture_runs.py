@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 MLP = [
+    "recipe=none",
     "arch=mlp",
     "arch.generator.widths=[256,256]",
     "arch.discriminator.widths=[256,256]",
     "data.resolution=16",
 ]
-DCGAN = ["arch.generator.width=16", "arch.discriminator.width=16", "data.resolution=16"]
+DCGAN = ["recipe=none", "arch.generator.width=16", "arch.discriminator.width=16", "data.resolution=16"]
 OFTEN_SAVED = "checkpoint.every.minutes=0.005"  # also in mid-epoch
 CASES = {
     "gan, mlp": [*MLP, "loss=gan", "epochs=90"],

@@ -27,6 +27,7 @@ sys.path.append(str(PLUGINS))  # Hydra looks for launchers once, at whichever te
 torch.set_num_threads(1)  # tiny networks, on machines that do other things too
 
 TINY = [
+    "recipe=none",
     "arch=mlp",
     "arch.generator.widths=[16]",
     "arch.discriminator.widths=[16]",

@@ -20,6 +20,7 @@ from ganexp.nets.mlp import Generator
 from ganexp.runs.best_checkpoint import BestCheckpoint
 from ganexp.runs.bitwise import differences
 from ganexp.system.tensor_file import read
+from ganexp.training.build import build
 from ganexp.training.evaluation import Evaluator
 from ganexp.training.periodic_evaluation import PeriodicEvaluation
 from ganexp.training.setup import build_experiment
@@ -161,6 +162,28 @@ def test_kept_features_are_those_of_the_device_and_the_torch(monkeypatch: pytest
     assert here != feature_cache.features_folder("net", ("data", 101, 0), CPU)
     monkeypatch.setattr(torch, "__version__", "9.9")
     assert here != feature_cache.features_folder("net", ("data", 100, 0), CPU)
+
+
+def test_another_classifier_judges_under_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANEXP_CACHE", str(tmp_path))
+    monkeypatch.setattr(classifier, "_MIN_STEPS", 2)
+    monkeypatch.setattr(classifier, "_MAX_STEPS", 2)
+    settings = ("data.resolution=8", "features=classifier", "arch=mlp")
+    identities = {}
+    for more, suffix in (
+        ([], "_cnn"),
+        (["features.seed=1"], "_cnn1"),
+        (["features.widths=[8,16]"], "_cnn_8_16"),
+        (["features.seed=1", "features.widths=[8,16]"], "_cnn1_8_16"),
+    ):
+        cfg = composed(*settings, *more)
+        source = build(cfg.data)
+        features = build(cfg.features)(source, source.load(), CPU)
+        assert features.suffix == suffix
+        identities[features.identity] = more
+    assert len(identities) == 4, "four networks"
+    names = {file.name for file in tmp_path.glob("classifier-*/*.pt")}
+    assert {name.removeprefix("recipe_2") for name in names} == {".pt", "-1.pt", "-_8_16.pt", "-1_8_16.pt"}
 
 
 def test_the_classifier_is_trained_once(

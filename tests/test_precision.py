@@ -23,6 +23,7 @@ from ganexp.system.cpus import cpu_count
 from ganexp.system.float32 import at_least_float32, full_float32
 from ganexp.system.tensor_file import digest, read
 from ganexp.train import player_step
+from ganexp.training import fastest_precision
 from ganexp.training.build import build, build_game
 from ganexp.training.precision import Precision
 
@@ -31,7 +32,7 @@ SMALL = ["arch=mlp", "data.resolution=8", "arch.generator.widths=[12]", "arch.di
 
 
 def kinds(net: nn.Module, seen: list[torch.dtype]) -> None:
-    """DeferredLog in what each linear layer of a network computes."""
+    """Records in what each linear layer of a network computes."""
     for layer in net.modules():
         if isinstance(layer, nn.Linear):
             layer.register_forward_hook(lambda _, __, out: seen.append(out.dtype))
@@ -89,13 +90,78 @@ def test_fp16_lowers_its_scale_where_a_gradient_is_too_large() -> None:
     other = Precision("fp16", CPU)
     other.load_state_dict(precision.state_dict())
     assert other.state_dict() == precision.state_dict()
-    assert Precision("fp32", CPU).state_dict() == Precision("bf16", CPU).scalars() == {}
+    assert Precision("fp32", CPU).state_dict() == {"name": "fp32"} and Precision("bf16", CPU).scalars() == {}
 
 
 def test_what_the_processor_cannot_do_is_told() -> None:
     assert Precision("auto", CPU).name == "fp32"
     with pytest.raises(UserError, match=r"device.precision=tf32: only NVIDIA GPUs .* use bf16"):
         Precision("tf32", CPU)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "speedup", "chosen"),
+    [
+        ({"avx512_bf16": True}, 1.8, "bf16"),
+        ({"avx512_bf16": True}, 1.1, "fp32"),
+        ({"avx512_bf16": False}, 9.9, "fp32"),
+        ({}, 9.9, "fp32"),
+    ],
+)
+def test_auto_takes_bf16_where_the_processor_has_it_and_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    instructions: dict[str, bool],
+    speedup: float,
+    chosen: str,
+) -> None:
+    measured: list[float] = []
+    monkeypatch.setenv("GANEXP_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
+
+    def measure() -> float:
+        measured.append(speedup)
+        return speedup
+
+    monkeypatch.setattr(fastest_precision, "measure_speedup", measure)
+    assert [Precision("auto", CPU).name for _ in range(2)] == [chosen, chosen]
+    assert len(measured) == (instructions.get("avx512_bf16") is True), "measured once, then read from the cache"
+
+
+def test_a_damaged_cache_of_speedups_is_measured_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GANEXP_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    monkeypatch.setattr(fastest_precision, "measure_speedup", lambda: 2.0)
+    (tmp_path / "bf16_speedup.json").write_text("[1")
+    assert Precision("auto", CPU).name == "bf16"
+    assert 2.0 in json.loads((tmp_path / "bf16_speedup.json").read_text()).values()
+
+
+def test_the_speedup_is_measured_without_drawing_random_numbers() -> None:
+    before = torch.get_rng_state()
+    assert 0.0 < fastest_precision.measure_speedup() < 100.0
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_resumed_run_keeps_the_precision_that_auto_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganexp.training.precision.fastest_on_cpu", lambda: ("bf16", "it is faster"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    begun = Precision("auto", CPU)
+    assert begun.name == "bf16" and begun.reason == "it is faster"
+    monkeypatch.setattr("ganexp.training.precision.fastest_on_cpu", lambda: ("fp32", None))
+    resumed = Precision("auto", CPU)
+    assert not resumed.autocast().__dict__["_enabled"]
+    resumed.load_state_dict(begun.state_dict())
+    assert resumed.name == "bf16"
+    with resumed.autocast():
+        assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == torch.bfloat16
+    said = Precision("fp32", CPU)
+    said.load_state_dict(begun.state_dict())
+    assert said.name == "fp32", "what the command line says wins"
+    begun.load_state_dict({})
+    assert str(begun.name) == "fp32", "checkpoints without a name were fp32 on a CPU"
+    with pytest.raises(ValueError, match="precision 'x' is not known"):
+        begun.load_state_dict({"name": "x"})
 
 
 def test_a_processor_without_16_bits_is_told_of(

@@ -13,7 +13,7 @@ from ganexp.cli.hydra_app import run_verb
 from ganexp.cli.verbs import DATA_ACTIONS, DATA_HELP, VERBS, WITHOUT_HYDRA
 from ganexp.distributed import torchrun
 from ganexp.errors import fail, suggest
-from ganexp.system import parent
+from ganexp.system import openmp, parent
 
 HELP = f"""ganexp {__version__}: a laboratory for generative adversarial networks on the command line
 
@@ -35,6 +35,7 @@ _SHELLS = ("bash", "fish")
 
 def main() -> None:
     """Entry point of the console script. A UserError ends it with one line and its status, usually 2."""
+    openmp.limit_spinning()  # before anything imports torch
     if torchrun.rank() > 0:
         _report_errors(_run_worker)
         return

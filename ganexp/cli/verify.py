@@ -49,6 +49,9 @@ def _repeat_first_steps(cfg: DictConfig, folder: Path) -> bool:
         run.device.count = 1  # repeats in one process; if the run had more, that is printed as a difference
     run.resume, run.trust = str(folder), cfg.trust  # an untrusted run downloads no data
     experiment = build_experiment(run)
+    experiment.hardware.precision.load_state_dict(
+        {"name": manifest.get("precision")}
+    )  # auto may choose another
     print_lines(f"{folder}: {status_of(folder)}, {plural(manifest.get('images') or 0, 'image')}")
     now = facts(run, experiment, {}) | environment()
     changed_inputs = list(

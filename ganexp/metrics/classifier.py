@@ -4,8 +4,10 @@ No other program has these networks, so their scores have names of their own (``
 Training's RNG state is not changed.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,16 +35,34 @@ _MAX_SIDE = 32
 """The largest side in pixels; larger images are average-pooled down to it."""
 
 
+class ClassifierRecipe(NamedTuple):
+    """What may differ between classifiers of one data set."""
+
+    seed: int = 0
+    """Seed of the initial weights and of the order of the training images."""
+    widths: tuple[int, ...] = (32, 64, 128)
+    """Channels of the layers, each of which halves the resolution."""
+
+    @property
+    def suffix(self) -> str:
+        """For names of scores and files: empty for the default, ``1`` for seed 1, ``_24_48`` for widths."""
+        seed = str(self.seed) if self.seed else ""
+        return seed if self.widths == (32, 64, 128) else "_".join([seed, *map(str, self.widths)])
+
+
+_DEFAULT = ClassifierRecipe()
+
+
 class Classifier(nn.Module):
     """Images [N, C, H, W] in [-1, 1] to features [N, 128] and logits [N, K]."""
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, classes: int, widths: Sequence[int] = _DEFAULT.widths) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for inputs, outputs in ((channels, 32), (32, 64), (64, 128)):
+        for inputs, outputs in pairwise((channels, *widths)):
             layers += [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
-        self.hidden = nn.Linear(512, 128)
+        self.hidden = nn.Linear(4 * widths[-1], 128)
         self.out = nn.Linear(128, classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +94,9 @@ def random_network(source: Source, device: torch.device) -> nn.Module:
         return RandomNetwork(source.shape[0])
 
 
-def trained_classifier(source: Source, data: Arrays, device: torch.device) -> tuple[nn.Module, str, float]:
+def trained_classifier(
+    source: Source, data: Arrays, device: torch.device, recipe: ClassifierRecipe = _DEFAULT
+) -> tuple[nn.Module, str, float]:
     """The data set's classifier, a hash of its weights, and its accuracy on images not used to train it.
 
     It is trained at the first call, with a progress bar, and then read from the cache. Raises UserError where
@@ -83,13 +105,14 @@ def trained_classifier(source: Source, data: Arrays, device: torch.device) -> tu
     require_images(source)
     if source.label_kind != "classes" or len(data.classes) < 2:
         raise UserError("features=classifier needs labels, and this data has none: take features=random")
-    file = cache_folder() / f"classifier-{data.fingerprint[:16]}" / f"recipe_{_RECIPE}.pt"
+    which = f"-{recipe.suffix}" if recipe.suffix else ""
+    file = cache_folder() / f"classifier-{data.fingerprint[:16]}" / f"recipe_{_RECIPE}{which}.pt"
     with fork_rng(device):
-        net = Classifier(data.samples.shape[1], len(data.classes))
+        net = Classifier(data.samples.shape[1], len(data.classes), recipe.widths)
     with cache_lock(file.parent):
         content = _read_cached(file)
         if content is None:
-            accuracy = _train_and_test(net, data, device)
+            accuracy = _train_and_test(net, data, device, recipe.seed)
             content = {"weights": {k: v.cpu() for k, v in net.state_dict().items()}, "accuracy": accuracy}
             write(content, file)
     net.load_state_dict(content["weights"])
@@ -103,25 +126,30 @@ def _read_cached(file: Path) -> dict[str, Any] | None:
         return None  # it is trained again
 
 
-def _train_and_test(net: nn.Module, data: Arrays, device: torch.device) -> float:
+def _train_and_test(net: nn.Module, data: Arrays, device: torch.device, seed: int) -> float:
     """Trains on 90% of the images and returns the accuracy on the others."""
     order = np.random.default_rng(0).permutation(len(data.samples))
     test_rows, train_rows = np.split(order, [max(1, round(_TEST_SHARE * len(order)))])
     print_to_stderr("training a classifier of this data set, once, to score samples by")
-    train_on(net, data.samples, data.labels, train_rows, device)
+    train_on(net, data.samples, data.labels, train_rows, device, seed)
     test_rows = np.sort(test_rows)
     return float((predict_labels(net, data.samples[test_rows], device) == data.labels[test_rows]).mean())
 
 
 @full_float32()
 def train_on(
-    net: nn.Module, images: np.ndarray, labels: np.ndarray, train_rows: np.ndarray, device: torch.device
+    net: nn.Module,
+    images: np.ndarray,
+    labels: np.ndarray,
+    train_rows: np.ndarray,
+    device: torch.device,
+    seed: int = 0,
 ) -> None:
     """Trains on the given rows of images [N, C, H, W] uint8, with Adam and a one-cycle learning rate."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     steps = min(max(_EPOCHS * len(train_rows) // _BATCH, _MIN_STEPS), _MAX_STEPS)
     with fork_rng(device), torch.enable_grad():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         for module in net.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.reset_parameters()

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ganexp.config.ranges import Whole, Widths
 from ganexp.data.arrays import Arrays
 from ganexp.data.source import Source
-from ganexp.metrics.classifier import random_network, require_images, trained_classifier
+from ganexp.metrics.classifier import ClassifierRecipe, random_network, require_images, trained_classifier
 from ganexp.metrics.inception import inception_network
 from ganexp.system.float32 import full_float32
 
@@ -121,11 +122,18 @@ def random(source: Source, data: Arrays, device: torch.device) -> Features:
     return Network(net, "_random", f"random 1 {data.samples.shape[1:]}", "a fixed random network", device)
 
 
-def classifier(source: Source, data: Arrays, device: torch.device) -> Features:
-    """The data set's own classifier, trained first if it is missing. Raises UserError without classes."""
-    net, weights, accuracy = trained_classifier(source, data, device)
+def classifier(
+    source: Source, data: Arrays, device: torch.device, seed: Whole = 0, widths: Widths | None = None
+) -> Features:
+    """The data set's own classifier, trained first if it is missing. Raises UserError without classes.
+
+    With another ``seed``, or other ``widths`` of its layers, it judges independently those runs that were
+    chosen by the first one; its scores have other names, such as ``fid_cnn1``.
+    """
+    recipe = ClassifierRecipe(seed, tuple(widths)) if widths else ClassifierRecipe(seed)
+    net, weights, accuracy = trained_classifier(source, data, device, recipe)
     about = f"a classifier of this data set, right on {accuracy:.2%} of held-out images, weights {weights[:12]}"
-    return Network(net, "_cnn", f"classifier {weights}", about, device)
+    return Network(net, f"_cnn{recipe.suffix}", f"classifier {weights}", about, device)
 
 
 def inception(source: Source, data: Arrays, device: torch.device, weights: str | None) -> Features:

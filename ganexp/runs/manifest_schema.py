@@ -55,6 +55,7 @@ class _Content(BaseModel):
     saved: Whole | None = None
     git: dict[str, Any] | None = None
     device: str | None = None
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] | None = None
     choices: dict[str, Printable] | None = None
     data: _Data | None = None
     versions: dict[str, Any] | None = None

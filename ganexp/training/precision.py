@@ -7,14 +7,18 @@ tensor cores round to a mantissa of 10 bits.
 """
 
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from ganexp.config.ranges import PrecisionName
+from ganexp.distributed import collectives, objects
 from ganexp.errors import UserError, print_to_stderr
 from ganexp.sentinel import SCALE
+from ganexp.training.fastest_precision import fastest_on_cpu, has_instructions
+
+_NAMES = ("fp32", "tf32", "bf16", "fp16")
 
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -23,19 +27,31 @@ class Precision:
     """Autocast and loss scaling of a step. Raises UserError where the device does not support ``name``."""
 
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
+        self._device = device
+        self._is_auto = name == "auto"
+        self.reason: str | None = None
+        """Why ``auto`` chose this precision, for the log; None where there was nothing to choose."""
         if name == "auto":
-            name = "tf32" if device.type == "cuda" else "fp32"
+            name = self._choose()
         if name == "tf32" and device.type != "cuda":
             raise UserError(f"device.precision=tf32: only NVIDIA GPUs support it; on {device.type} use bf16")
-        if device.type == "cpu" and name in _HALVES and not _has_instructions(name):
+        self._use(name)
+
+    def _choose(self) -> PrecisionName:
+        if self._device.type == "cpu":
+            name, self.reason = objects.broadcast_object(fastest_on_cpu() if collectives.rank() == 0 else None)
+            return cast(PrecisionName, name)
+        return "tf32" if self._device.type == "cuda" else "fp32"
+
+    def _use(self, name: PrecisionName) -> None:
+        if self._device.type == "cpu" and name in _HALVES and not has_instructions(name):
             print_to_stderr(
                 f"this CPU has no {name} instructions: it is slower than device.precision=fp32 here"
             )
         self.name = name
-        self._device = device
         self._half = _HALVES.get(name)
-        self._scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
-        if device.type == "cuda":
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=name == "fp16")
+        if self._device.type == "cuda":
             products = "tf32" if name == "tf32" else "ieee"
             torch.backends.cuda.matmul.fp32_precision = products
             torch.backends.cudnn.conv.fp32_precision = products  # type: ignore[attr-defined]
@@ -76,17 +92,21 @@ class Precision:
         return {SCALE: self._scaler.get_scale()} if self._scaler.is_enabled() else {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The scale and the number of steps since it changed; empty except under fp16."""
-        return dict(self._scaler.state_dict())
+        """The precision's name; under fp16 also the scale and the number of steps since it changed."""
+        return {"name": self.name, **self._scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores the scale of a checkpoint; does nothing unless both it and this run are fp16."""
-        if state and self._scaler.is_enabled():
-            self._scaler.load_state_dict(state)
+        """Restores a checkpoint: its precision, where this run says ``auto``, and the scale of fp16.
 
-
-def _has_instructions(name: str) -> bool:
-    """Whether the CPU has instructions for this precision; True where torch cannot tell."""
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    kinds = [has for instructions, has in known.items() if instructions.endswith(name)]
-    return any(kinds) or not kinds
+        Checkpoints without a name are of versions in which ``auto`` was tf32 on CUDA and fp32 elsewhere. A
+        precision that this device does not have is not restored.
+        """
+        scale = {key: value for key, value in state.items() if key != "name"}
+        name = state.get("name") or ("tf32" if self._device.type == "cuda" else "fp32")
+        if self._is_auto and name != self.name and (name != "tf32" or self._device.type == "cuda"):
+            if name not in _NAMES:
+                raise ValueError(f"precision {name!r} is not known")
+            self._use(cast(PrecisionName, name))
+            self.reason = "as in the checkpoint"
+        if scale and self._scaler.is_enabled():
+            self._scaler.load_state_dict(scale)

@@ -32,6 +32,7 @@ def facts(cfg: DictConfig, experiment: Experiment, choices: Mapping[str, str]) -
         "steps": experiment.steps,
         "seed": cfg.seed,
         "device": str(experiment.hardware),
+        "precision": experiment.hardware.precision.name,
         "data": {
             "fingerprint": data.fingerprint,
             "count": len(data.samples),
@@ -66,9 +67,11 @@ def introduction(choices: Mapping[str, str], experiment: Experiment) -> str:
     weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in state.game.players.items())
     images = state.progress.images
     begun = f", from image {images:,}" if images else ""
+    precision = experiment.hardware.precision
+    reason = f" ({precision.name}: {precision.reason})" if precision.reason else ""
     return (
         f"ganexp {__version__}: {len(samples):,} samples of {shape} {experiment.data.store.place}, "
-        f"weights {weights}, loss {choices['loss']}, on {experiment.hardware}{begun}"
+        f"weights {weights}, loss {choices['loss']}, on {experiment.hardware}{reason}{begun}"
     )
 
 

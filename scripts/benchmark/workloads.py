@@ -63,4 +63,12 @@ class Place:
             return [*_REAL[work.real], f"data.root={self.roots[work.real]}", side]
         shape = ",".join(map(str, work.shape))
         target = "data._target_=benchmark.synthetic.Noise"
-        return ["data=digits", target, f"+data.count={count}", side, f"data.shape=[{shape}]", "data.classes=1"]
+        return [
+            "data=digits",
+            "recipe=none",
+            target,
+            f"+data.count={count}",
+            side,
+            f"data.shape=[{shape}]",
+            "data.classes=1",
+        ]
