@@ -12,15 +12,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganexp import __version__
 from ganexp.config.resolvers import identifies_run
-from ganexp.config.stored import DEFAULTS_FOR_OLD_RUNS
+from ganexp.config.stored import DEFAULTS_FOR_OLD_RUNS, foreign_targets
 from ganexp.metrics.directions import metric_directions
 from ganexp.nets.layers import count_weights
-from ganexp.system.terminal import quoted_override
+from ganexp.runs.records import grids
+from ganexp.system.terminal import align_columns, duration, plural, quoted_override
 from ganexp.training.setup import Experiment
 from ganexp.training.state import Progress
 
 _NOT_LOSSES = ("gradient_norm", "weight_norm", "lr")
 """Scalars of a player that are no losses or logs of its turn."""
+
+_SIMILAR_SECONDS, _SIMILAR_SHARE = 5.0, 0.2
+"""Up to such a difference, the time of a run is said once: the larger of seconds and share of the time."""
 
 
 def facts(cfg: DictConfig, experiment: Experiment, choices: Mapping[str, str]) -> dict[str, Any]:
@@ -72,15 +76,38 @@ def introduction(choices: Mapping[str, str], experiment: Experiment) -> str:
     )
 
 
-def epoch_line(epoch: int, epochs: int, progress: Progress, scalars: Mapping[str, float]) -> str:
-    """One line for an epoch: progress, speed, each player's adversarial loss.
+def surplus_steps(cfg: DictConfig, experiment: Experiment) -> list[str]:
+    """One line where ``epochs`` ends the run before ``max_steps``; otherwise none."""
+    steps, wanted = experiment.steps, cfg.max_steps
+    if wanted is None or wanted <= steps:
+        return []
+    needed = math.ceil(wanted * cfg.batch_size / len(experiment.data.loader))
+    return [
+        f"max_steps={wanted}: the run ends before, after {plural(steps, 'step')}, because epochs={cfg.epochs}; "
+        f"so many steps need epochs={needed}"
+    ]
 
+
+def epoch_line(
+    epoch: int, epochs: int, progress: Progress, scalars: Mapping[str, float], *, probabilities: bool
+) -> str:
+    """One line for an epoch: progress, speed, D(x) and D(G(z)), each player's adversarial loss.
+
+    ``probabilities``: whether the loss's outputs are probabilities; D(x) and D(G(z)) are left out otherwise.
     For a player without an adversarial loss, all scalars of its turn.
     """
     players = dict.fromkeys(name.partition("/")[0] for name in scalars if name.endswith("/weight_norm"))
-    losses = "  ".join(filter(None, (_player_losses(player, scalars) for player in players)))
-    speed = scalars["speed/images_per_second"]
-    return f"epoch {epoch}/{epochs}  {progress.images:,} images  {speed:,.0f} images/s  {losses}"
+    outputs = [_outputs(player, scalars) for player in players] if probabilities else []
+    losses = [_player_losses(player, scalars) for player in players]
+    speed = f"{scalars['speed/images_per_second']:,.0f} images/s"
+    shown = [f"epoch {epoch}/{epochs}", f"{progress.images:,} images", speed, *outputs, *losses]
+    return "  ".join(filter(None, shown))
+
+
+def _outputs(player: str, scalars: Mapping[str, float]) -> str | None:
+    """A discriminator's mean outputs for real and for generated samples; None for other players."""
+    real, fake = scalars.get(f"{player}/D_x"), scalars.get(f"{player}/D_G_z")
+    return None if real is None or fake is None else f"D(x) {real:.3f}  D(G(z)) {fake:.3f}"
 
 
 def _player_losses(player: str, scalars: Mapping[str, float]) -> str | None:
@@ -101,10 +128,28 @@ def finished_already(folder: Path, cfg: DictConfig, progress: Progress, count: i
     return f"{folder} is finished already, at {progress.images:,} images: {onward}"
 
 
-def closing(folder: Path, progress: Progress) -> str:
-    """The last line: images, time, the run folder and how to view it."""
-    minutes, seconds = divmod(round(progress.seconds), 60)
-    return (
-        f"finished {progress.images:,} images in {minutes} min {seconds} s: {folder} "
-        f"(samples/ has the grids; tensorboard --logdir {shlex.quote(str(folder.parent.parent))})"
-    )
+def ending(folder: Path, progress: Progress, elapsed: float, trained_before: float) -> str:
+    """One line: images, time, the run folder.
+
+    ``elapsed``: seconds since this process began with the run; ``trained_before``: seconds of training steps
+    before that. The time of the steps is said beside it where it is another.
+    """
+    time = duration(elapsed)
+    if trained_before:
+        time += f" since it was resumed, {duration(progress.seconds)} of training in all"
+    elif elapsed - progress.seconds > max(_SIMILAR_SECONDS, _SIMILAR_SHARE * elapsed):
+        time += f", {duration(progress.seconds)} of it training"
+    return f"finished {progress.images:,} images in {time}: {folder}"
+
+
+def next_commands(folder: Path, cfg: DictConfig) -> str:
+    """Lines on what to do with a finished run: its last grid, and commands that can be pasted into a shell."""
+    trust = " trust=true" if foreign_targets(cfg) else ""
+    made, run = grids(folder), quoted_override("run", folder) + trust
+    lines = [("last grid:", str(made[-1]))] if made else []
+    lines.append(("more samples:", f"ganexp sample {run}"))
+    if len(made) > 1:
+        lines.append(("a film of its epochs:", f"ganexp film {run}"))
+    lines.append(("compare runs:", f"ganexp compare {shlex.quote(str(folder.parent))}"))
+    lines.append(("curves:", f"tensorboard --logdir {shlex.quote(str(folder.parent.parent))}"))
+    return align_columns(lines)
