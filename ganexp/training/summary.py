@@ -81,7 +81,7 @@ def surplus_steps(cfg: DictConfig, experiment: Experiment) -> list[str]:
     steps, wanted = experiment.steps, cfg.max_steps
     if wanted is None or wanted <= steps:
         return []
-    needed = math.ceil(wanted * cfg.batch_size / len(experiment.data.loader))
+    needed = (wanted - 1) * cfg.batch_size // len(experiment.data.loader) + 1  # the last step is in that epoch
     return [
         f"max_steps={wanted}: the run ends before, after {plural(steps, 'step')}, because epochs={cfg.epochs}; "
         f"so many steps need epochs={needed}"
