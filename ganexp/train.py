@@ -16,7 +16,6 @@ from ganexp.distributed.launch import launch_workers
 from ganexp.errors import Diverged
 from ganexp.games.game import Game, StepProgress
 from ganexp.games.sampling import draw_grid, generate
-from ganexp.losses import Logistic
 from ganexp.optim import player_weights, reset_state
 from ganexp.runs.run import Run
 from ganexp.runs.run_folder import HASH_STEPS
@@ -27,15 +26,7 @@ from ganexp.training.meter import COUNTED
 from ganexp.training.precision import Precision
 from ganexp.training.setup import Experiment, build_experiment
 from ganexp.training.start import load_start
-from ganexp.training.summary import (
-    ending,
-    epoch_line,
-    facts,
-    finished_already,
-    introduction,
-    next_commands,
-    surplus_steps,
-)
+from ganexp.training.summary import epoch_lines, facts, finished_already, first_lines, last_lines
 
 if TYPE_CHECKING:
     from ganexp.worker import WorkerRun
@@ -72,14 +63,11 @@ def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
         run.mark_finished(progress)
         return
     run.begin(state, facts(cfg, experiment, run.choices))
-    run.log.info(introduction(run.choices, experiment))
-    for line in surplus_steps(cfg, experiment):
-        run.log.info(line)
+    run.log.info(first_lines(run.choices, experiment, cfg))
     experiment.notes.to(run.log.info)
     evaluation = experiment.evaluation.periodic
     if evaluation.enabled:
-        for line in evaluation.prepare(run.best, SavedRun(run.folder).scores):
-            run.log.info(line)
+        run.log.info(evaluation.prepare(run.best, SavedRun(run.folder).scores))
     while progress.step < experiment.steps:
         try:
             _train_epoch(experiment, cfg, run)
@@ -88,10 +76,7 @@ def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
     run.finish(state)
     if evaluation.enabled:
         run.log.info(evaluation.closing(progress.images))
-    elapsed = time.monotonic() - experiment.began
-    run.log.info(ending(run.folder, progress, elapsed, trained_before))
-    for line in next_commands(run.folder, cfg).splitlines():
-        run.log.info(line)
+    run.log.info(last_lines(run.folder, cfg, experiment, trained_before))
 
 
 def _train_epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> None:
@@ -141,10 +126,7 @@ def _end_of_epoch(
     scalars |= {f"score/{name}": value for name, value in scores.items()}
     grid = draw_grid(experiment.data.source, preview, samples, columns)
     run.record(number, scalars, grid, progress)
-    probabilities = isinstance(state.game.parts.loss, Logistic)
-    run.log.info(epoch_line(number, cfg.epochs, progress, scalars, probabilities=probabilities))
-    if scores:
-        run.log.info(f"epoch {number}/{cfg.epochs}  {evaluation.changes(scores)}")
+    run.log.info(epoch_lines(f"{number}/{cfg.epochs}", experiment, scalars, scores))
     alarms = [(alarm.kind, alarm.line) for alarm in sentinel.check_epoch(scalars, progress.images)]
     return alarms, run.best.improves(scores)
 

@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ class RunLog:
         self._bar: tqdm[Any] | None = None
         self._progress: ProgressLines | None = None
 
-    def info(self, line: str) -> None:
-        """Logs a line to the terminal and train.log."""
-        self._log.info(readable_lines(line))
+    def info(self, line: str | Sequence[str]) -> None:
+        """Logs a line, or each of several, to the terminal and train.log."""
+        for one in [line] if isinstance(line, str) else line:
+            self._log.info(readable_lines(one))
 
     def debug(self, line: str) -> None:
         """Logs a line to train.log, and to the terminal where it shows no progress bar."""

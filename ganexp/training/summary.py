@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import shlex
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from ganexp import __version__
 from ganexp.config.resolvers import identifies_run
 from ganexp.config.stored import DEFAULTS_FOR_OLD_RUNS, foreign_targets
+from ganexp.losses import Logistic
 from ganexp.metrics.directions import metric_directions
 from ganexp.nets.layers import count_weights
 from ganexp.runs.records import grids
@@ -63,20 +65,21 @@ def config_hash(cfg: DictConfig) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def introduction(choices: Mapping[str, str], experiment: Experiment) -> str:
-    """One line: data and where it is stored, networks, loss, device."""
+def first_lines(choices: Mapping[str, str], experiment: Experiment, cfg: DictConfig) -> list[str]:
+    """Data and where it is stored, networks, loss, device; whether ``epochs`` ends the run early."""
     state, samples = experiment.state, experiment.data.arrays.samples
     shape = " x ".join(map(str, samples.shape[1:]))
     weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in state.game.players.items())
     images = state.progress.images
     begun = f", from image {images:,}" if images else ""
-    return (
+    introduction = (
         f"ganexp {__version__}: {len(samples):,} samples of {shape} {experiment.data.store.place}, "
         f"weights {weights}, loss {choices['loss']}, on {experiment.hardware}{begun}"
     )
+    return [introduction, *_surplus_steps(cfg, experiment)]
 
 
-def surplus_steps(cfg: DictConfig, experiment: Experiment) -> list[str]:
+def _surplus_steps(cfg: DictConfig, experiment: Experiment) -> list[str]:
     """One line where ``epochs`` ends the run before ``max_steps``; otherwise none."""
     steps, wanted = experiment.steps, cfg.max_steps
     if wanted is None or wanted <= steps:
@@ -88,20 +91,25 @@ def surplus_steps(cfg: DictConfig, experiment: Experiment) -> list[str]:
     ]
 
 
-def epoch_line(
-    epoch: int, epochs: int, progress: Progress, scalars: Mapping[str, float], *, probabilities: bool
-) -> str:
-    """One line for an epoch: progress, speed, D(x) and D(G(z)), each player's adversarial loss.
+def epoch_lines(
+    epoch: str, experiment: Experiment, scalars: Mapping[str, float], scores: dict[str, float]
+) -> list[str]:
+    """An epoch's progress, speed and losses, and in a second line its scores, if there are any.
 
-    ``probabilities``: whether the loss's outputs are probabilities; D(x) and D(G(z)) are left out otherwise.
-    For a player without an adversarial loss, all scalars of its turn.
+    D(x) and D(G(z)) are told only where the loss makes probabilities of logits. Of a player without an
+    adversarial loss, all scalars of its turn are told. ``epoch``: its number, such as ``3/30``.
     """
+    state = experiment.state
+    probabilities = isinstance(state.game.parts.loss, Logistic)
     players = dict.fromkeys(name.partition("/")[0] for name in scalars if name.endswith("/weight_norm"))
     outputs = [_outputs(player, scalars) for player in players] if probabilities else []
     losses = [_player_losses(player, scalars) for player in players]
     speed = f"{scalars['speed/images_per_second']:,.0f} images/s"
-    shown = [f"epoch {epoch}/{epochs}", f"{progress.images:,} images", speed, *outputs, *losses]
-    return "  ".join(filter(None, shown))
+    shown = [f"epoch {epoch}", f"{state.progress.images:,} images", speed, *outputs, *losses]
+    lines = ["  ".join(filter(None, shown))]
+    if scores:
+        lines.append(f"epoch {epoch}  {experiment.evaluation.periodic.changes(scores)}")
+    return lines
 
 
 def _outputs(player: str, scalars: Mapping[str, float]) -> str | None:
@@ -128,18 +136,25 @@ def finished_already(folder: Path, cfg: DictConfig, progress: Progress, count: i
     return f"{folder} is finished already, at {progress.images:,} images: {onward}"
 
 
+def last_lines(folder: Path, cfg: DictConfig, experiment: Experiment, trained_before: float) -> list[str]:
+    """How long the run took, and what can be done with it. ``trained_before``: see ``ending``."""
+    elapsed = time.monotonic() - experiment.began
+    first = ending(folder, experiment.state.progress, elapsed, trained_before)
+    return [first, *next_commands(folder, cfg).splitlines()]
+
+
 def ending(folder: Path, progress: Progress, elapsed: float, trained_before: float) -> str:
     """One line: images, time, the run folder.
 
     ``elapsed``: seconds since this process began with the run; ``trained_before``: seconds of training steps
     before that. The time of the steps is said beside it where it is another.
     """
-    time = duration(elapsed)
+    taken = duration(elapsed)
     if trained_before:
-        time += f" since it was resumed, {duration(progress.seconds)} of training in all"
+        taken += f" since it was resumed, {duration(progress.seconds)} of training in all"
     elif elapsed - progress.seconds > max(_SIMILAR_SECONDS, _SIMILAR_SHARE * elapsed):
-        time += f", {duration(progress.seconds)} of it training"
-    return f"finished {progress.images:,} images in {time}: {folder}"
+        taken += f", {duration(progress.seconds)} of it training"
+    return f"finished {progress.images:,} images in {taken}: {folder}"
 
 
 def next_commands(folder: Path, cfg: DictConfig) -> str:
