@@ -123,13 +123,14 @@ def test_each_score_is_told_beside_that_of_real_samples(
 
 def test_arrows_in_ascii_and_scores_without_direction(monkeypatch: pytest.MonkeyPatch) -> None:
     directions: dict[str, Direction] = {"fid": "lower", "recall": "higher"}
-    last = {"fid_cnn": 8.0, "recall_cnn": 0.5, "mine": 1.0}
+    last = {"fid_cnn": 8.0, "recall_cnn": 0.5, "mine": 1.0, "swd": 0.5001}
     told = []
     for encoding in ("utf-8", "ascii"):
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
-        told.append(score_line({"fid_cnn": 8.634, "recall_cnn": math.inf, "mine": 0.0}, {}, last, directions))
-    assert told[0] == "fid_cnn 8.63 \u25b2 worse  recall_cnn infinite \u25b2 better  mine 0 \u25bc"
-    assert told[1] == "fid_cnn 8.63 ^ worse  recall_cnn infinite ^ better  mine 0 v"
+        scores = {"fid_cnn": 8.634, "recall_cnn": math.inf, "mine": 0.0, "swd": 0.5}
+        told.append(score_line(scores, {}, last, directions))
+    assert told[0] == "fid_cnn 8.63 \u25b2 worse  recall_cnn infinite \u25b2 better  mine 0 \u25bc  swd 0.5"
+    assert told[1] == "fid_cnn 8.63 ^ worse  recall_cnn infinite ^ better  mine 0 v  swd 0.5"
 
 
 def test_a_resumed_run_remembers_the_best(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:

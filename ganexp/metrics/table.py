@@ -34,8 +34,8 @@ def score_line(
 
 
 def _change(score: float, previous: float, direction: Direction) -> str:
-    """An arrow and whether that is better or worse; empty where the score is equal or not a number."""
-    if score == previous or math.isnan(score):
+    """An arrow and whether that is better or worse; empty for NaN, and where both are printed alike."""
+    if math.isnan(score) or _short(score) == _short(previous):
         return ""
     lower, higher = _ARROWS if stdout_can_print("".join(_ARROWS)) else _ASCII_ARROWS
     arrow = lower if score < previous else higher
