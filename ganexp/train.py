@@ -19,13 +19,14 @@ from ganexp.games.sampling import draw_grid, generate
 from ganexp.optim import player_weights, reset_state
 from ganexp.runs.run import Run
 from ganexp.runs.run_folder import HASH_STEPS
+from ganexp.runs.saved_run import SavedRun
 from ganexp.sentinel import Alarm, Kind
 from ganexp.training.graphed_turns import StepKey, TurnLogs
 from ganexp.training.meter import COUNTED
 from ganexp.training.precision import Precision
 from ganexp.training.setup import Experiment, build_experiment
 from ganexp.training.start import load_start
-from ganexp.training.summary import closing, epoch_line, facts, finished_already, introduction
+from ganexp.training.summary import epoch_lines, facts, finished_already, first_lines, last_lines
 
 if TYPE_CHECKING:
     from ganexp.worker import WorkerRun
@@ -56,16 +57,17 @@ def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
     """Trains to the end of the run; called on every rank. Raises Diverged, Stopped."""
     state, progress = experiment.state, experiment.state.progress
     run.restore(state, lambda: load_start(state, cfg))
+    trained_before = progress.seconds
     if progress.step >= experiment.steps:
         run.log.info(finished_already(run.folder, cfg, progress, len(experiment.data.loader)))
         run.mark_finished(progress)
         return
     run.begin(state, facts(cfg, experiment, run.choices))
-    run.log.info(introduction(run.choices, experiment))
+    run.log.info(first_lines(run.choices, experiment, cfg))
     experiment.notes.to(run.log.info)
     evaluation = experiment.evaluation.periodic
-    for line in evaluation.prepare(run.best) if evaluation.enabled else []:
-        run.log.info(line)
+    if evaluation.enabled:
+        run.log.info(evaluation.prepare(run.best, SavedRun(run.folder).scores))
     while progress.step < experiment.steps:
         try:
             _train_epoch(experiment, cfg, run)
@@ -74,7 +76,7 @@ def run_training(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
     run.finish(state)
     if evaluation.enabled:
         run.log.info(evaluation.closing(progress.images))
-    run.log.info(closing(run.folder, progress))
+    run.log.info(last_lines(run.folder, cfg, experiment, trained_before))
 
 
 def _train_epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun") -> None:
@@ -124,7 +126,7 @@ def _end_of_epoch(
     scalars |= {f"score/{name}": value for name, value in scores.items()}
     grid = draw_grid(experiment.data.source, preview, samples, columns)
     run.record(number, scalars, grid, progress)
-    run.log.debug(epoch_line(number, cfg.epochs, progress, scalars))
+    run.log.info(epoch_lines(f"{number}/{cfg.epochs}", experiment, scalars, scores))
     alarms = [(alarm.kind, alarm.line) for alarm in sentinel.check_epoch(scalars, progress.images)]
     return alarms, run.best.improves(scores)
 

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ _SHUTDOWN_SECONDS = 10.0
 class NullLog:
     """The log of a worker: it discards every line."""
 
-    def info(self, line: str) -> None: ...
+    def info(self, line: str | Sequence[str]) -> None: ...
 
     def debug(self, line: str) -> None: ...
 

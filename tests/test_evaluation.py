@@ -1,8 +1,12 @@
 """Scores are right for known samples, never change a run, and say whose features they are."""
 
+import io
 import json
+import math
 import os
+import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,8 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.cache import cache_folder
 from ganexp.data.digits import Digits
 from ganexp.metrics import classifier, feature_cache
+from ganexp.metrics.directions import Direction
+from ganexp.metrics.table import score_line
 from ganexp.nets.mlp import Generator
 from ganexp.runs.best_checkpoint import BestCheckpoint
 from ganexp.runs.bitwise import differences
@@ -88,6 +94,44 @@ def test_the_best_checkpoint_is_kept(
     assert read(folder / "checkpoints/best.pt")["progress"]["step"] == steps[best - 1]
     assert read(folder / "checkpoints/last.pt")["progress"]["step"] == steps[3]
     assert read(folder / "checkpoints/last.pt")["progress"]["best"] == {"lower": 1.0, "higher": 9.0}[direction]
+
+
+def test_each_score_is_told_beside_that_of_real_samples(
+    train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also beside the last one of a run that is resumed."""
+    series = iter([(5.0, 0.1), (1.0, 0.05), (1.0, math.nan), (1234.5, 0.3)])
+    monkeypatch.setattr(
+        PeriodicEvaluation,
+        "__call__",
+        lambda judge, net: dict(
+            zip(("fid_random", "precision_random", "kid_random_std"), (*next(series), 1.0), strict=True)
+        ),
+    )
+    folder = train(*SCORED, *QUICK, "epochs=3")
+    train(f"resume={folder}", "epochs=4")
+    told = capfd.readouterr().out
+    lines = re.findall(r"^epoch (\d)/\d  fid_random (\S+) \(real \d\S*\)(.*)$", told, re.M)
+    assert [line[:2] for line in lines] == [("1", "5"), ("2", "1"), ("3", "1"), ("4", "1,234")]
+    second = [re.fullmatch(r"( . \w+|)  precision_random (\S+) \(real \d\S*\)(.*)", line[2]) for line in lines]
+    assert [found and found.groups() for found in second] == [
+        ("", "0.1", ""),
+        (" \u25bc better", "0.05", " \u25bc worse"),
+        ("", "nan", ""),
+        (" \u25b2 worse", "0.3", " \u25b2 better"),
+    ]
+
+
+def test_arrows_in_ascii_and_scores_without_direction(monkeypatch: pytest.MonkeyPatch) -> None:
+    directions: dict[str, Direction] = {"fid": "lower", "recall": "higher"}
+    last = {"fid_cnn": 8.0, "recall_cnn": 0.5, "mine": 1.0, "swd": 0.5001}
+    told = []
+    for encoding in ("utf-8", "ascii"):
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+        scores = {"fid_cnn": 8.634, "recall_cnn": math.inf, "mine": 0.0, "swd": 0.5}
+        told.append(score_line(scores, {}, last, directions))
+    assert told[0] == "fid_cnn 8.63 \u25b2 worse  recall_cnn infinite \u25b2 better  mine 0 \u25bc  swd 0.5"
+    assert told[1] == "fid_cnn 8.63 ^ worse  recall_cnn infinite ^ better  mine 0 v  swd 0.5"
 
 
 def test_a_resumed_run_remembers_the_best(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +241,9 @@ def test_the_classifier_is_trained_once(
     state = torch.get_rng_state()
     net, weights, accuracy = classifier.trained_classifier(source, data, CPU)
     assert accuracy == 1.0 and torch.equal(state, torch.get_rng_state())
-    assert "training a classifier" in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert re.search(r"training a classifier of this data set, once, .*: about \d", told)
+    assert re.search(r"\nganexp: trained the classifier in (\d+ min )?\d+ s\n$", told)
     assert (
         classifier.trained_classifier(source, data, CPU)[1:] == (weights, accuracy)
         and not capfd.readouterr().err

@@ -71,10 +71,17 @@ def test_the_folder_says_what_happened(train: Verb, capfd: pytest.CaptureFixture
     for number in (1, 2):
         assert Image.open(folder / f"samples/epoch_{number:04d}.png").size == (8 * 80 + 16, 8 * 80 + 16)
     told = capfd.readouterr().out
-    assert (
-        f"outputs/run/{folder.name} " in told.splitlines()[-1]
-        and "tensorboard --logdir outputs" in told.splitlines()[-1]
-    )
+    assert "D(x)" not in told, "a Wasserstein critic's outputs are no probabilities"
+    run = f"outputs/run/{folder.name}"
+    assert told.splitlines()[-6].startswith("finished 3,648 images in ")
+    assert told.splitlines()[-6].endswith(f": {run}")
+    assert [re.split("  +", line) for line in told.splitlines()[-5:]] == [
+        ["last grid:", f"{run}/samples/epoch_0002.png"],
+        ["more samples:", f"ganexp sample run={run}"],
+        ["a film of its epochs:", f"ganexp film run={run}"],
+        ["compare runs:", "ganexp compare outputs/run"],
+        ["curves:", "tensorboard --logdir outputs"],
+    ]
     log = [line.split(" ", 2)[2] for line in (folder / "train.log").read_text().splitlines()]
     assert log == told.splitlines()
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import TINY, Verb, verb
 from PIL import Image
 
-from ganexp.cli import main
+from ganexp.cli import main, sample
 from ganexp.system.tensor_file import read, write
 
 
@@ -68,6 +68,37 @@ def test_labels(
     assert ended.value.code == 2 and "labels are 0 to 9" in capfd.readouterr().err
 
 
+def test_labels_by_name(
+    train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("ant", "bee", "cat", "8"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(8):
+            picture = Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8))
+            picture.save(tmp_path / "set" / name / f"{number}.png")
+    folder = train(
+        *TINY, "data=folder", f"data.root={tmp_path}/set", "batch_size=8", "game=cgan", "max_steps=2"
+    )
+    by_number = {"8": 0, "ant": 1, "bee": 2, "cat": 3}
+    for name, number in by_number.items():
+        for label in (f"'{name}'", number):
+            take(monkeypatch, tmp_path, folder, "n=3", f"label={label}", "format=npz", "out=taken.npz")
+            assert np.load(tmp_path / "taken.npz")["labels"].tolist() == [number] * 3
+    take(monkeypatch, tmp_path, folder, "n=3", "label=cat")
+    assert (folder / "samples/sample_3_seed_0_label_3.png").is_file()
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        take(monkeypatch, tmp_path, folder, "label=cut")
+    told = "ganexp: label=cut: no such class; did you mean cat? (8, ant, bee, cat)\n"
+    assert ended.value.code == 2 and capfd.readouterr().err == told
+    monkeypatch.setattr(sample, "_MAX_NAMES", 3)
+    for label, hint in (("cut", "did you mean cat? (cat)"), ("xyz", "the data has 4")):
+        with pytest.raises(SystemExit):
+            take(monkeypatch, tmp_path, folder, f"label={label}")
+        assert capfd.readouterr().err == f"ganexp: label={label}: no such class; {hint}\n"
+
+
 def test_points(
     train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,6 +120,13 @@ def test_points(
         (["label=3"], "knows no labels; train one with game=cgan"),
         (["n=0"], "n=0: should be greater than or equal to 1"),
         (["format=gif"], "format=gif: should be 'grid', 'classes', 'files', 'png' or 'npz'"),
+        (["format=film"], "format=film: ganexp film run=<folder> makes one"),
+        (["format=neighbours"], "format=neighbours: ganexp neighbours run=<folder> draws"),
+        (["format=interpolation"], "ganexp has none yet; format is grid, classes, files, png or npz"),
+        (["label=-1"], "label=-1: should be a class's number, from 0, or its name"),
+        (["label=true"], "label=True: should be a class's number"),
+        (["label=1.5"], "label=1.5: should be a class's number"),
+        (["label=cat"], "label: this run knows no labels; train one with game=cgan"),
         (["out=/proc/nowhere/x.png"], "out=/proc/nowhere/x.png: cannot be written"),
     ],
 )

@@ -85,7 +85,7 @@ print("shown", show(Image.new("L", (12, 6), 200), seconds=2))
 """
 
 
-def on_a_terminal(answer: bytes, tmp_path: Path) -> bytes:
+def on_a_terminal(answer: bytes, tmp_path: Path, kind: str = "xterm") -> bytes:
     """What a program that shows a picture prints on a terminal that gives this answer."""
     ours, theirs = pty.openpty()
     printed = b""
@@ -112,6 +112,7 @@ def on_a_terminal(answer: bytes, tmp_path: Path) -> bytes:
         stdout=theirs,
         stderr=theirs,
         cwd=tmp_path,
+        env=os.environ | {"TERM": kind},
     )
     os.close(theirs)
     reader = threading.Thread(target=terminal)
@@ -130,6 +131,10 @@ def test_terminal_is_asked(answer: bytes, start: bytes | None, tmp_path: Path) -
     assert (b"shown True" in printed) == (start is not None)
     assert start is None or start in printed
     assert b"?62;" not in printed  # the answer is not echoed
+
+
+def test_dumb_terminal_is_never_asked(tmp_path: Path) -> None:
+    assert on_a_terminal(KITTY, tmp_path, kind="dumb") == b"shown False\r\n"
 
 
 def test_pipe_is_never_asked(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from PIL import Image, ImageDraw, ImageFont
 
 from ganexp.errors import UserError
+from ganexp.runs.records import grids
 from ganexp.runs.saved_run import SavedRun
 from ganexp.system.atomic import replacing
 from ganexp.system.terminal import print_lines
@@ -18,14 +19,14 @@ _LAST_FRAME_DURATION = 2000  # milliseconds
 def film(cfg: DictConfig) -> None:
     """Writes the animation and prints its path; see ``conf/film.yaml``. Raises UserError."""
     folder = Path(cfg.run).expanduser()
-    grids = sorted(file for file in (folder / "samples").glob("epoch_*.png") if file.is_file())
-    if len(grids) < 2:
+    epochs = grids(folder)
+    if len(epochs) < 2:
         raise UserError(
-            f"{folder}: a film needs sample grids of at least two epochs; samples/ has {len(grids)}"
+            f"{folder}: a film needs sample grids of at least two epochs; samples/ has {len(epochs)}"
         )
-    grids = _spaced(grids, cfg.frames)
+    epochs = _spaced(epochs, cfg.frames)
     rows = {row["epoch"]: row for row in SavedRun(folder).rows if isinstance(row.get("epoch"), int)}
-    frames = [_frame(grid, rows.get(_epoch_of(grid), {}), cfg.width) for grid in grids]
+    frames = [_frame(grid, rows.get(_epoch_of(grid), {}), cfg.width) for grid in epochs]
     duration = max(20, round(1000 * cfg.seconds / len(frames)))
     out = Path(cfg.out).expanduser() if cfg.out else folder / "samples" / f"film.{cfg.format}"
     try:

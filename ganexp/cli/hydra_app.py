@@ -145,7 +145,9 @@ def _call(verb: str, cfg: "DictConfig") -> None:
 
 def _train(cfg: "DictConfig") -> None:
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
+    from ganexp.cli.last_grid import show_last_grid
     from ganexp.train import train
 
     hydra_cfg = HydraConfig.get()
@@ -154,6 +156,8 @@ def _train(cfg: "DictConfig") -> None:
         folder = folder.relative_to(Path.cwd())  # the form in which a user would type it
     choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
     train(cfg, folder, choices)
+    if hydra_cfg.mode != RunMode.MULTIRUN:
+        show_last_grid(folder)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """``ganexp sample``: samples from a run's EMA generator. The same seed gives the same bytes."""
 
 from contextlib import ExitStack
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 
 from ganexp.data.picture import save_png
 from ganexp.data.source import Source
-from ganexp.errors import UserError
+from ganexp.errors import UserError, suggest
+from ganexp.games.game import Game
 from ganexp.games.request import Inputs, Request
 from ganexp.games.sampling import draw_grid, generate
 from ganexp.games.seeded_inputs import grid_inputs
@@ -20,6 +22,7 @@ from ganexp.system.terminal import plural, print_lines
 from ganexp.training.load import OpenedRun, open_run
 
 _MAX_ROWS = 40
+_MAX_NAMES = 40  # of classes that an error lists
 _EMPTY = -0.75  # fills empty places of a grid, in [-1, 1]; as dark as the gaps between its images
 
 
@@ -27,9 +30,11 @@ def sample(cfg: DictConfig) -> None:
     """Writes samples and prints their path; see ``conf/sample.yaml``. Raises UserError."""
     run = open_run(cfg)
     source, device, loaded = run.source, run.device, run.generator(cfg.checkpoint)
-    inputs, columns = grid_inputs(loaded.game, _request(cfg), source, run.data, cfg.seed, "sample")
+    label = _class_number(cfg.label, loaded.game, run)
+    request = Request(cfg.n, None if label is None else torch.full((cfg.n,), label))
+    inputs, columns = grid_inputs(loaded.game, request, source, run.data, cfg.seed, "sample")
     samples = generate(loaded.net, inputs, cfg.batch_size, device)
-    name = f"sample_{cfg.n}_seed_{cfg.seed}" + ("" if cfg.label is None else f"_label_{cfg.label}")
+    name = f"sample_{cfg.n}_seed_{cfg.seed}" + ("" if label is None else f"_label_{label}")
     name += "_classes" if cfg.format == "classes" else ""
     name += "" if cfg.checkpoint == "last" else f"_{loaded.checkpoint.file.stem}"
     out = Path(cfg.out).expanduser() if cfg.out else run.folder / "samples" / name
@@ -71,10 +76,22 @@ def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
     return grid.reshape(-1, *samples.shape[1:]), columns
 
 
-def _request(cfg: DictConfig) -> Request:
-    """A request for ``cfg.n`` samples, all with ``cfg.label`` where that is set."""
-    label = None if cfg.label is None else torch.full((cfg.n,), cfg.label)
-    return Request(cfg.n, label)
+def _class_number(label: int | str | None, game: Game, run: OpenedRun) -> int | None:
+    """The number of a class or attribute that is given by number or by name. Raises UserError.
+
+    Names are the data set's, which is loaded for them.
+    """
+    if not isinstance(label, str):
+        return label
+    if not getattr(game.generator, "classes", 1):
+        return 0  # a game without labels refuses each of them
+    names = run.data().classes
+    if label in names:
+        return names.index(label)
+    known = names if len(names) <= _MAX_NAMES else get_close_matches(label, names)
+    hint = suggest(label, known) or f"the data has {len(names):,}"
+    kind = "class" if run.source.label_kind == "classes" else "attribute"
+    raise UserError(f"label={label}: no such {kind}; {hint}")
 
 
 def _write_grid(out: Path, picture: Image.Image) -> Path:

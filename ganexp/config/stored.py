@@ -55,9 +55,9 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
     cfg = load_config(file)
     if not trust:
         check_links(file.parent)
-    for path, value in leaves(OmegaConf.to_container(cfg), lists=True):
-        if "_target_" in path and not trust and str(value) not in builtin_targets():
-            raise UserError(f"{file} would run {value}: if you trust that code, add trust=true")
+    foreign = [] if trust else foreign_targets(cfg)
+    if foreign:
+        raise UserError(f"{file} would run {foreign[0]}: if you trust that code, add trust=true")
     try:
         return check_config(cfg, TrainSettings)
     except MissingSetting as error:
@@ -67,6 +67,13 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
         ) from None
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
+
+
+def foreign_targets(cfg: DictConfig) -> list[str]:
+    """The ``_target_`` paths that ganexp's own YAML files do not name; the run is read with ``trust=true``."""
+    values = leaves(OmegaConf.to_container(cfg), lists=True)
+    targets = [str(value) for path, value in values if "_target_" in path]
+    return [target for target in targets if target not in builtin_targets()]
 
 
 def load_config(file: Path) -> DictConfig:

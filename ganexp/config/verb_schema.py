@@ -1,10 +1,11 @@
 """Strict models of the keys of every verb but ``train``; ``conf/<verb>.yaml`` explains each key."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
-from ganexp.config.ranges import Count, Whole
+from ganexp.config.ranges import Count
 from ganexp.config.schema import STRICT, Folder, Name, Node, Seed, Split, TrainSettings
 
 
@@ -16,6 +17,31 @@ class DataSettings(BaseModel):
     out: str | None = None
 
 
+_SAMPLE_FORMATS = "grid, classes, files, png or npz"
+
+_OTHER_VERBS = {
+    "film": "ganexp film run=<folder> makes one of the epochs' grids",
+    "neighbours": "ganexp neighbours run=<folder> draws samples beside their nearest training images",
+    "interpolation": f"ganexp has none yet; format is {_SAMPLE_FORMATS}",
+}
+"""What might be asked of ``ganexp sample`` as a format, and where it is."""
+
+
+def _check_format(value: Any) -> Any:
+    """Raises PydanticCustomError for what another verb does."""
+    if isinstance(value, str) and value in _OTHER_VERBS:
+        raise PydanticCustomError("other_verb", "{hint}", {"hint": _OTHER_VERBS[value]})
+    return value
+
+
+def _check_label(value: Any) -> Any:
+    """Raises PydanticCustomError where a label is neither a class's number nor a name."""
+    number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if value is None or number or (isinstance(value, str) and value):
+        return value
+    raise PydanticCustomError("label", "should be a class's number, from 0, or its name")
+
+
 class SampleSettings(BaseModel):
     """The keys of ``conf/sample.yaml``."""
 
@@ -23,8 +49,8 @@ class SampleSettings(BaseModel):
     run: Folder
     n: Annotated[int, Field(ge=1, le=1_000_000)]
     seed: Seed
-    label: Whole | None
-    format: Literal["grid", "classes", "files", "png", "npz"]
+    label: Annotated[Any, BeforeValidator(_check_label)]
+    format: Annotated[Literal["grid", "classes", "files", "png", "npz"], BeforeValidator(_check_format)]
     checkpoint: str
     out: str | None
     batch_size: Count

@@ -4,7 +4,8 @@ No other program has these networks, so their scores have names of their own (``
 Training's RNG state is not changed.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from ganexp.errors import UserError, print_to_stderr
 from ganexp.system.float32 import full_float32
 from ganexp.system.rng import fork_rng
 from ganexp.system.tensor_file import Damaged, digest, read, write
+from ganexp.system.terminal import duration
 
 _RECIPE = 2
 """Increased with every change below that would train another network."""
@@ -31,6 +33,8 @@ _BATCH = 128
 _EPOCHS = 4
 _MIN_STEPS, _MAX_STEPS = 300, 1500
 _LEARNING_RATE = 2e-3
+_TIMED_STEPS = 10
+"""The first steps, from whose time that of all of them is estimated."""
 _MAX_SIDE = 32
 """The largest side in pixels; larger images are average-pooled down to it."""
 
@@ -130,10 +134,18 @@ def _train_and_test(net: nn.Module, data: Arrays, device: torch.device, seed: in
     """Trains on 90% of the images and returns the accuracy on the others."""
     order = np.random.default_rng(0).permutation(len(data.samples))
     test_rows, train_rows = np.split(order, [max(1, round(_TEST_SHARE * len(order)))])
-    print_to_stderr("training a classifier of this data set, once, to score samples by")
-    train_on(net, data.samples, data.labels, train_rows, device, seed)
+    began = time.monotonic()
+
+    def announce(seconds: float) -> None:
+        with tqdm.external_write_mode():
+            once = "training a classifier of this data set, once, to score samples by"
+            print_to_stderr(f"{once}: about {duration(seconds)}")
+
+    train_on(net, data.samples, data.labels, train_rows, device, seed, announce)
     test_rows = np.sort(test_rows)
-    return float((predict_labels(net, data.samples[test_rows], device) == data.labels[test_rows]).mean())
+    accuracy = float((predict_labels(net, data.samples[test_rows], device) == data.labels[test_rows]).mean())
+    print_to_stderr(f"trained the classifier in {duration(time.monotonic() - began)}")
+    return accuracy
 
 
 @full_float32()
@@ -144,8 +156,12 @@ def train_on(
     train_rows: np.ndarray,
     device: torch.device,
     seed: int = 0,
+    announce: Callable[[float], None] = lambda seconds: None,
 ) -> None:
-    """Trains on the given rows of images [N, C, H, W] uint8, with Adam and a one-cycle learning rate."""
+    """Trains on the given rows of images [N, C, H, W] uint8, with Adam and a one-cycle learning rate.
+
+    ``announce`` is called once, after a few steps, with an estimate of the seconds that are left.
+    """
     rng = np.random.default_rng(seed)
     steps = min(max(_EPOCHS * len(train_rows) // _BATCH, _MIN_STEPS), _MAX_STEPS)
     with fork_rng(device), torch.enable_grad():
@@ -156,7 +172,11 @@ def train_on(
         net.to(device).train()
         optimiser = torch.optim.Adam(net.parameters(), lr=_LEARNING_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LEARNING_RATE, total_steps=steps)
-        for _ in tqdm(range(steps), unit=" steps", disable=None, leave=False):
+        for step in tqdm(range(steps), unit=" steps", disable=None, leave=False):
+            if step == 1:  # the first step is slower than others
+                began = time.monotonic()
+            if step == 1 + _TIMED_STEPS:
+                announce((time.monotonic() - began) / _TIMED_STEPS * (steps - step))
             picked = np.sort(rng.choice(train_rows, min(_BATCH, len(train_rows)), replace=False))
             _, logits = net(_to_device(images[picked], device))
             optimiser.zero_grad()

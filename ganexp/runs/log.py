@@ -1,11 +1,11 @@
-"""The log of a run: ``train.log`` and the terminal, the progress bar, ``metrics.jsonl``."""
+"""The log of a run: ``train.log`` and the terminal, progress, ``metrics.jsonl``."""
 
 import json
 import logging
 import math
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ganexp.errors import readable_lines
+from ganexp.runs.progress import ProgressLines
 from ganexp.system.atomic import check_regular, replacing, unshare
 
 
@@ -23,10 +24,12 @@ class RunLog:
         self.metrics = folder / "metrics.jsonl"
         self._log = _logger(folder / "train.log")
         self._bar: tqdm[Any] | None = None
+        self._progress: ProgressLines | None = None
 
-    def info(self, line: str) -> None:
-        """Logs a line to the terminal and train.log."""
-        self._log.info(readable_lines(line))
+    def info(self, line: str | Sequence[str]) -> None:
+        """Logs a line, or each of several, to the terminal and train.log."""
+        for one in [line] if isinstance(line, str) else line:
+            self._log.info(readable_lines(one))
 
     def debug(self, line: str) -> None:
         """Logs a line to train.log, and to the terminal where it shows no progress bar."""
@@ -37,20 +40,25 @@ class RunLog:
         self._log.debug("%s: %s", status, readable_lines(str(error)), exc_info=error if whole else None)
 
     def bar(self, epoch: int, total: int, done: int) -> None:
-        """Creates or sets the progress bar, in images; disabled where stderr is no terminal."""
-        if self._bar is None:
+        """Creates or sets the progress bar, in images; where stderr is no terminal, lines take its place."""
+        if self._bar is None or self._progress is None:
+            self._progress = ProgressLines(total, done)
             self._bar = tqdm(
                 total=total, initial=done, unit=" images", unit_scale=True, disable=None, leave=False
             )
+        self._progress.begin_epoch(epoch, done)
         self._bar.set_description(f"epoch {epoch}")
         if self._bar.n != done:
             self._bar.n = done
             self._bar.refresh()
 
     def advance(self, images: int) -> None:
-        """Advances the progress bar."""
-        if self._bar is not None:
+        """Advances the progress bar, and logs how far the run is where the last such line is old."""
+        if self._bar is not None and self._progress is not None:
             self._bar.update(images)
+            line = self._progress.advance(images)
+            if line is not None:
+                self.debug(line)
 
     def record(self, row: dict[str, Any]) -> None:
         """Appends a line to metrics.jsonl; non-finite numbers, which JSON lacks, are null. Raises OSError."""

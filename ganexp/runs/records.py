@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from ganexp.training.state import Progress
 
 
+def grids(folder: Path) -> list[Path]:
+    """A run's grids of samples, one per epoch, in the order of the epochs."""
+    files = [file for file in _samples(folder).glob("epoch_*.png") if file.is_file()]
+    return sorted(files, key=lambda file: (len(file.name), file.name))
+
+
+def _samples(folder: Path) -> Path:
+    return folder / "samples"
+
+
 class RunRecords:
     """The records of one run. Methods raise OSError where they cannot be written."""
 
@@ -42,7 +52,7 @@ class RunRecords:
         assert self._events is not None, "open() comes first"
         row = {"epoch": number, "step": progress.step, "images": progress.images, **scalars}
         self._log.record(row)
-        png = save_png(grid, self.folder / "samples" / f"epoch_{number:04d}.png", self.folder)
+        png = save_png(grid, _samples(self.folder) / f"epoch_{number:04d}.png", self.folder)
         self._events.write(scalars, grid, png, progress.images)
         for file in (self._log.metrics, self._events.file):
             sync(file)

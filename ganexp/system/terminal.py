@@ -6,6 +6,7 @@ characters: everything that is printed of them goes through ``errors.readable``.
 
 import re
 import shlex
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -15,6 +16,24 @@ from ganexp.errors import readable, readable_lines
 def print_lines(text: str) -> None:
     """Prints lines that may contain untrusted text, without control characters."""
     print(readable_lines(text))
+
+
+def stdout_can_print(text: str) -> bool:
+    """Whether stdout's encoding has every character of ``text``."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def duration(seconds: float) -> str:
+    """``8 s``, ``2 min 5 s``, ``3 h 20 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def quoted_override(key: str, path: str | Path) -> str:

@@ -107,6 +107,8 @@ def _is_foreground() -> bool:
     """Whether this process may talk to its terminal; one in the background would be stopped by the kernel."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.name != "posix":
         return False
+    if os.environ.get("TERM") == "dumb":
+        return False  # Emacs's shell would print the questions
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except OSError:

@@ -1,5 +1,8 @@
 """Scores a run's generator while it trains."""
 
+import math
+from collections.abc import Mapping
+
 import torch
 from omegaconf import DictConfig
 from torch import nn
@@ -9,7 +12,7 @@ from ganexp.data.source import Source
 from ganexp.games.game import Game
 from ganexp.games.sampling import recompute_batch_norm
 from ganexp.metrics.metric import Scores
-from ganexp.metrics.table import score_table
+from ganexp.metrics.table import score_line, score_table
 from ganexp.runs.best_checkpoint import BestCheckpoint
 from ganexp.training.evaluation import Evaluator
 
@@ -25,6 +28,7 @@ class PeriodicEvaluation:
         self._evaluator: Evaluator | None = None
         self._floor: Scores = {}
         self._last: Scores = {}
+        self._previous: Scores = {}
 
     @property
     def enabled(self) -> bool:
@@ -35,13 +39,15 @@ class PeriodicEvaluation:
         """Whether to score at this epoch's end: every ``evaluate.every`` epochs and after the last one."""
         return self._every is not None and (last or epoch % self._every == 0)
 
-    def prepare(self, best: BestCheckpoint) -> list[str]:
+    def prepare(self, best: BestCheckpoint, previous: Mapping[str, float] | None = None) -> list[str]:
         """Builds the evaluator, and chooses the score that decides which checkpoint is ``best``.
 
-        Returns log lines: number of samples, features, the floor and warnings. Raises UserError where the
-        metrics do not fit the data, or where there is no such score.
+        ``previous``: the last scores of a resumed run; see ``changes``. Returns log lines: number of samples,
+        features, the floor and warnings. Raises UserError where the metrics do not fit the data, or where
+        there is no such score.
         """
         source, data, cfg, device = self._arguments
+        self._previous = dict(previous or {})
         self._evaluator = evaluator = Evaluator(source, data, cfg, device)
         self._inputs = evaluator.inputs(self._game, data)
         self._floor = floor = evaluator.floor()
@@ -63,6 +69,13 @@ class PeriodicEvaluation:
         generator = recompute_batch_norm(self._game, generator, self._arguments[3])
         self._last = self._evaluator.score_generator(generator, self._inputs)
         return self._last
+
+    def changes(self, scores: Scores) -> str:
+        """One line: the scores beside their floor, and whether each is better than in the last call."""
+        assert self._evaluator is not None, "prepare() comes first"
+        line = score_line(scores, self._floor, self._previous, self._evaluator.directions)
+        self._previous |= {name: score for name, score in scores.items() if not math.isnan(score)}
+        return line
 
     def closing(self, images: int) -> str:
         """A table of the last scores, after ``images`` images, beside the floor and the published scores."""

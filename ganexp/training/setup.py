@@ -1,6 +1,7 @@
 """Builds everything that a step needs from a validated configuration."""
 
 import math
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +51,8 @@ class Experiment(NamedTuple):
     """Runs a step's turns: eagerly, or as a CUDA graph."""
     notes: DeferredLog
     """Log lines about compilation and CUDA graphs."""
+    began: float
+    """``time.monotonic()`` when building it began."""
 
 
 def build_experiment(cfg: DictConfig) -> Experiment:
@@ -57,6 +60,7 @@ def build_experiment(cfg: DictConfig) -> Experiment:
 
     The networks come first, so that one that is too large for memory is refused before data are downloaded.
     """
+    began = time.monotonic()
     hardware = build_as(Hardware, cfg.device, "device")
     device = hardware.device
     source = build_as(Source, cfg.data, "data")
@@ -85,6 +89,7 @@ def build_experiment(cfg: DictConfig) -> Experiment:
         steps if cfg.max_steps is None else min(steps, cfg.max_steps),
         step_runner(hardware, model.optimisers, model.schedules, model.notes),
         model.notes,
+        began,
     )
 
 

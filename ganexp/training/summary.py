@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import shlex
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,20 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganexp import __version__
 from ganexp.config.resolvers import identifies_run
-from ganexp.config.stored import DEFAULTS_FOR_OLD_RUNS
+from ganexp.config.stored import DEFAULTS_FOR_OLD_RUNS, foreign_targets
+from ganexp.losses import Logistic
 from ganexp.metrics.directions import metric_directions
 from ganexp.nets.layers import count_weights
-from ganexp.system.terminal import quoted_override
+from ganexp.runs.records import grids
+from ganexp.system.terminal import align_columns, duration, plural, quoted_override
 from ganexp.training.setup import Experiment
 from ganexp.training.state import Progress
 
 _NOT_LOSSES = ("gradient_norm", "weight_norm", "lr")
 """Scalars of a player that are no losses or logs of its turn."""
+
+_SIMILAR_SECONDS, _SIMILAR_SHARE = 5.0, 0.2
+"""Up to such a difference, the time of a run is said once: the larger of seconds and share of the time."""
 
 
 def facts(cfg: DictConfig, experiment: Experiment, choices: Mapping[str, str]) -> dict[str, Any]:
@@ -60,8 +66,8 @@ def config_hash(cfg: DictConfig) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def introduction(choices: Mapping[str, str], experiment: Experiment) -> str:
-    """One line: data and where it is stored, networks, loss, device."""
+def first_lines(choices: Mapping[str, str], experiment: Experiment, cfg: DictConfig) -> list[str]:
+    """Data and where it is stored, networks, loss, device; whether ``epochs`` ends the run early."""
     state, samples = experiment.state, experiment.data.arrays.samples
     shape = " x ".join(map(str, samples.shape[1:]))
     weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in state.game.players.items())
@@ -69,21 +75,50 @@ def introduction(choices: Mapping[str, str], experiment: Experiment) -> str:
     begun = f", from image {images:,}" if images else ""
     precision = experiment.hardware.precision
     reason = f" ({precision.name}: {precision.reason})" if precision.reason else ""
-    return (
+    introduction = (
         f"ganexp {__version__}: {len(samples):,} samples of {shape} {experiment.data.store.place}, "
         f"weights {weights}, loss {choices['loss']}, on {experiment.hardware}{reason}{begun}"
     )
+    return [introduction, *_surplus_steps(cfg, experiment)]
 
 
-def epoch_line(epoch: int, epochs: int, progress: Progress, scalars: Mapping[str, float]) -> str:
-    """One line for an epoch: progress, speed, each player's adversarial loss.
+def _surplus_steps(cfg: DictConfig, experiment: Experiment) -> list[str]:
+    """One line where ``epochs`` ends the run before ``max_steps``; otherwise none."""
+    steps, wanted = experiment.steps, cfg.max_steps
+    if wanted is None or wanted <= steps:
+        return []
+    needed = (wanted - 1) * cfg.batch_size // len(experiment.data.loader) + 1  # the last step is in that epoch
+    return [
+        f"max_steps={wanted}: the run ends before, after {plural(steps, 'step')}, because epochs={cfg.epochs}; "
+        f"so many steps need epochs={needed}"
+    ]
 
-    For a player without an adversarial loss, all scalars of its turn.
+
+def epoch_lines(
+    epoch: str, experiment: Experiment, scalars: Mapping[str, float], scores: dict[str, float]
+) -> list[str]:
+    """An epoch's progress, speed and losses, and in a second line its scores, if there are any.
+
+    D(x) and D(G(z)) are told only where the loss makes probabilities of logits. Of a player without an
+    adversarial loss, all scalars of its turn are told. ``epoch``: its number, such as ``3/30``.
     """
+    state = experiment.state
+    probabilities = isinstance(state.game.parts.loss, Logistic)
     players = dict.fromkeys(name.partition("/")[0] for name in scalars if name.endswith("/weight_norm"))
-    losses = "  ".join(filter(None, (_player_losses(player, scalars) for player in players)))
-    speed = scalars["speed/images_per_second"]
-    return f"epoch {epoch}/{epochs}  {progress.images:,} images  {speed:,.0f} images/s  {losses}"
+    outputs = [_outputs(player, scalars) for player in players] if probabilities else []
+    losses = [_player_losses(player, scalars) for player in players]
+    speed = f"{scalars['speed/images_per_second']:,.0f} images/s"
+    shown = [f"epoch {epoch}", f"{state.progress.images:,} images", speed, *outputs, *losses]
+    lines = ["  ".join(filter(None, shown))]
+    if scores:
+        lines.append(f"epoch {epoch}  {experiment.evaluation.periodic.changes(scores)}")
+    return lines
+
+
+def _outputs(player: str, scalars: Mapping[str, float]) -> str | None:
+    """A discriminator's mean outputs for real and for generated samples; None for other players."""
+    real, fake = scalars.get(f"{player}/D_x"), scalars.get(f"{player}/D_G_z")
+    return None if real is None or fake is None else f"D(x) {real:.3f}  D(G(z)) {fake:.3f}"
 
 
 def _player_losses(player: str, scalars: Mapping[str, float]) -> str | None:
@@ -104,10 +139,35 @@ def finished_already(folder: Path, cfg: DictConfig, progress: Progress, count: i
     return f"{folder} is finished already, at {progress.images:,} images: {onward}"
 
 
-def closing(folder: Path, progress: Progress) -> str:
-    """The last line: images, time, the run folder and how to view it."""
-    minutes, seconds = divmod(round(progress.seconds), 60)
-    return (
-        f"finished {progress.images:,} images in {minutes} min {seconds} s: {folder} "
-        f"(samples/ has the grids; tensorboard --logdir {shlex.quote(str(folder.parent.parent))})"
-    )
+def last_lines(folder: Path, cfg: DictConfig, experiment: Experiment, trained_before: float) -> list[str]:
+    """How long the run took, and what can be done with it. ``trained_before``: see ``ending``."""
+    elapsed = time.monotonic() - experiment.began
+    first = ending(folder, experiment.state.progress, elapsed, trained_before)
+    return [first, *next_commands(folder, cfg).splitlines()]
+
+
+def ending(folder: Path, progress: Progress, elapsed: float, trained_before: float) -> str:
+    """One line: images, time, the run folder.
+
+    ``elapsed``: seconds since this process began with the run; ``trained_before``: seconds of training steps
+    before that. The time of the steps is said beside it where it is another.
+    """
+    taken = duration(elapsed)
+    if trained_before:
+        taken += f" since it was resumed, {duration(progress.seconds)} of training in all"
+    elif elapsed - progress.seconds > max(_SIMILAR_SECONDS, _SIMILAR_SHARE * elapsed):
+        taken += f", {duration(progress.seconds)} of it training"
+    return f"finished {progress.images:,} images in {taken}: {folder}"
+
+
+def next_commands(folder: Path, cfg: DictConfig) -> str:
+    """Lines on what to do with a finished run: its last grid, and commands that can be pasted into a shell."""
+    trust = " trust=true" if foreign_targets(cfg) else ""
+    made, run = grids(folder), quoted_override("run", folder) + trust
+    lines = [("last grid:", str(made[-1]))] if made else []
+    lines.append(("more samples:", f"ganexp sample {run}"))
+    if len(made) > 1:
+        lines.append(("a film of its epochs:", f"ganexp film {run}"))
+    lines.append(("compare runs:", f"ganexp compare {shlex.quote(str(folder.parent))}"))
+    lines.append(("curves:", f"tensorboard --logdir {shlex.quote(str(folder.parent.parent))}"))
+    return align_columns(lines)
