@@ -56,7 +56,7 @@ def load(
     code that is not part of ganexp. Raises UserError where the folder is not a run, or needs ``trust``.
     """
     loaded = TrainedRun(run, checkpoint=checkpoint, device=device, trust=trust)
-    assert loaded.config is not None  # reads and checks it
+    _ = loaded.config  # reads and checks it
     return loaded
 
 
