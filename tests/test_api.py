@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import ENVIRONMENT, TINY, Verb, verb
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 import ganexp
@@ -85,6 +87,13 @@ def test_train_writes_what_the_command_line_writes(
     capfd.readouterr()
     assert ganexp.train(*SHORT, "loss=wgan_gp", "name=python").folder == run.folder
     assert "finished" in capfd.readouterr().out
+
+
+def test_a_program_that_uses_hydra_itself_can_train(here: Path) -> None:
+    with initialize_config_dir(str(here), version_base="1.3"):
+        own = GlobalHydra.instance().hydra
+        assert ganexp.train(*SHORT).record.status == "finished"
+        assert own is not None and GlobalHydra.instance().hydra is own
 
 
 def test_each_call_of_train_has_a_folder_of_its_own(here: Path) -> None:

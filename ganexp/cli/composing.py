@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig
 
@@ -21,8 +22,14 @@ def composed(verb: str, overrides: Sequence[str]) -> tuple[DictConfig, DictConfi
         if override.startswith("-"):
             raise UserError(f"{override}: from Python, settings are given as key=value, without options")
     register()
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        cfg = compose(verb, overrides=hydra_arguments(verb, list(overrides)), return_hydra_config=True)
+    arguments = hydra_arguments(verb, list(overrides))
+    callers = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()  # the caller may be a Hydra app, and Hydra refuses a second one
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            cfg = compose(verb, overrides=arguments, return_hydra_config=True)
+    finally:
+        GlobalHydra.instance().hydra = callers
     return validate_config(verb, cfg, list(cfg.hydra.overrides.task)), cfg.hydra
 
 
