@@ -24,7 +24,7 @@ from unittest.mock import patch
 from common import composed, peak_memory, silent
 from tqdm import tqdm
 
-from ganexp import train as training
+import ganexp.train as training
 from ganexp.training.periodic_evaluation import PeriodicEvaluation
 
 _VARIANTS = {"without": ["evaluate.every=null"], "with": []}

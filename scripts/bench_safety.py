@@ -23,7 +23,7 @@ from common import composed, silent
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from ganexp import train as training
+import ganexp.train as training
 from ganexp.runs.checkpoints import CheckpointManager
 from ganexp.runs.run import Run
 from ganexp.sentinel import Sentinel

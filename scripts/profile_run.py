@@ -21,7 +21,7 @@ import torch
 from common import composed, silent
 from torch.profiler import record_function
 
-from ganexp import train as training
+import ganexp.train as training
 from ganexp.data.batches import Batch, BatchLoader
 from ganexp.ema import EMA
 from ganexp.penalties import Penalty

@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from ganexp import train as training
+import ganexp.train as training
 from ganexp.cli.hydra_app import PLUGINS, run_verb
 from ganexp.config.targets import conf_folder
 from ganexp.config.validate import validate_train

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import TINY, Verb, verb
 
-from ganexp import train as training
+import ganexp.train as training
 from ganexp.cli import main
 from ganexp.system import atomic
 from ganexp.system.atomic import replacing

@@ -11,7 +11,7 @@ from conftest import TINY, Verb, asked_to_stop, composed
 from emulated import EmulatedRecorder
 from torch import Tensor, nn
 
-from ganexp import train as training
+import ganexp.train as training
 from ganexp.config.targets import conf_folder
 from ganexp.data.batches import Batch
 from ganexp.losses import NonSaturating

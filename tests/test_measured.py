@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from conftest import TINY, Verb
 
-from ganexp import train as training
+import ganexp.train as training
 from ganexp.train import GRAD_NORM_EVERY, NORMS_PER_EPOCH, measures_grad_norm
 
 MANY = NORMS_PER_EPOCH * GRAD_NORM_EVERY

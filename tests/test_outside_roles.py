@@ -17,7 +17,7 @@ from conftest import TINY, Verb, asked_to_stop, command, verb
 from PIL import Image
 from torch import nn
 
-from ganexp import train as training
+import ganexp.train as training
 from ganexp.cli import main
 from ganexp.config.stored import read_run
 from ganexp.data.batches import Batch

@@ -13,7 +13,7 @@ from emulated import EmulatedRecorder
 from outside_runs import CONFIG_DIR, FEW, OUTSIDE, SYSTEMS, composed, join
 from torch import Tensor, nn
 
-from ganexp import train as training
+import ganexp.train as training
 from ganexp.data.batches import Batch
 from ganexp.games.game import Game
 from ganexp.penalties import Penalty, PlayerCall

@@ -161,7 +161,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(case: str, train: Verb, tmp_
 
 def stopped(train: Verb, tmp_path: Path, overrides: list[str], after: int) -> Path:
     """A run that fails after so many steps."""
-    from ganexp import train as training
+    import ganexp.train as training
 
     step, steps = training.train_step, []
 
@@ -401,7 +401,7 @@ def test_sweeps_that_would_fold_into_one_run_are_refused(
 
 
 def test_the_generator_moves_in_each_fifth_step(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganexp import train as training
+    import ganexp.train as training
 
     moves: list[str] = []
     real = training.player_step

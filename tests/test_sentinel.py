@@ -12,7 +12,7 @@ import torch
 from conftest import TINY, Verb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ganexp import train as training
+import ganexp.train as training
 from ganexp.errors import Diverged
 from ganexp.nets.mlp import Generator
 from ganexp.runs.bitwise import differences

@@ -94,7 +94,7 @@ def test_without_optuna(
     with pytest.raises(SystemExit) as ended:
         verb(monkeypatch, tmp_path, "tune", "space=rates")
     assert ended.value.code == 2
-    assert capfd.readouterr().err == "ganexp: ganexp tune needs Optuna: pip install 'ganexp[tune]'\n"
+    assert capfd.readouterr().err == "ganexp: ganexp tune needs Optuna: pip install -e '.[tune]'\n"
 
 
 def test_trials_are_plain_runs_and_the_same_line_goes_on(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from ganexp.config.stored import read_run
 from ganexp.data.folder import Folder, class_names
 from ganexp.data.source import Source
 from ganexp.errors import UserError, print_to_stderr
@@ -24,27 +25,47 @@ from ganexp.training.load import open_run
 
 def evaluate(cfg: DictConfig) -> None:
     """Prints the scores and appends them to evaluations.jsonl; see ``conf/evaluate.yaml``. Raises UserError."""
-    opened = open_run(cfg)
-    folder, run, source, data = opened.folder, opened.config, opened.source, opened.data()
+    result = measure(cfg)
+    if cfg.format == "json":
+        print(json.dumps(result))
+        return
+    for line in result["warnings"]:
+        print_to_stderr(line)
     if cfg.against is None:
-        loaded = opened.generator(cfg.checkpoint)
-        name, seen = loaded.checkpoint.file.name, loaded.checkpoint.content["progress"]["images"]
-        subject = {"checkpoint": name, "images": seen}
-        title = f"{folder}, {name}, {plural(seen, 'image')} seen"
+        folder, seen = Path(cfg.run).expanduser(), plural(result["images"], "image")
+        print_lines(f"{folder}, {result['checkpoint']}, {seen} seen")
     else:
-        subject, title = {"against": cfg.against}, cfg.against
+        print_lines(cfg.against)
+    split = "" if result["split"] == TRAINING else f" of the split {result['split']}"
+    samples = f"{plural(result['count'], 'sample')} against {result['real_count']:,} real ones{split}"
+    print_lines(f"{samples}, by {result['features']}")
+    published = read_run(cfg.run, trust=cfg.trust).evaluate.published
+    print_lines(score_table(result["scores"], result["floor"], published, result.get("images")))
+
+
+def measure(cfg: DictConfig) -> dict[str, Any]:
+    """Scores a run's generator or the images of ``cfg.against``; appended to the run's evaluations.jsonl.
+
+    ``scores`` and ``floor`` by the scores' names, ``count``, ``real_count``, ``split``, ``seed``, ``features``,
+    ``warnings``; ``checkpoint`` and ``images`` seen, or ``against``. Raises UserError.
+    """
+    opened = open_run(cfg)
+    run, source, data = opened.config, opened.source, opened.data()
+    loaded = opened.generator(cfg.checkpoint) if cfg.against is None else None
     wanted = {
         "metrics": cfg.metrics or {**run.metrics, **(cfg.checks or {})},
         "features": cfg.features or run.features,
         "evaluate": {"count": cfg.count, "seed": cfg.seed, "split": cfg.split or run.evaluate.split},
     }
     evaluator = Evaluator(source, data, OmegaConf.create(wanted), opened.device)
-    if cfg.against is None:
-        count = evaluator.count
+    subject: dict[str, Any]
+    if loaded is not None:
+        name, seen = loaded.checkpoint.file.name, loaded.checkpoint.content["progress"]["images"]
+        subject, count = {"checkpoint": name, "images": seen}, evaluator.count
         scores = evaluator.score_generator(loaded.net, evaluator.inputs(loaded.game, data))
     else:
         images, labels = _images(cfg.against, source, data.classes, evaluator.count)
-        count = len(images)
+        subject, count = {"against": cfg.against}, len(images)
         scores = evaluator.score_samples(images, labels)
     result = subject | {
         "count": count,
@@ -56,18 +77,8 @@ def evaluate(cfg: DictConfig) -> None:
         "floor": finite(evaluator.floor()),
         "warnings": evaluator.warnings(count),
     }
-    _record(result, folder)
-    if cfg.format == "json":
-        print(json.dumps(result))
-        return
-    for line in result["warnings"]:
-        print_to_stderr(line)
-    split = "" if evaluator.split == TRAINING else f" of the split {evaluator.split}"
-    print_lines(title)
-    print_lines(
-        f"{plural(count, 'sample')} against {evaluator.count:,} real ones{split}, by {evaluator.features.about}"
-    )
-    print_lines(score_table(result["scores"], result["floor"], run.evaluate.published, subject.get("images")))
+    _record(result, opened.folder)
+    return result
 
 
 def _images(

@@ -94,19 +94,23 @@ def _plain_exponent(found: re.Match[str]) -> str:
     return f"e{found[1].strip('+')}{found[2]}"
 
 
+TIMESTAMP = "GANEXP_TIMESTAMP"
+"""The environment variable that holds ``${timestamp:}``."""
+
+
 def _timestamp() -> str:
     """When this command started, with a suffix if outputs/ has such a folder.
 
     Kept in the environment, so that a sweep's processes share it.
     """
-    stamp = os.environ.get("GANEXP_TIMESTAMP")
+    stamp = os.environ.get(TIMESTAMP)
     if stamp is None:
         stamp = base = time.strftime("%Y-%m-%d_%H-%M-%S")
         count = 1
         while Path("outputs", stamp).exists():
             count += 1
             stamp = f"{base}_{count}"
-        os.environ["GANEXP_TIMESTAMP"] = stamp
+        os.environ[TIMESTAMP] = stamp
     return stamp
 
 

@@ -105,7 +105,7 @@ def validate_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 def validate_tune(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp tune``; ``sweeps.tune.space`` checks the space. Raises UserError."""
     if find_spec("optuna") is None:
-        raise UserError("ganexp tune needs Optuna: pip install 'ganexp[tune]'")
+        raise UserError("ganexp tune needs Optuna: pip install -e '.[tune]'")
     return check_config(cfg, TuneSettings)
 
 

@@ -79,7 +79,7 @@ class MedMNIST(ImageArrays):
         try:
             import medmnist
         except ImportError:
-            raise UserError("it takes the package medmnist: pip install 'ganexp[medmnist]'") from None
+            raise UserError("it takes the package medmnist: pip install -e '.[medmnist]'") from None
         Path(self.root).mkdir(parents=True, exist_ok=True)
         published = getattr(medmnist, medmnist.INFO[self.subset]["python_class"])
         published(split=self.split, root=self.root, download=True)

@@ -1,6 +1,6 @@
 """Inception v3 as in Heusel et al. 2017, through torch-fidelity, which ports the original FID's weights.
 
-torch-fidelity is an extra: ``pip install 'ganexp[inception]'``. The weights (91 MB) are downloaded once into
+torch-fidelity is an extra: ``pip install -e '.[inception]'``. The weights (91 MB) are downloaded once into
 the cache, or read from a file, always with ``weights_only=True``.
 """
 
@@ -39,7 +39,7 @@ def inception_network(weights: str | None) -> tuple[nn.Module, str]:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError:
         raise UserError(
-            "features=inception needs torch-fidelity: pip install 'ganexp[inception]'; features=classifier "
+            "features=inception needs torch-fidelity: pip install -e '.[inception]'; features=classifier "
             "needs nothing"
         ) from None
     file = Path(weights).expanduser() if weights is not None else _downloaded()

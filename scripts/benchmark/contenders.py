@@ -11,11 +11,11 @@ from unittest.mock import patch
 import torch
 from common import composed, silent
 
+import ganexp.train as training
 from benchmark import bare, textbook
 from benchmark.peak import synchronise
 from benchmark.textbook import Pair
 from benchmark.workloads import BATCH, WORKLOADS, Place
-from ganexp import train as training
 from ganexp.runs.run import Run
 from ganexp.training.build import build
 from ganexp.training.precision import Precision

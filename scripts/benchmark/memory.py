@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from common import peak_memory, resident
 
+import ganexp.train as training
 from benchmark.contenders import Ganexp, contenders
 from benchmark.workloads import BATCH, WORKLOADS, Place
-from ganexp import train as training
 from ganexp.data.store import MemoryMap
 
 
