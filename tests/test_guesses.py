@@ -87,10 +87,10 @@ def test_every_suggestion_exists() -> None:
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["features=inception"], "pip install 'ganexp[inception]'"),
+        (["features=inception"], "pip install -e '.[inception]'"),
         (["data=medmnist"], "pathmnist.npz in data.root="),
         (["data=celeba"], "come from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
-        (["-m", "features=inception", "seed=1,2"], "pip install 'ganexp[inception]'"),
+        (["-m", "features=inception", "seed=1,2"], "pip install -e '.[inception]'"),
     ],
 )
 def test_a_missing_package_is_told_before_there_is_a_folder(

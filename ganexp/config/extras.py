@@ -21,14 +21,14 @@ EXTRAS = {
     "ganexp.metrics.features.inception": Extra(
         "torch_fidelity",
         (),
-        "features=inception needs torch-fidelity: pip install 'ganexp[inception]'; "
+        "features=inception needs torch-fidelity: pip install -e '.[inception]'; "
         "features=classifier needs nothing",
     ),
     "ganexp.data.medmnist.MedMNIST": Extra(
         "medmnist",
         ("{root}/{subset}.npz",),
         "data=medmnist needs {subset}.npz in data.root={root}, or, to download it, the package medmnist: "
-        "pip install 'ganexp[medmnist]'",
+        "pip install -e '.[medmnist]'",
     ),
     "ganexp.data.celeba.CelebA": Extra(
         "gdown",
@@ -40,7 +40,7 @@ EXTRAS = {
 }
 """What is needed, by ``_target_``; the message and the files are formatted with the node's settings."""
 
-_SLURM = "{} needs hydra-submitit-launcher: pip install 'ganexp[slurm]'"
+_SLURM = "{} needs hydra-submitit-launcher: pip install -e '.[slurm]'"
 
 LAUNCHERS = {name: _SLURM.format(f"hydra/launcher={name}") for name in ("submitit_local", "submitit_slurm")}
 """Choices of hydra/launcher that another package brings."""
