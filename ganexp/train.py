@@ -15,18 +15,18 @@ from ganexp.distributed import collectives, objects
 from ganexp.distributed.launch import launch_workers
 from ganexp.errors import Diverged
 from ganexp.games.game import Game, StepProgress
-from ganexp.games.sampling import draw_grid, generate
 from ganexp.optim import player_weights, reset_state
 from ganexp.runs.run import Run
 from ganexp.runs.run_folder import HASH_STEPS
 from ganexp.runs.saved_run import SavedRun
-from ganexp.sentinel import Alarm, Kind
+from ganexp.sentinel import Alarm
 from ganexp.training.graphed_turns import StepKey, TurnLogs
 from ganexp.training.meter import COUNTED
 from ganexp.training.precision import Precision
+from ganexp.training.reports import end_of_epoch, within_epoch
 from ganexp.training.setup import Experiment, build_experiment
 from ganexp.training.start import load_start
-from ganexp.training.summary import epoch_lines, facts, finished_already, first_lines, last_lines
+from ganexp.training.summary import facts, finished_already, first_lines, last_lines
 
 if TYPE_CHECKING:
     from ganexp.worker import WorkerRun
@@ -83,6 +83,7 @@ def _train_epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
     """Trains from the current position to the end of the epoch, or of the run. Raises Diverged, Stopped."""
     state, loader = experiment.state, experiment.data.loader
     progress, meter, sentinel = state.progress, state.meter, state.sentinel
+    evaluation = experiment.evaluation.periodic
     number = loader.epoch_number
     run.log.bar(number, experiment.steps * cfg.batch_size, progress.images)
     every, rate_factor = cfg.sentinel.every, cfg.sentinel.rate**progress.rollbacks
@@ -94,6 +95,10 @@ def _train_epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
             run.record_weight_hash(state)
         if progress.step == experiment.steps or loader.epoch_number > number:
             break  # the end of an epoch is saved below, after its records are written
+        if evaluation.is_due(number, progress.images, ended=False):
+            state.add_time(time.monotonic() - started_at)
+            objects.run_on_rank0(lambda: within_epoch(experiment, cfg, run, number))
+            started_at = time.monotonic()
         save_due = run.should_save()
         if save_due or progress.step % every == 0:
             run.alarm(sentinel.check_finite(state.scalars(), progress.images), progress)
@@ -105,30 +110,11 @@ def _train_epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun"
     state.add_time(time.monotonic() - started_at)
     run.alarm(sentinel.check_finite(scalars, progress.images), progress)
     last = progress.step == experiment.steps
-    alarms, best = objects.run_on_rank0(lambda: _end_of_epoch(experiment, cfg, run, number, scalars))
+    alarms, best = objects.run_on_rank0(lambda: end_of_epoch(experiment, cfg, run, number, scalars))
     for kind, line in alarms:
         run.alarm(Alarm(kind, line), progress)
     meter.clear()
     run.save(state, number, last=last, best=best)
-
-
-def _end_of_epoch(
-    experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun", number: int, scalars: dict[str, float]
-) -> tuple[list[tuple[Kind, str]], bool]:
-    """Makes an epoch's grid, scores and records. Returns alarms, and whether the score is the best so far."""
-    state, (preview, columns, evaluation) = experiment.state, experiment.evaluation
-    progress, meter, sentinel = state.progress, state.meter, state.sentinel
-    samples = generate(state.ema.module, preview, cfg.batch_size, state.device)
-    last = progress.step == experiment.steps
-    scores = evaluation(state.ema.module) if evaluation.is_due(number, last=last) else {}
-    speed = {"speed/images_per_second": meter.images / meter.seconds, "speed/seconds": progress.seconds}
-    scalars = scalars | experiment.schedules.now() | sentinel.scalars(samples) | speed
-    scalars |= {f"score/{name}": value for name, value in scores.items()}
-    grid = draw_grid(experiment.data.source, preview, samples, columns)
-    run.record(number, scalars, grid, progress)
-    run.log.info(epoch_lines(f"{number}/{cfg.epochs}", experiment, scalars, scores))
-    alarms = [(alarm.kind, alarm.line) for alarm in sentinel.check_epoch(scalars, progress.images)]
-    return alarms, run.best.improves(scores)
 
 
 def train_step(experiment: Experiment, batch: Batch, rate_factor: float) -> None:

@@ -58,7 +58,7 @@ MISTAKES = {
     "optim.lr=inf": "optim.lr=inf: should be a finite number",
     "optim.betas=[0.5]": "optim.betas=[0.5]: list should have at least 2 items",
     "optim.betas=[0.5,1]": "optim.betas[1]=1: should be less than 1",
-    "recipe=none arch.discriminator.norm=bach": "arch.discriminator.norm=bach: should be 'batch', 'layer', 'inst",
+    "recipe=none arch.discriminator.norm=bach": "arch.discriminator.norm=bach: should be 'batch', 'layer', ",
     "arch.generator.latent=null": "arch.generator.latent=null: should be a valid integer",
     "ema.rampup=2": "ema.rampup=2: should be less than or equal to 1",
     "name=../away": "name=../away: should have only letters, digits, . _ + and -",

@@ -208,6 +208,23 @@ def test_kept_features_are_those_of_the_device_and_the_torch(monkeypatch: pytest
     assert here != feature_cache.features_folder("net", ("data", 100, 0), CPU)
 
 
+def test_scores_are_taken_early_in_the_first_epochs_and_then_every_few_epochs(train: Verb) -> None:
+    small = [*TINY[:-1], "features=pixels", "metrics=swd", "evaluate.count=50", "batch_size=64", "epochs=5"]
+    folder = train(*small, "evaluate.every=3", "evaluate.early=1000")
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    scored = {row["images"]: row.get("epoch") for row in rows if "score/swd" in row}
+    ends = {row["epoch"]: row["images"] for row in rows if "epoch" in row}
+    # 1,000, 2,000 and 4,000 images in the first three epochs of 1,797; then the third and the last epoch
+    assert scored == {1024: None, 2048: None, 4032: None, ends[3]: 3, ends[5]: 5}
+    assert sorted(ends) == [1, 2, 3, 4, 5]
+    grids = {file.name for file in (folder / "samples").iterdir()}
+    assert {"images_00001024.png", "images_00002048.png", "images_00004032.png", "epoch_0005.png"} <= grids
+    silent = train(*small, "evaluate.every=3", "evaluate.early=null", name="silent")
+    assert list(differences(folder, silent)), "the records differ ..."
+    weights = [read(run / "checkpoints" / "last.pt")["game"] for run in (folder, silent)]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0]), "... the networks do not"
+
+
 def test_another_classifier_judges_under_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANEXP_CACHE", str(tmp_path))
     monkeypatch.setattr(classifier, "_MIN_STEPS", 2)

@@ -24,7 +24,7 @@ from ganexp.system.signals import Stopped
 from ganexp.training import experiment_data
 
 LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml") if file.stem != "none")
-PENALTIES = sorted(file.stem for file in (conf_folder() / "penalties").glob("*.yaml"))
+PENALTIES = sorted({file.stem for file in (conf_folder() / "penalties").glob("*.yaml")} - {"none", "r1_lazy"})
 GAMES = sorted(file.stem for file in (conf_folder() / "game").glob("*.yaml"))
 CASES = {
     **{f"loss={loss}": [f"loss={loss}"] for loss in LOSSES},

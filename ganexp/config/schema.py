@@ -93,6 +93,7 @@ class Evaluate(BaseModel):
 
     model_config = STRICT
     every: Count | None
+    early: Count | None
     count: Annotated[int, Field(ge=2)]
     split: Split
     seed: Seed

@@ -38,6 +38,7 @@ DEFAULTS_FOR_OLD_RUNS: dict[str, Any] = {
     "schedules": {},
     "augment": {"_target_": "ganexp.augment.NoAugment"},
     "evaluate.split": "training",
+    "evaluate.early": None,
 }
 """Settings added after the first version, with the values under which a stored run behaves as it did."""
 

@@ -47,12 +47,15 @@ class RunRecords:
         if images == 0:
             self._events.begin(cfg, choices)
 
-    def epoch(self, number: int, scalars: dict[str, float], grid: Image.Image, progress: "Progress") -> None:
-        """Writes an epoch's numbers and grid; they are on the disk when this returns."""
+    def write(
+        self, epoch: int | None, scalars: dict[str, float], grid: Image.Image, progress: "Progress"
+    ) -> None:
+        """Writes an epoch's numbers and grid, or those within one (None); they are on the disk on return."""
         assert self._events is not None, "open() comes first"
-        row = {"epoch": number, "step": progress.step, "images": progress.images, **scalars}
-        self._log.record(row)
-        png = save_png(grid, _samples(self.folder) / f"epoch_{number:04d}.png", self.folder)
+        numbers = {"step": progress.step, "images": progress.images, **scalars}
+        self._log.record(numbers if epoch is None else {"epoch": epoch, **numbers})
+        name = f"images_{progress.images:08d}.png" if epoch is None else f"epoch_{epoch:04d}.png"
+        png = save_png(grid, _samples(self.folder) / name, self.folder)
         self._events.write(scalars, grid, png, progress.images)
         for file in (self._log.metrics, self._events.file):
             sync(file)

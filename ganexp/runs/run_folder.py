@@ -92,11 +92,13 @@ class RunFolder:
         self._check_folder()
         self.manifest.record_weight_hash(state.progress.step, state.weights_hash())
 
-    def record(self, epoch: int, scalars: dict[str, float], grid: Image.Image, progress: "Progress") -> None:
-        """Writes an epoch's scalars and its grid. Raises Unwritable."""
+    def record(
+        self, epoch: int | None, scalars: dict[str, float], grid: Image.Image, progress: "Progress"
+    ) -> None:
+        """Writes an epoch's scalars and its grid, or those within one (None). Raises Unwritable."""
         self._check_folder()
         try:
-            self._records.epoch(epoch, scalars, grid, progress)
+            self._records.write(epoch, scalars, grid, progress)
         except OSError as error:
             self._check_folder()
             self._checkpoints.wait()

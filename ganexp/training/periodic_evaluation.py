@@ -18,13 +18,15 @@ from ganexp.training.evaluation import Evaluator
 
 
 class PeriodicEvaluation:
-    """Scores a run's generator every ``evaluate.every`` epochs."""
+    """Scores a run's generator every ``evaluate.every`` epochs, and earlier in the first of them."""
 
     def __init__(self, source: Source, data: Arrays, game: Game, cfg: DictConfig, device: torch.device) -> None:
         self._arguments = (source, data, cfg, device)
         self._game = game
         self._published = cfg.evaluate.published
         self._every = cfg.evaluate.every
+        self._early = cfg.evaluate.early
+        self._batch_size = cfg.batch_size
         self._evaluator: Evaluator | None = None
         self._floor: Scores = {}
         self._last: Scores = {}
@@ -35,9 +37,21 @@ class PeriodicEvaluation:
         """Whether ``evaluate.every`` is set."""
         return self._every is not None
 
-    def is_due(self, epoch: int, *, last: bool) -> bool:
-        """Whether to score at this epoch's end: every ``evaluate.every`` epochs and after the last one."""
-        return self._every is not None and (last or epoch % self._every == 0)
+    def is_due(self, epoch: int, images: int, *, ended: bool = True, last: bool = False) -> bool:
+        """Whether to score after the step that ends at ``images``, within ``epoch`` or where it has ``ended``.
+
+        Due are every ``evaluate.every``-th epoch and the ``last`` one, and in the first ``evaluate.every``
+        epochs also the steps that reach 1, 2, 4, 8 ... times ``evaluate.early`` images.
+        """
+        if self._every is None:
+            return False
+        before, now = (self._doublings(count) for count in (images - self._batch_size, images))
+        early = epoch <= self._every and now > before
+        return last or early or (ended and epoch % self._every == 0)
+
+    def _doublings(self, images: int) -> int:
+        """How many of 1, 2, 4, 8 ... times ``evaluate.early`` are reached."""
+        return (images // self._early).bit_length() if self._early else 0
 
     def prepare(self, best: BestCheckpoint, previous: Mapping[str, float] | None = None) -> list[str]:
         """Builds the evaluator, and chooses the score that decides which checkpoint is ``best``.

@@ -1,0 +1,59 @@
+"""What is drawn, scored and recorded of a run: at the end of each epoch, and early in its first ones.
+
+Nothing here changes the run: latents and samples to compare with have seeds of their own.
+"""
+
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from ganexp.games.sampling import draw_grid, generate
+from ganexp.metrics.metric import Scores
+from ganexp.sentinel import Kind
+from ganexp.training.setup import Experiment
+from ganexp.training.summary import epoch_lines
+
+if TYPE_CHECKING:
+    from ganexp.runs.run import Run
+    from ganexp.worker import WorkerRun
+
+
+def end_of_epoch(
+    experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun", number: int, scalars: dict[str, float]
+) -> tuple[list[tuple[Kind, str]], bool]:
+    """Makes an epoch's grid, scores and records. Returns alarms, and whether the score is the best so far."""
+    state, evaluation = experiment.state, experiment.evaluation.periodic
+    images, last = state.progress.images, state.progress.step == experiment.steps
+    scored = evaluation.is_due(number, images, last=last)
+    scalars, scores = _record(experiment, cfg, run, (number, True), scalars, scored=scored)
+    alarms = [(alarm.kind, alarm.line) for alarm in state.sentinel.check_epoch(scalars, images)]
+    return alarms, run.best.improves(scores)
+
+
+def within_epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun", number: int) -> None:
+    """Makes a grid, scores and records in the middle of an epoch, from the means of its steps so far."""
+    _record(experiment, cfg, run, (number, False), experiment.state.scalars(), scored=True)
+
+
+def _record(
+    experiment: Experiment,
+    cfg: DictConfig,
+    run: "Run | WorkerRun",
+    epoch: tuple[int, bool],
+    scalars: dict[str, float],
+    *,
+    scored: bool,
+) -> tuple[dict[str, float], Scores]:
+    """Records scalars, a grid and, where ``scored``, scores; ``epoch``: its number, whether it has ended."""
+    state, (preview, columns, evaluation) = experiment.state, experiment.evaluation
+    number, ended = epoch
+    samples = generate(state.ema.module, preview, cfg.batch_size, state.device)
+    scores = evaluation(state.ema.module) if scored else {}
+    meter, seconds = state.meter, state.progress.seconds
+    speed = {"speed/images_per_second": meter.images / meter.seconds, "speed/seconds": seconds}
+    scalars = scalars | experiment.schedules.now() | state.sentinel.scalars(samples) | speed
+    scalars |= {f"score/{name}": value for name, value in scores.items()}
+    grid = draw_grid(experiment.data.source, preview, samples, columns)
+    run.record(number if ended else None, scalars, grid, state.progress)
+    run.log.info(epoch_lines(f"{number}/{cfg.epochs}", experiment, scalars, scores))
+    return scalars, scores
