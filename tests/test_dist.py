@@ -31,7 +31,7 @@ LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml") if
 PENALTIES = sorted({file.stem for file in (conf_folder() / "penalties").glob("*.yaml")} - {"none", "r1_lazy"})
 GAMES = sorted(file.stem for file in (conf_folder() / "game").glob("*.yaml"))
 NORMS = ["device=cpu", "device.sync_batch_norm=true", "batch_size=8"]
-DCGAN = ["data.resolution=16", "arch.generator.width=2", "arch.discriminator.width=2", *NORMS]
+DCGAN = ["recipe=none", "data.resolution=16", "arch.generator.width=2", "arch.discriminator.width=2", *NORMS]
 
 CASES = {
     **{f"{g}, {loss}": [*SMALL, f"game={g}", f"loss={loss}"] for g in GAMES for loss in LOSSES},

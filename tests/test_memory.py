@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
         ["arch=mlp", "arch.generator.widths=[30000000]"],
         ["arch=mlp", "arch.discriminator.widths=[30000000,30000000]"],
         ["arch=mlp", f"arch.generator.widths=[{2**62}]"],
-        ["arch.generator.width=100000000", "arch.generator.max_width=100000000"],
+        ["recipe=none", "arch.generator.width=100000000", "arch.generator.max_width=100000000"],
     ],
 )
 def test_networks_that_no_memory_holds_are_refused(

@@ -201,7 +201,7 @@ def test_penalties_are_written_under_the_right_player(train: Verb) -> None:
 
 
 def test_penalties_of_no_samples_gradient_leave_the_critic_its_batch_norm() -> None:
-    small = ["data.resolution=16", "arch.generator.width=4", "arch.discriminator.width=4"]
+    small = ["recipe=none", "data.resolution=16", "arch.generator.width=4", "arch.discriminator.width=4"]
     cfg = composed(*small, "penalties=[seeking,lecam]")
     assert cfg.arch.discriminator.norm == "batch"
     assert composed(*small, "penalties=[seeking,lecam,r1]").arch.discriminator.norm == "none"
