@@ -1,4 +1,4 @@
-"""What README and docs say: the examples of extending run, from outside, and the table of groups is complete."""
+"""What README and docs say: the examples of extending run from outside, and the table of groups is complete."""
 
 import re
 import sys
