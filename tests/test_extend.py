@@ -1,4 +1,4 @@
-"""What the README says about extending: a loss, an architecture and a dataset of one's own, from outside."""
+"""What README and docs say: the examples of extending run from outside, and the table of groups is complete."""
 
 import re
 import sys
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import verb
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README, EXTENDING = ROOT / "README.md", ROOT / "docs/extending.md"
 
 MODULE = """
 from dataclasses import dataclass
@@ -50,11 +51,11 @@ discriminator: {_target_: mine_for_readme.Discriminator, shape: "${data.shape}",
 
 
 def blocks(language: str) -> list[str]:
-    """The README's code blocks in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    """The code blocks of docs/extending.md in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", EXTENDING.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_readmes_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_extending_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine_for_readme.py").write_text(MODULE.format(classes="\n\n".join(blocks("python"))))
     for block in blocks("yaml"):
         file = tmp_path / re.findall(r"# (conf/\S+)", block)[0]
@@ -76,6 +77,7 @@ def test_the_readmes_commands_name_choices_that_exist() -> None:
     text = README.read_text(encoding="utf-8")
     for group in (
         "data",
+        "recipe",
         "arch",
         "loss",
         "penalties",
@@ -83,6 +85,8 @@ def test_the_readmes_commands_name_choices_that_exist() -> None:
         "game",
         "optim",
         "schedule",
+        "metrics",
+        "features",
         "device",
         "experiment",
     ):
