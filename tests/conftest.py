@@ -47,7 +47,9 @@ Verb = Callable[..., Path]
 
 
 def composed(*overrides: str) -> DictConfig:
-    """A checked training configuration."""
+    """A checked training configuration, without the recipe of a data set unless it is asked for."""
+    if not any(override.startswith("recipe=") for override in overrides):
+        overrides = ("recipe=none", *overrides)
     register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):

@@ -15,7 +15,7 @@ from ganexp.data.resolvers import register
 
 OUTSIDE = Path(__file__).with_name("outside")
 CONFIG_DIR = ("--config-dir", str(OUTSIDE / "conf"))
-FEW = ["batch_size=8", "evaluate.every=null"]
+FEW = ["recipe=none", "batch_size=8", "evaluate.every=null"]
 MLP = ["arch.generator.widths=[8]", "arch.discriminator.widths=[8]", "arch.generator.latent=4"]
 DIGITS = ["data.resolution=8"]
 

@@ -110,13 +110,7 @@ CASES = {
     "sgd without momentum": ["optim=sgd", "optim.momentum=0", "optim.weight_decay=0.01"],
     "weight decay": ["optim.weight_decay=0.01", "optim.ttur=2"],
     "bf16": ["device=cpu", "device.precision=bf16", "penalties=gradient"],
-    "dcgan": [
-        "recipe=none",
-        "arch=dcgan",
-        "data.resolution=16",
-        "arch.generator.width=4",
-        "arch.discriminator.width=4",
-    ],
+    "dcgan": ["arch=dcgan", "data.resolution=16", "arch.generator.width=4", "arch.discriminator.width=4"],
     "maxout": ["arch=maxout", "data=ring", "arch.generator.widths=[8]", "arch.discriminator.widths=[8]"],
 }
 

@@ -145,7 +145,7 @@ def test_mistakes(
 ) -> None:
     root = [f"data.root={written(tmp_path / 'data')}"] if "data=mnist" in overrides else []
     with pytest.raises(SystemExit) as ended:
-        train(*TINY[:4], *overrides, *root, "features=pixels", "metrics=swd", "max_steps=1")
+        train(*TINY[:5], *overrides, *root, "features=pixels", "metrics=swd", "max_steps=1")
     error = capfd.readouterr().err
     assert ended.value.code == 2 and told in error and "Traceback" not in error
 

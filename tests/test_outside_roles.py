@@ -280,7 +280,7 @@ def test_a_metric_with_a_target(
     assert re.search(rf"^psnr +{score:.4f} +-$", told, re.MULTILINE) and 5 < score < 60
     assert Manifest(folder / "run.json").content["scores"] == {"psnr": "higher"}
     compared = command(tmp_path, "compare", "outputs", PYTHONPATH=str(OUTSIDE.parent.parent))
-    assert compared.stdout.startswith("data=pairs: psnr at its best, higher is better\n"), compared.stderr
+    assert compared.stdout.startswith("data=pairs: best psnr; higher is better\n"), compared.stderr
     images = ["n=60", "format=png", f"out={tmp_path / 'images'}"]
     verb(monkeypatch, tmp_path, "sample", f"run={folder}", "trust=true", *images)
     given = [f"run={folder}", "trust=true", "checks=null", "count=50", f"against={tmp_path / 'images'}"]

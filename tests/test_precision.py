@@ -28,7 +28,13 @@ from ganexp.training.build import build, build_game
 from ganexp.training.precision import Precision
 
 CPU = torch.device("cpu")
-SMALL = ["recipe=none", "arch=mlp", "data.resolution=8", "arch.generator.widths=[12]", "arch.discriminator.widths=[12]"]
+SMALL = [
+    "recipe=none",
+    "arch=mlp",
+    "data.resolution=8",
+    "arch.generator.widths=[12]",
+    "arch.discriminator.widths=[12]",
+]
 
 
 def kinds(net: nn.Module, seen: list[torch.dtype]) -> None:

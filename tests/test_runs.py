@@ -15,7 +15,7 @@ from ganexp.cli.runs import diff, runs
 from ganexp.errors import UserError
 from ganexp.runs.tensorboard import _layout
 
-SCORED = [*TINY[:4], "features=random", "metrics=[swd]", "evaluate.count=50"]
+SCORED = [*TINY[:5], "features=random", "metrics=[swd]", "evaluate.count=50"]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
         ("bench_safety.py", ["--rounds", "1", "--epochs", "1", "--", *TINY], "both"),
         (
             "bench_evaluation.py",
-            ["--rounds", "1", "--epochs", "1", "--", *TINY[:4], "features=random"],
+            ["--rounds", "1", "--epochs", "1", "--", *TINY[:5], "features=random"],
             "without",
         ),
         ("bench_dist.py", ["--rounds", "1", "--steps", "2", "--workloads", "mlp"], "projected, 64 GPUs"),
@@ -36,7 +36,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
         ("profile_run.py", ["--steps", "2", "--", *TINY, "loss=wgan_gp", "device=cpu"], "| penalty |"),
         (
             "bench_quality.py",
-            ["--seconds", "0.2", "--every", "0.1", "--", *TINY[:4], "features=pixels", "evaluate.count=100"],
+            ["--seconds", "0.2", "--every", "0.1", "--", *TINY[:5], "features=pixels", "evaluate.count=100"],
             '"fid_pixels"',
         ),
         ("torture.py", ["--rounds", "2", "--cases", "1", "--epochs", "30", "--jobs", "1"], " 0 differences"),

@@ -108,5 +108,5 @@ def test_a_run_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> No
     cfg = load_config(file)
     assert cfg.device._target_ == "ganexp.training.device.cpu"
     assert cfg.sentinel._target_ == "ganexp.sentinel.SentinelConfig"
-    assert cfg.start_from is None and cfg.evaluate == {"every": 5, "split": "training"}
+    assert cfg.start_from is None and cfg.evaluate == {"every": 5, "split": "training", "early": None}
     assert cfg.augment._target_ == "ganexp.augment.NoAugment"

@@ -66,7 +66,7 @@ DAMAGE = {
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        arguments = [*TINY[:4], "features=random", "metrics=swd", "evaluate.count=50", "epochs=2", "name=s"]
+        arguments = [*TINY[:5], "features=random", "metrics=swd", "evaluate.count=50", "epochs=2", "name=s"]
         verb(patch, folder, "train", "-m", *arguments, "seed=1,2")
     return folder
 
@@ -94,7 +94,7 @@ def test_it_is_looked_at_all_the_same(
 def test_a_finished_run_without_its_checkpoint_is_not_done(sound: Path, tmp_path: Path) -> None:
     shutil.copytree(sound / "outputs", tmp_path / "outputs")
     (run,) = tmp_path.glob("outputs/s/*seed-1")
-    arguments = [*TINY[:4], "features=random", "metrics=swd", "evaluate.count=50", "epochs=2", "seed=1"]
+    arguments = [*TINY[:5], "features=random", "metrics=swd", "evaluate.count=50", "epochs=2", "seed=1"]
     assert is_done(run, composed(*arguments))
     (run / "checkpoints/last.pt").unlink()
     assert not is_done(run, composed(*arguments))

@@ -32,13 +32,22 @@ def sessions(run: Path) -> int:
 def test_a_failure_stops_nobody_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["-m", *TINY[:3], "evaluate.every=null", "data.resolution=8,4", "max_steps=1", "name=s"]
+    arguments = ["-m", *TINY[:4], "evaluate.every=null", "data.resolution=8,4", "max_steps=1", "name=s"]
     line = [*arguments, "+penalties.no={_target_:no_such_module.Penalty}"]
     with pytest.raises(SystemExit):
         verb(monkeypatch, tmp_path, "train", *line)
     assert not (tmp_path / "outputs").exists(), "all are checked before the first begins"
     with pytest.raises(SystemExit) as ended:
-        verb(monkeypatch, tmp_path, "train", "-m", "data.resolution=33,16", "max_steps=1", "name=s")
+        verb(
+            monkeypatch,
+            tmp_path,
+            "train",
+            "-m",
+            "recipe=none",
+            "data.resolution=33,16",
+            "max_steps=1",
+            "name=s",
+        )
     assert ended.value.code == 1
     told = capfd.readouterr()
     assert re.search(r"resolution-33 +missing", told.out) and re.search(r"resolution-16 +finished", told.out)
@@ -111,6 +120,7 @@ def test_a_member_that_fails_beside_others(
             "train",
             "-m",
             *LOCAL,
+            "recipe=none",
             "data.resolution=33,16",
             "max_steps=1",
             "name=s",

@@ -28,7 +28,7 @@ from ganexp.sweeps.tune.space import draw, read_space
 from ganexp.sweeps.tune.storage import open_study
 from ganexp.sweeps.tune.study import Study
 
-RUN = [*TINY[:4], "features=pixels", "metrics=swd", "evaluate.count=100", "device=cpu"]
+RUN = [*TINY[:5], "features=pixels", "metrics=swd", "evaluate.count=100", "device=cpu"]
 """Every trial's."""
 
 DEEP = "[" * 100_000
