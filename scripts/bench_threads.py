@@ -38,13 +38,13 @@ BURNER = "while True: pass"
 
 def policies() -> dict[str, tuple[dict[str, str], list[str]]]:
     """Environment and overrides of each policy."""
+    every_core = [f"device.threads={cpu_count()}"]
     found: dict[str, tuple[dict[str, str], list[str]]] = {
         "default": ({}, []),
         "one thread": ({}, ["device.threads=1"]),
-        "default of OpenMP": ({"GOMP_SPINCOUNT": "300000"}, []),
-        "OMP_WAIT_POLICY=PASSIVE": ({"OMP_WAIT_POLICY": "PASSIVE"}, []),
+        "default of OpenMP": ({"GOMP_SPINCOUNT": "300000"}, every_core),
     }
-    return found | {f"GOMP_SPINCOUNT={spins}": ({"GOMP_SPINCOUNT": str(spins)}, []) for spins in SPINS}
+    return found | {f"GOMP_SPINCOUNT={spins}": ({"GOMP_SPINCOUNT": str(spins)}, every_core) for spins in SPINS}
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from ganexp.system.tensor_file import digest, read
 from ganexp.train import player_step
 from ganexp.training import fastest_precision
 from ganexp.training.build import build, build_game
+from ganexp.training.model import build_model
 from ganexp.training.precision import Precision
 
 CPU = torch.device("cpu")
@@ -338,3 +339,29 @@ def test_the_classifier_is_trained_and_asked_in_full_float32(
         warnings.simplefilter("error")
         classifier.predict_labels(net, images, CPU)
     assert seen == {(True, ("ieee", "ieee")), (False, ("ieee", "ieee"))}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "environment", "threads"),
+    [
+        ([], {}, 1),
+        (["arch.generator.widths=[1024,1024]"], {}, 3),
+        (["device.threads=2"], {}, 2),
+        ([], {"OMP_NUM_THREADS": "3"}, 3),
+    ],
+)
+def test_small_networks_compute_on_one_thread_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], environment: dict[str, str], threads: int
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("ganexp.training.device.cpu_count", lambda: 3)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        cfg = composed(*TINY, "device=cpu", *overrides)
+        build_model(cfg, build(cfg.device))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

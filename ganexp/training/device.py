@@ -1,5 +1,6 @@
 """Device, precision and threads of a run: one function for each choice of ``conf/device``."""
 
+import os
 import platform
 from typing import NamedTuple
 
@@ -10,6 +11,9 @@ from ganexp.distributed import collectives
 from ganexp.errors import UserError
 from ganexp.system.cpus import cpu_count
 from ganexp.training.precision import Precision
+
+SMALL_NETWORKS = 1_000_000
+"""Networks with fewer weights, over all players, compute on one thread."""
 
 
 class Hardware(NamedTuple):
@@ -23,6 +27,8 @@ class Hardware(NamedTuple):
     """Whether turns are captured as CUDA graphs."""
     sync_batch_norm: bool
     """Whether batch norm takes its statistics over the batches of all ranks."""
+    auto_threads: bool = False
+    """Whether the number of threads is left to ``limit_threads``: neither the run nor OMP_NUM_THREADS says it."""
 
     def __str__(self) -> str:
         """For the log: ``cuda:0 (NVIDIA H100, tf32, graphs)``, ``2 x cpu (x86_64, 1 threads)``."""
@@ -61,7 +67,19 @@ def cpu(
     share = max(1, (threads or cpu_count()) // collectives.process_info().local_world_size)
     torch.set_num_threads(share if threads else min(torch.get_num_threads(), share))
     device = torch.device("cpu")
-    return Hardware(device, Precision(precision, device), compile, False, sync_batch_norm)
+    chosen = threads is not None or "OMP_NUM_THREADS" in os.environ
+    return Hardware(device, Precision(precision, device), compile, False, sync_batch_norm, not chosen)
+
+
+def limit_threads(hardware: Hardware, weights: int) -> None:
+    """Small networks compute on one thread, unless the user says otherwise.
+
+    Their operations are so short that threads wait for one another longer than they compute: with two threads,
+    a DCGAN of 186,000 weights trained at two thirds of the speed of one (``scripts/bench_threads.py``). The
+    choice depends on the networks alone, so that a resumed run makes the same one.
+    """
+    if hardware.auto_threads and weights < SMALL_NETWORKS:
+        torch.set_num_threads(1)
 
 
 def cuda(

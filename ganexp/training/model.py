@@ -12,11 +12,12 @@ from ganexp.distributed import collectives
 from ganexp.ema import EMA, NullEMA
 from ganexp.errors import UserError, suggest
 from ganexp.games.game import Game
+from ganexp.nets.layers import count_weights
 from ganexp.nets.sync_batch_norm import convert_sync_batch_norm
 from ganexp.training.build import build, build_game
 from ganexp.training.cuda_graphs import CudaRecorder
 from ganexp.training.deferred_log import DeferredLog
-from ganexp.training.device import Hardware
+from ganexp.training.device import Hardware, limit_threads
 from ganexp.training.graphed_turns import GraphedTurns, StepRunner, eager
 from ganexp.training.memory import within_memory
 from ganexp.training.schedules import Schedules
@@ -101,6 +102,7 @@ def _game(cfg: DictConfig, hardware: Hardware) -> Game:
     game = within_memory(lambda: build_game(cfg), cfg, hardware.device, training=True)
     if hardware.sync_batch_norm and collectives.world_size() > 1:
         convert_sync_batch_norm(game)
+    limit_threads(hardware, count_weights(game))
     return game.to(hardware.device).to(memory_format=torch.channels_last)
 
 
