@@ -28,7 +28,7 @@ class Hardware(NamedTuple):
     sync_batch_norm: bool
     """Whether batch norm takes its statistics over the batches of all ranks."""
     auto_threads: bool = False
-    """Whether ``limit_threads`` decides: neither the run nor OMP_NUM_THREADS says how many threads there are."""
+    """Whether ``limit_threads`` decides: neither the run nor OMP_NUM_THREADS says how many threads."""
 
     def __str__(self) -> str:
         """For the log: ``cuda:0 (NVIDIA H100, tf32, graphs)``, ``2 x cpu (x86_64, 1 threads)``."""
