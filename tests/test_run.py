@@ -618,3 +618,11 @@ def test_a_link_out_of_the_folder_is_refused_by_name_too(
         train(*TINY, "epochs=2")
     assert "leads out of the run folder" in capfd.readouterr().err
     assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def test_a_player_that_moves_rarely_is_told(train: Verb, capfd: pytest.CaptureFixture[str]) -> None:
+    train(*TINY, "loss=wgan", "epochs=2", "max_steps=2", name="rare")
+    line = "g moves in one step of 5: epochs=10 gives it as many steps as epochs=2 would if it moved in each"
+    assert line in capfd.readouterr().out
+    train(*TINY, "epochs=2", "max_steps=2", name="each")
+    assert "moves in one step" not in capfd.readouterr().out

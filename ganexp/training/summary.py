@@ -79,7 +79,17 @@ def first_lines(choices: Mapping[str, str], experiment: Experiment, cfg: DictCon
         f"ganexp {__version__}: {len(samples):,} samples of {shape} {experiment.data.store.place}, "
         f"weights {weights}, loss {choices['loss']}, on {experiment.hardware}{reason}{begun}"
     )
-    return [introduction, *_surplus_steps(cfg, experiment)]
+    return [introduction, *_rare_steps(cfg, experiment), *_surplus_steps(cfg, experiment)]
+
+
+def _rare_steps(cfg: DictConfig, experiment: Experiment) -> list[str]:
+    """One line for each player that moves in every n-th step only, such as a Wasserstein GAN's generator."""
+    rare = [(name, player.every) for name, player in experiment.state.game.players.items() if player.every > 1]
+    return [
+        f"{name} moves in one step of {every}: epochs={cfg.epochs * every} gives it as many steps as "
+        f"epochs={cfg.epochs} would if it moved in each"
+        for name, every in rare
+    ]
 
 
 def _surplus_steps(cfg: DictConfig, experiment: Experiment) -> list[str]:
