@@ -103,18 +103,28 @@ class TrainedRun:
         return self._loaded.net
 
     def sample(
-        self, n: int = 64, *, seed: int = 0, label: int | Sequence[int] | None = None, batch_size: int = 64
+        self,
+        n: int = 64,
+        *,
+        seed: int = 0,
+        label: int | str | Sequence[int | str] | None = None,
+        batch_size: int = 64,
     ) -> "np.ndarray":
         """``n`` samples: images [n, H, W, C] uint8, points [n, D] float32; those that ``ganexp sample`` writes.
 
-        ``label``: the class of all samples, or of each, for a conditional generator. ``batch_size``: samples
-        generated at a time; their values do not depend on it. Raises UserError.
+        ``label``: the class of all samples, or of each, by number or name, for a conditional generator.
+        ``batch_size``: samples generated at a time; their values do not depend on it. Raises UserError.
         """
         _, samples, _ = self._draw(n, seed, label, batch_size)
         return self._opened.source.to_array(samples)[1]
 
     def show(
-        self, n: int = 64, *, seed: int = 0, label: int | Sequence[int] | None = None, batch_size: int = 64
+        self,
+        n: int = 64,
+        *,
+        seed: int = 0,
+        label: int | str | Sequence[int | str] | None = None,
+        batch_size: int = 64,
     ) -> "Image.Image":
         """The same samples as one picture, a grid, which a notebook displays. Raises UserError."""
         from ganexp.games.sampling import draw_grid
@@ -154,22 +164,28 @@ class TrainedRun:
         return loaded
 
     def _draw(
-        self, n: int, seed: int, label: int | Sequence[int] | None, batch_size: int
+        self, n: int, seed: int, label: int | str | Sequence[int | str] | None, batch_size: int
     ) -> "tuple[Inputs, np.ndarray, int]":
         """Inputs of ``n`` samples, the samples [n, ...] float32 as networks see them, and a grid's columns."""
         with as_user_error():
             import torch
 
+            from ganexp.cli.sample import class_number
             from ganexp.games.request import Request
             from ganexp.games.sampling import generate
             from ganexp.games.seeded_inputs import grid_inputs
 
             if n < 1 or batch_size < 1:
                 raise UserError(f"n={n}, batch_size={batch_size}: both have to be at least 1")
-            if isinstance(label, Sequence) and len(label) != n:
-                raise UserError(f"label: {len(label)} labels for {n} samples")
-            labels = None if label is None else torch.as_tensor(label).expand(n)
             game, run = self._loaded.game, self._opened
+            each = list(label) if isinstance(label, Sequence) and not isinstance(label, str) else [label]
+            if len(each) not in (1, n):
+                raise UserError(f"label: {len(each)} labels for {n} samples")
+            numbers = [class_number(one, game, run) for one in each]
+            for number in numbers:
+                if number is not None and (not isinstance(number, int) or number < 0):
+                    raise UserError(f"label={number}: should be a class's number, from 0, or its name")
+            labels = None if label is None else torch.as_tensor(numbers).expand(n)
             inputs, columns = grid_inputs(game, Request(n, labels), run.source, run.data, seed, "sample")
             return inputs, generate(self._loaded.net, inputs, batch_size, run.device), columns
 

@@ -1,10 +1,12 @@
 """The interface of Python: what it returns is what the command line writes, and importing it costs nothing."""
 
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,7 +156,15 @@ def test_labels(train: Verb) -> None:
     assert run.sample(4, label=3).shape == (4, 8, 8, 1)
     assert (run.sample(4, label=3) == run.sample(4, label=[3] * 4)).all()
     assert (run.sample(4, label=range(4)) != run.sample(4, label=3)).any()
-    for label, line in ((11, "labels are 0 to 9"), ([1, 2], "label: 2 labels for 4 samples")):
+    assert (run.sample(4, label="3") == run.sample(4, label=3)).all(), "by the class's name"
+    wrong: list[tuple[Any, str]] = [
+        (11, "labels are 0 to 9"),
+        (-1, "label=-1: should be a class's number"),
+        (1.5, "label=1.5: should be a class's number"),
+        ("cat", "label=cat: no such class"),
+        ([1, 2], "label: 2 labels for 4 samples"),
+    ]
+    for label, line in wrong:
         with pytest.raises(ganexp.UserError, match=line):
             run.sample(4, label=label)
 
@@ -178,6 +188,8 @@ def test_load_refuses_what_is_no_run_and_what_is_not_trusted(train: Verb, tmp_pa
     with pytest.raises(ganexp.UserError, match="is not a run"):
         ganexp.load(tmp_path)
     folder = train(*SHORT)
+    with pytest.raises(ganexp.UserError, match=re.escape(f"{folder.name} is one")):
+        ganexp.load(folder.parent)
     file = folder / "config.yaml"
     file.write_text(file.read_text().replace("ganexp.nets.mlp.Generator", "os.system"))
     with pytest.raises(ganexp.UserError, match=r"would run os\.system"):

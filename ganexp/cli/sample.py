@@ -30,7 +30,7 @@ def sample(cfg: DictConfig) -> None:
     """Writes samples and prints their path; see ``conf/sample.yaml``. Raises UserError."""
     run = open_run(cfg)
     source, device, loaded = run.source, run.device, run.generator(cfg.checkpoint)
-    label = _class_number(cfg.label, loaded.game, run)
+    label = class_number(cfg.label, loaded.game, run)
     request = Request(cfg.n, None if label is None else torch.full((cfg.n,), label))
     inputs, columns = grid_inputs(loaded.game, request, source, run.data, cfg.seed, "sample")
     samples = generate(loaded.net, inputs, cfg.batch_size, device)
@@ -76,7 +76,7 @@ def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
     return grid.reshape(-1, *samples.shape[1:]), columns
 
 
-def _class_number(label: int | str | None, game: Game, run: OpenedRun) -> int | None:
+def class_number(label: int | str | None, game: Game, run: OpenedRun) -> int | None:
     """The number of a class or attribute that is given by number or by name. Raises UserError.
 
     Names are the data set's, which is loaded for them.

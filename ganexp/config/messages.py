@@ -80,14 +80,19 @@ def _unknown_key(error: BaseException) -> str | None:
     if key.startswith("penalties."):
         name = key.split(".")[1]
         return f"{key}: this run has no penalty {name}; penalties={name} adds it"
+    if key.startswith("features."):
+        return f"{key}: the chosen features have no such setting; features=classifier has seed and widths"
     names = [str(name) for name in parent] if isinstance(parent, DictConfig) else []
-    hint = suggest(key.rsplit(".", 1)[-1], [name for name in names if name not in ("hydra", "_target_")])
-    return f"{key}: no such setting; {hint}"
+    hint = suggest(key.rsplit(".", 1)[-1], [n for n in names if n != "hydra" and not n.startswith("_")])
+    return f"{key}: no such setting" + (f"; {hint}" if hint else "")
 
 
 def _bad_override(error: BaseException) -> str | None:
     """The override cannot be parsed, or has several values."""
     if isinstance(error, OverrideParseException):
+        if "=" not in error.override:
+            written = "settings are written key=value, without spaces, such as run=<folder>"
+            return f"cannot read {error.override!r}: {written}"
         return (
             f"cannot read {error.override!r}: a value with spaces or = , [ ] ( ) ~ needs quotes inside "
             "the shell's, as in \"key='a=b'\""
@@ -98,7 +103,11 @@ def _bad_override(error: BaseException) -> str | None:
     if isinstance(error, TypeError) and _raised_in(error) == "hydra._internal.defaults_list":
         return "the choice of a group, such as data=mnist or metrics=[fid,kid], is a name or a list of names"
     if isinstance(error, HydraException) and text.startswith("Ambiguous value"):
-        return f"{text.split(chr(39))[1]} names several values: add -m to run each of them"
+        override = text.split(chr(39))[1]
+        group, _, values = override.partition("=")
+        if group in ("metrics", "penalties"):
+            return f"{override} names several values: a list has brackets: {group}=[{values}]"
+        return f"{override} names several values: add -m to run each of them"
     return None
 
 

@@ -52,7 +52,7 @@ def read_run(folder: str, *, trust: bool) -> DictConfig:
     """
     file = Path(folder).expanduser() / "config.yaml"
     if not file.is_file():
-        raise UserError(f"{folder} is not a run: it has no config.yaml")
+        raise UserError(not_a_run(file.parent))
     cfg = load_config(file)
     if not trust:
         check_links(file.parent)
@@ -96,6 +96,14 @@ def _upgrade(cfg: DictConfig) -> None:
         if isinstance(owner, DictConfig) and name not in owner:
             owner[name] = value
     _rename_targets(cfg)
+
+
+def not_a_run(folder: Path) -> str:
+    """One line on a folder that holds no run, with the first of the runs in it, if there are any."""
+    if not folder.is_dir():
+        return f"{folder} is not a run: it has no config.yaml; there is no such folder"
+    below = sorted(folder.glob("*/config.yaml"))
+    return f"{folder} is not a run: it has no config.yaml" + (f"; {below[0].parent} is one" if below else "")
 
 
 def _rename_targets(node: DictConfig) -> None:

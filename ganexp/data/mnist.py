@@ -55,6 +55,8 @@ class MNIST(ImageArrays):
         name = f"{'train' if self.split == 'train' else 't10k'}-{kind}"
         plain, packed = folder / name, folder / f"{name}.gz"
         if not plain.is_file() and not packed.is_file():
+            if (Path(self.root) / "raw").is_dir():
+                raise UserError(f"data.root={self.root}: name the folder that holds {self.dataset}/raw")
             fetch(self.dataset, f"{name}.gz into {folder}", self.root, self._download)
         return plain if plain.is_file() else packed
 

@@ -7,7 +7,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from ganexp.config.resolvers import RESUMABLE
-from ganexp.config.stored import check_links, load_config
+from ganexp.config.stored import check_links, load_config, not_a_run
 from ganexp.errors import UserError
 from ganexp.system.atomic import replacing
 
@@ -52,7 +52,7 @@ class RunLock:
     def _check_same_run(self, folder: Path) -> None:
         if not self._file.is_file():
             if self._cfg.resume is not None:
-                raise UserError(f"{folder} is not a run: it has no config.yaml")
+                raise UserError(not_a_run(folder))
             self.write()
         if not self._cfg.trust:
             check_links(folder)
