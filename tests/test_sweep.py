@@ -53,7 +53,9 @@ def test_a_failure_stops_nobody_else(
     assert re.search(r"resolution-33 +missing", told.out) and re.search(r"resolution-16 +finished", told.out)
     assert "2 runs: 1 missing, 1 finished" in told.out
     assert "1 of the sweep's runs did not finish" in told.err
-    assert [path.name for path in (tmp_path / "outputs/s").iterdir() if path.is_dir()] == ["resolution-16"]
+    assert [path.name for path in (tmp_path / "outputs/s").iterdir() if path.is_dir()] == [
+        "recipe-none+resolution-16"
+    ]
 
 
 def test_the_same_line_again_runs_only_what_is_missing(
