@@ -626,3 +626,17 @@ def test_a_player_that_moves_rarely_is_told(train: Verb, capfd: pytest.CaptureFi
     assert line in capfd.readouterr().out
     train(*TINY, "epochs=2", "max_steps=2", name="each")
     assert "moves in one step" not in capfd.readouterr().out
+
+
+def test_a_finished_run_that_is_asked_for_more_steps_says_the_epochs(
+    train: Verb, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = train(*TINY, "epochs=1")
+    capfd.readouterr()
+    train(f"resume={folder}", "max_steps=100")
+    told = capfd.readouterr().out
+    assert "is finished already" in told and "epochs=4 goes on" in told, (
+        "100 steps of 64 are 3.6 epochs of 1,797"
+    )
+    train(f"resume={folder}", "max_steps=200")
+    assert "epochs=8 goes on" in capfd.readouterr().out

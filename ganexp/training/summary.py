@@ -97,7 +97,7 @@ def _surplus_steps(cfg: DictConfig, experiment: Experiment) -> list[str]:
     steps, wanted = experiment.steps, cfg.max_steps
     if wanted is None or wanted <= steps:
         return []
-    needed = (wanted - 1) * cfg.batch_size // len(experiment.data.loader) + 1  # the last step is in that epoch
+    needed = _epochs_of(wanted, cfg.batch_size, len(experiment.data.loader))
     return [
         f"max_steps={wanted}: the run ends before, after {plural(steps, 'step')}, because epochs={cfg.epochs}; "
         f"so many steps need epochs={needed}"
@@ -125,6 +125,11 @@ def epoch_lines(
     return lines
 
 
+def _epochs_of(steps: int, batch_size: int, count: int) -> int:
+    """The epochs of ``count`` samples that so many steps need; the last step is in the last of them."""
+    return (steps - 1) * batch_size // count + 1
+
+
 def _outputs(player: str, scalars: Mapping[str, float]) -> str | None:
     """A discriminator's mean outputs for real and for generated samples; None for other players."""
     real, fake = scalars.get(f"{player}/D_x"), scalars.get(f"{player}/D_G_z")
@@ -143,6 +148,8 @@ def finished_already(folder: Path, cfg: DictConfig, progress: Progress, count: i
     """One line for a run that is complete already, with the command that makes it longer."""
     if cfg.max_steps is not None and progress.step >= cfg.max_steps:
         longer = f"max_steps={2 * progress.step}"
+    elif cfg.max_steps is not None:  # epochs ended it before
+        longer = f"epochs={_epochs_of(cfg.max_steps, cfg.batch_size, count)}"
     else:
         longer = f"epochs={2 * math.ceil(progress.images / count)}"
     onward = f"{quoted_override('resume', folder)} {longer} goes on"
