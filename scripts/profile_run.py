@@ -26,6 +26,7 @@ from ganexp.data.batches import Batch, BatchLoader
 from ganexp.ema import EMA
 from ganexp.penalties import Penalty
 from ganexp.runs.run import Run
+from ganexp.training import reports
 from ganexp.training.meter import Meter
 from ganexp.training.precision import Precision
 from ganexp.training.schedules import Schedules
@@ -47,7 +48,7 @@ _PARTS: list[tuple[object, str, str]] = [
     (Meter, "add", "meter"),
     (Schedules, "set", "learning rates"),
     (EMA, "update", "averaging"),
-    (training, "generate", "grid"),
+    (reports, "generate", "grid"),
     (State, "scalars", "reading the meter"),
     (Run, "record_weight_hash", "hashes"),
     (Run, "record", "records"),
