@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from ganexp.cli.composing import as_user_error, composed, quoted
+from ganexp.cli.hydra_app import group_choices
 from ganexp.cli.runs import facts
 from ganexp.config.resolvers import TIMESTAMP
 from ganexp.config.stored import read_run
+from ganexp.config.verb_schema import LABEL_RULE, is_label
 from ganexp.errors import UserError
 from ganexp.runs.saved_run import SavedRun, find_runs
 
@@ -42,8 +44,7 @@ def train(*overrides: str) -> "TrainedRun":
         cfg, hydra_cfg = composed("train", overrides)
         from ganexp.train import train as train_run
 
-        choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
-        train_run(cfg, Path(hydra_cfg.run.dir), choices)
+        train_run(cfg, Path(hydra_cfg.run.dir), group_choices(hydra_cfg.runtime.choices))
     return TrainedRun(Path(hydra_cfg.run.dir), trust=bool(cfg.trust) or cfg.resume is None)
 
 
@@ -181,10 +182,10 @@ class TrainedRun:
             each = list(label) if isinstance(label, Sequence) and not isinstance(label, str) else [label]
             if len(each) not in (1, n):
                 raise UserError(f"label: {len(each)} labels for {n} samples")
+            for one in each:
+                if one is not None and not is_label(one):
+                    raise UserError(f"label={one}: {LABEL_RULE}")
             numbers = [class_number(one, game, run) for one in each]
-            for number in numbers:
-                if number is not None and (not isinstance(number, int) or number < 0):
-                    raise UserError(f"label={number}: should be a class's number, from 0, or its name")
             labels = None if label is None else torch.as_tensor(numbers).expand(n)
             inputs, columns = grid_inputs(game, Request(n, labels), run.source, run.data, seed, "sample")
             return inputs, generate(self._loaded.net, inputs, batch_size, run.device), columns

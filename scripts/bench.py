@@ -14,7 +14,6 @@ on a data set of so many GB that stays on disk, instead of all this.
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 from pathlib import Path
@@ -27,6 +26,7 @@ from benchmark.peak import operations, peak
 from benchmark.workloads import BATCH, WORKLOADS, Place
 from tqdm import tqdm
 
+from ganexp.system.cpus import processor_name
 from ganexp.training.precision import Precision
 
 _MOST = 60_000
@@ -85,20 +85,12 @@ def table(found: dict[str, Any]) -> str:
 def machine(device: str) -> dict[str, Any]:
     """The hardware and the settings of the measurement."""
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
         "torch": torch.__version__,
         "batch": BATCH,
     }
-
-
-def _processor() -> str:
-    """The processor's name, from /proc/cpuinfo where that exists."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
 
 
 def parsed() -> argparse.Namespace:

@@ -5,9 +5,10 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganexp.config.targets import conf_folder
 from ganexp.errors import fail, print_to_stderr, readable_lines
@@ -154,8 +155,7 @@ def _train(cfg: "DictConfig") -> None:
     folder = Path(hydra_cfg.runtime.output_dir)
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())  # the form in which a user would type it
-    choices = {key: str(value) for key, value in hydra_cfg.runtime.choices.items() if "/" not in key}
-    train(cfg, folder, choices)
+    train(cfg, folder, group_choices(hydra_cfg.runtime.choices))
     if hydra_cfg.mode != RunMode.MULTIRUN:
         show_last_grid(folder)
 
@@ -165,3 +165,8 @@ def _remove_if_empty(folder: Path) -> None:
     for made in (folder, folder.parent):
         if made != Path.cwd() and made.is_dir() and not any(made.iterdir()):
             made.rmdir()
+
+
+def group_choices(choices: Mapping[str, Any]) -> dict[str, str]:
+    """The choice of each configuration group, such as ``loss: wgan_gp``, without Hydra's own groups."""
+    return {key: str(value) for key, value in choices.items() if "/" not in key}

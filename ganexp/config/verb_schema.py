@@ -34,12 +34,20 @@ def _check_format(value: Any) -> Any:
     return value
 
 
+LABEL_RULE = "should be a class's number, from 0, or its name"
+
+
+def is_label(value: Any) -> bool:
+    """Whether a value can name a class: a number from 0, or a text. ``LABEL_RULE`` says so to the user."""
+    number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return number or (isinstance(value, str) and value != "")
+
+
 def _check_label(value: Any) -> Any:
     """Raises PydanticCustomError where a label is neither a class's number nor a name."""
-    number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if value is None or number or (isinstance(value, str) and value):
+    if value is None or is_label(value):
         return value
-    raise PydanticCustomError("label", "should be a class's number, from 0, or its name")
+    raise PydanticCustomError("label", LABEL_RULE)
 
 
 class SampleSettings(BaseModel):

@@ -51,7 +51,9 @@ class ClassifierRecipe(NamedTuple):
     def suffix(self) -> str:
         """For names of scores and files: empty for the default, ``1`` for seed 1, ``_24_48`` for widths."""
         seed = str(self.seed) if self.seed else ""
-        return seed if self.widths == (32, 64, 128) else "_".join([seed, *map(str, self.widths)])
+        return (
+            seed if self.widths == self._field_defaults["widths"] else "_".join([seed, *map(str, self.widths)])
+        )
 
 
 _DEFAULT = ClassifierRecipe()

@@ -5,7 +5,6 @@ moment in both. The answer is kept in the cache, so that all runs on a machine c
 """
 
 import json
-import platform
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import nn
 
 from ganexp.data.cache import cache_folder
 from ganexp.system.atomic import replacing
+from ganexp.system.cpus import processor_name
 from ganexp.system.rng import fork_rng
 
 MIN_SPEEDUP = 1.2
@@ -23,33 +23,27 @@ MIN_SPEEDUP = 1.2
 _BATCH, _ROUNDS = 64, 5
 
 
-def has_instructions(name: str) -> bool:
-    """Whether the CPU has instructions for bf16 or fp16; True where torch cannot tell."""
+def has_instructions(name: str) -> bool | None:
+    """Whether the CPU has instructions for bf16 or fp16; None where torch cannot tell."""
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     kinds = [has for instructions, has in known.items() if instructions.endswith(name)]
-    return any(kinds) or not kinds
+    return any(kinds) if kinds else None
 
 
 def fastest_on_cpu() -> tuple[str, str | None]:
     """``bf16`` or ``fp32``, and the reason, for the log; None where the CPU has no bf16 instructions."""
-    if not _reports_bf16():
+    if not has_instructions("bf16"):
         return "fp32", None
     speedup = _known_speedup()
     name = "bf16" if speedup >= MIN_SPEEDUP else "fp32"
     return name, f"on this CPU, bf16 is {speedup:.2g} times as fast as fp32"
 
 
-def _reports_bf16() -> bool:
-    """Whether torch says that the CPU has bf16; False where it cannot tell."""
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(has for instructions, has in known.items() if instructions.endswith("bf16"))
-
-
 def _known_speedup() -> float:
     """The speed-up of bf16 on this processor with this torch, from the cache or measured."""
     file = cache_folder() / "bf16_speedup.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    key = f"{_processor()}, torch {torch.__version__}"
+    key = f"{processor_name()}, torch {torch.__version__}"
     with FileLock(file.with_suffix(".lock")):
         known = _read(file)
         if key not in known:
@@ -66,13 +60,6 @@ def _read(file: Path) -> dict[str, float]:
         return {}
     plain = content if isinstance(content, dict) else {}
     return {key: value for key, value in plain.items() if isinstance(value, float)}
-
-
-def _processor() -> str:
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def measure_speedup() -> float:

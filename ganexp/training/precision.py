@@ -44,7 +44,7 @@ class Precision:
         return "tf32" if self._device.type == "cuda" else "fp32"
 
     def _use(self, name: PrecisionName) -> None:
-        if self._device.type == "cpu" and name in _HALVES and not has_instructions(name):
+        if self._device.type == "cpu" and name in _HALVES and has_instructions(name) is False:
             print_to_stderr(
                 f"this CPU has no {name} instructions: it is slower than device.precision=fp32 here"
             )
