@@ -54,7 +54,7 @@ class CGAN(GAN):
     def grid(self, request: Request) -> Grid:
         """One row per class, as many columns as needed; if the request has labels, these are kept."""
         rows = min(self.generator.classes, _MAX_ROWS)
-        columns = math.ceil(request.count / rows)
+        columns = request.columns or math.ceil(request.count / rows)
         if request.label is None:
             request = replace(request, label=torch.arange(request.count) // columns)
         return Grid(request, columns)

@@ -136,7 +136,7 @@ class Game(nn.Module):
 
     def grid(self, request: Request) -> Grid:
         """The request with its missing fields filled in for a grid, and the number of columns."""
-        return Grid(request, math.ceil(math.sqrt(request.count)))
+        return Grid(request, request.columns or math.ceil(math.sqrt(request.count)))
 
     def begin_step(self, progress: StepProgress) -> StepPlan:
         """Sets what depends on the progress (phases, lazy penalties); returns the players of this step."""

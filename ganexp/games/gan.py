@@ -114,8 +114,10 @@ class GAN(Game):
     def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
         if request.label is not None:
             raise UserError("label: this run knows no labels; train one with game=cgan")
+        if request.codes:
+            raise UserError("code: this run has no codes; train one with game=infogan")
         assert self.prior is not None
-        return Inputs((self.prior(request.count, generator=rng),))
+        return Inputs((request.repeat(self.prior(request.draws, generator=rng)),))
 
     def after_step(self, player: str) -> None:
         """WGAN's clipping of the critic's weights."""

@@ -1,5 +1,6 @@
 """Requests for samples of a generator, and what a game makes of them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,13 +13,27 @@ class Request:
     """A request for samples of a generator.
 
     ``label``: int64 classes [count], or attributes or embeddings [count, K]; None: the game chooses.
-    ``codes``: values of InfoGAN's codes by their number. ``truncation``: of the latents, None for none.
+    ``codes``: values [count] of InfoGAN's codes by their number, int64 of categorical and float32 of continuous
+    ones; the others are random. ``truncation``: of the latents, None for none. ``columns``: of the grid that was
+    asked for; None: the game chooses. ``shared``: so many consecutive samples have the same random inputs, so
+    that they differ in labels and codes only.
     """
 
     count: int
     label: Tensor | None = None
-    codes: Mapping[int, float] = field(default_factory=dict)
+    codes: Mapping[int, Tensor] = field(default_factory=dict)
     truncation: float | None = None
+    columns: int | None = None
+    shared: int = 1
+
+    @property
+    def draws(self) -> int:
+        """How many random inputs are drawn; ``repeat`` makes ``count`` of them."""
+        return math.ceil(self.count / self.shared)
+
+    def repeat(self, drawn: Tensor) -> Tensor:
+        """Random inputs [draws, ...], each for ``shared`` consecutive samples: [count, ...]."""
+        return drawn.repeat_interleave(self.shared, 0)[: self.count]
 
 
 class Inputs(NamedTuple):
