@@ -31,7 +31,8 @@ class PlayerCall(NamedTuple):
     ``critic`` is bound to labels, pair and pack, and draws a new augmentation at each call; ``plain_critic``
     does not augment. ``real``, ``fake``: [N, ...] as passed to the critic; logits [N] or [N, ...].
     ``real_logits`` is None in a generator's turn whose loss does not need them. ``inputs``: the generator's
-    arguments for the fakes.
+    arguments for the fakes. ``real_outputs``, ``fake_outputs``: [N, K], what the discriminator gives beside the
+    logits; None if it gives nothing.
     """
 
     critic: Critic
@@ -42,6 +43,8 @@ class PlayerCall(NamedTuple):
     fake_logits: Tensor
     generator: nn.Module
     inputs: tuple[Tensor, ...]
+    real_outputs: Tensor | None = None
+    fake_outputs: Tensor | None = None
 
 
 class Penalty(nn.Module):

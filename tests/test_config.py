@@ -195,7 +195,7 @@ def test_a_run_is_named_by_what_was_said() -> None:
 def test_signatures_are_read_without_importing() -> None:
     settings = settings_of("ganexp.nets.mlp.Generator")
     assert settings is not None
-    assert set(settings) == {"shape", "bounded", "latent", "classes", "widths", "norm", "dropout"}
+    assert set(settings) == {"shape", "bounded", "latent", "classes", "condition", "widths", "norm", "dropout"}
     inherited = settings_of("ganexp.games.cgan.CGAN")
     assert inherited is not None and set(inherited) == {
         "n_critic",

@@ -50,6 +50,12 @@ FlatNorm = Literal["batch", "layer", "none"]
 PrecisionName = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 """Numerical precision; see ``ganexp.training.precision``."""
 
+GeneratorCondition = Literal["joined", "norm"]
+"""How a generator takes labels: joined to its latents; as a gain and a bias of each of its norms."""
+
+CriticCondition = Literal["joined", "projection", "none"]
+"""How a discriminator takes labels: joined to its input; by a projection of its features; not at all."""
+
 Noise = Literal["normal", "uniform"]
 """The distribution of latents."""
 

@@ -7,6 +7,7 @@
 | ``${overrides_name:}`` | the overrides as a folder name: ``loss-wgan_gp+seed-1`` |
 | ``${critic_norm:${penalties},batch}`` | the critic's norm: ``none`` with a gradient penalty |
 | ``${packed:${data.shape},2}`` | the shape of 2 samples joined along their first axis |
+| ``${sum:[10],2}`` | the sum of numbers and lists of numbers |
 | ``${two_if:attribute}`` | the number of classes of a data set: 2 with an attribute, 1 if it is null |
 """
 
@@ -54,6 +55,7 @@ def register_config_resolvers() -> None:
         "run_folder": _run_folder,
         "overrides_name": lambda *, _root_: overrides_name(_root_.hydra.overrides.task),
         "critic_norm": _critic_norm,
+        "sum": _sum,
         "packed": lambda shape, packing: [packing * shape[0], *shape[1:]],
         "two_if": lambda attribute: 1 if attribute is None else 2,
     }
@@ -128,6 +130,10 @@ def _critic_norm(penalties: Any, norm: str) -> str:
     nodes = penalties.values() if isinstance(penalties, DictConfig) else []
     targets = [str(node.get("_target_")) for node in nodes if isinstance(node, DictConfig)]
     return "none" if any(_penalises_critics_gradient(target) for target in targets) else norm
+
+
+def _sum(*values: Any) -> int:
+    return sum(sum(value) if isinstance(value, Sequence) else value for value in values)
 
 
 def _penalises_critics_gradient(target: str) -> bool:

@@ -7,6 +7,7 @@ The label is joined to both players' input; fakes have the labels of the real ba
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,16 +24,24 @@ _MAX_ROWS = 20
 class CGAN(GAN):
     """``generator(z, y)`` against ``discriminator(x, y)``."""
 
+    TAKES_LABELS: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
+    """The networks that have to be given labels."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, player in self.players.items():
-            if not getattr(player.net, "classes", 1):
-                raise UserError(f"game=cgan: player {name} takes no labels: leave arch's classes as they are")
+        for name in type(self).TAKES_LABELS:
+            if not getattr(self.parts.nets[name], "classes", 1):
+                raise UserError(
+                    f"{type(self).__name__}: arch.{name} takes no labels: leave its classes as they are, and "
+                    f"set arch.{name}.condition=joined, for example"
+                )
 
     def training_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         return self.latents(batch), batch.y
 
     def discriminate(self, samples: Tensor, batch: Batch) -> Tensor:
+        if not getattr(self.discriminator, "classes", 1):
+            return super().discriminate(samples, batch)
         labels = batch.y.repeat(len(samples) // len(batch.y), *[1] * (batch.y.dim() - 1))
         logits: Tensor = self.discriminator(samples, y=labels)
         return logits
@@ -46,6 +55,15 @@ class CGAN(GAN):
             raise UserError(f"label={int(labels.max())}: this run's labels are 0 to {largest}")
         z, *_ = super().inputs(replace(request, label=None), rng).args
         return Inputs((z, labels), labels=labels)
+
+    def condition_pairs(self, count: int, rng: torch.Generator) -> dict[str, Inputs]:
+        classes = self.generator.classes
+        if classes < 2:
+            return {}
+        first = torch.randint(classes, (count,), generator=rng)
+        second = (first + torch.randint(1, classes, (count,), generator=rng)) % classes
+        labels = torch.stack([first, second], 1).flatten()
+        return {"label": self.inputs(Request(2 * count, labels, shared=2), rng)}
 
     def preview_count(self, count: int) -> int:
         rows = min(self.generator.classes, _MAX_ROWS)

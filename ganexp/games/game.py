@@ -113,6 +113,9 @@ class Game(nn.Module):
     prior: Prior | None = field(init=False, default=None)
     """The latent and its distribution; None if the generator takes no noise."""
 
+    code_kinds: tuple[int, ...] = field(init=False, default=())
+    """For each code that the latents hold: its number of categories, 0 if it is continuous."""
+
     def __post_init__(self) -> None:
         super().__init__()
         parts = self.parts
@@ -137,6 +140,13 @@ class Game(nn.Module):
     def grid(self, request: Request) -> Grid:
         """The request with its missing fields filled in for a grid, and the number of columns."""
         return Grid(request, request.columns or math.ceil(math.sqrt(request.count)))
+
+    def condition_pairs(self, count: int, rng: torch.Generator) -> dict[str, Inputs]:
+        """For each condition by name, such as ``label``: the inputs of ``count`` pairs of samples.
+
+        The samples 2i and 2i + 1 differ in that condition only. They show whether the generator ignores it.
+        """
+        return {}
 
     def begin_step(self, progress: StepProgress) -> StepPlan:
         """Sets what depends on the progress (phases, lazy penalties); returns the players of this step."""

@@ -61,22 +61,28 @@ class GAN(Game):
 
     def discriminator_turn(self, batch: Batch) -> Turn:
         """The discriminator's losses on real and fake samples; no gradient reaches the generator."""
-        real, (fake, inputs) = self.real(batch), self._fake_for_critic(batch)
-        critic = self.critic(batch)
-        real_logits, fake_logits = real_and_fake_logits(
-            critic, real, fake, samplewise=getattr(self.discriminator, "samplewise", False)
-        )
-        call = self.player_call(critic, batch, real, fake, real_logits, fake_logits, inputs)
-        return critic_turn(self.loss, self.penalties_of("d"), call, self.augment)
+        return critic_turn(self.loss, self.penalties_of("d"), self.discriminator_call(batch), self.augment)
 
     def generator_turn(self, batch: Batch) -> Turn:
         """The generator's losses on new or reused fakes, through the frozen discriminator."""
+        return generator_turn(self.loss, self.penalties_of("g"), self.generator_call(batch))
+
+    def discriminator_call(self, batch: Batch) -> PlayerCall:
+        """The discriminator's answers to real and fake samples; the fakes are detached."""
+        real, (fake, inputs) = self.real(batch), self._fake_for_critic(batch)
+        critic = self.critic(batch)
+        answers = real_and_fake_logits(
+            critic, real, fake, samplewise=getattr(self.discriminator, "samplewise", False)
+        )
+        return self.player_call(critic, batch, real, fake, *answers, inputs)
+
+    def generator_call(self, batch: Batch) -> PlayerCall:
+        """The discriminator's answer to new or reused fakes, through which gradients reach the generator."""
         critic, real = self.critic(batch), self.real(batch)
         fake, inputs = self._fake_to_reuse or self.fake(batch)
         self._fake_to_reuse = None  # its autograd graph is freed by one backward pass
-        fake_logits, real_logits = critic(fake), real_logits_if_needed(self.loss, critic, real)
-        call = self.player_call(critic, batch, real, fake, real_logits, fake_logits, inputs)
-        return generator_turn(self.loss, self.penalties_of("g"), call)
+        fake_answer, real_answer = critic(fake), real_logits_if_needed(self.loss, critic, real)
+        return self.player_call(critic, batch, real, fake, real_answer, fake_answer, inputs)
 
     def real(self, batch: Batch) -> Tensor:
         """The batch's samples, in the form that the discriminator takes."""
@@ -98,7 +104,10 @@ class GAN(Game):
         return self.prior(len(batch.x), device=batch.x.device)
 
     def critic(self, batch: Batch, *, augmented: bool = True) -> Critic:
-        """A function from samples, one or several times the batch size, to logits (float32 at least)."""
+        """A function from samples, one or several times the batch size, to what the discriminator answers.
+
+        These are logits, and its other outputs if it has any, in float32 at least.
+        """
 
         def critic(samples: Tensor) -> Tensor:
             (shown,) = self.augment(samples) if augmented else (samples,)
@@ -107,7 +116,7 @@ class GAN(Game):
         return critic
 
     def discriminate(self, samples: Tensor, batch: Batch) -> Tensor:
-        """The logits of samples, one or several times the batch size."""
+        """The discriminator's answer to samples, one or several times the batch size."""
         logits: Tensor = self.discriminator(samples)
         return logits
 
@@ -140,9 +149,24 @@ class GAN(Game):
         batch: Batch,
         real: Tensor,
         fake: Tensor,
-        real_logits: Tensor | None,
-        fake_logits: Tensor,
+        real_answer: Tensor | None,
+        fake_answer: Tensor,
         inputs: tuple[Tensor, ...],
     ) -> PlayerCall:
+        """What penalties and terms of a turn are computed from; ``critic``'s answers are split."""
+        outputs = getattr(self.discriminator, "outputs", 0)
         plain = self.critic(batch, augmented=False)
-        return PlayerCall(critic, plain, real, fake, real_logits, fake_logits, self.generator, inputs)
+        if not outputs:
+            return PlayerCall(critic, plain, real, fake, real_answer, fake_answer, self.generator, inputs)
+        return PlayerCall(
+            lambda samples: critic(samples)[:, 0],
+            lambda samples: plain(samples)[:, 0],
+            real,
+            fake,
+            None if real_answer is None else real_answer[:, 0],
+            fake_answer[:, 0],
+            self.generator,
+            inputs,
+            None if real_answer is None else real_answer[:, 1:],
+            fake_answer[:, 1:],
+        )

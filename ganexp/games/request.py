@@ -13,10 +13,10 @@ class Request:
     """A request for samples of a generator.
 
     ``label``: int64 classes [count], or attributes or embeddings [count, K]; None: the game chooses.
-    ``codes``: values [count] of InfoGAN's codes by their number, int64 of categorical and float32 of continuous
-    ones; the others are random. ``truncation``: of the latents, None for none. ``columns``: of the grid that was
-    asked for; None: the game chooses. ``shared``: so many consecutive samples have the same random inputs, so
-    that they differ in labels and codes only.
+    ``codes``: values [count] of InfoGAN's codes by their number: int64 of categorical, float32 of continuous
+    ones; the others are random. ``truncation``: of the latents, None for none. ``columns``: of the grid; None:
+    the game chooses. ``shared``: so many consecutive samples have the same random inputs, so that they differ
+    in labels and codes only.
     """
 
     count: int

@@ -41,7 +41,7 @@ def generator_turn(loss: Loss, penalties: dict[str, Penalty], call: PlayerCall) 
 def real_and_fake_logits(
     critic: Critic, real: Tensor, fake: Tensor, *, samplewise: bool
 ) -> tuple[Tensor, Tensor]:
-    """The logits of real and of fake samples.
+    """The critic's answers to real and to fake samples: their logits, or rows that begin with these.
 
     ``samplewise``: each logit depends on its own sample only, so one forward pass, which is faster, is enough.
     """
@@ -53,5 +53,5 @@ def real_and_fake_logits(
 
 @torch.no_grad()
 def real_logits_if_needed(loss: Loss, critic: Critic, real: Tensor) -> Tensor | None:
-    """For a generator's turn: the real logits, without a graph, if the loss uses them; else None."""
+    """For a generator's turn: the answer to real samples, without a graph, if the loss uses it; else None."""
     return critic(real) if loss.needs_real else None

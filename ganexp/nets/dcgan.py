@@ -19,10 +19,20 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Upsample, Whole
+from ganexp.config.ranges import (
+    Count,
+    CriticCondition,
+    Fraction,
+    GeneratorCondition,
+    ImageNorm,
+    Shape,
+    Upsample,
+    Whole,
+)
 from ganexp.errors import UserError
-from ganexp.nets.convolutions import ConvDown2x, ConvTransposeUp2x, ProjectToMap, ResizeConv
-from ganexp.nets.heads import MapHead
+from ganexp.nets.conditional_norm import ConditionalSequential, norm_layer
+from ganexp.nets.convolutions import ConvDown2x, ConvTransposeUp2x, MapToVector, ProjectToMap, ResizeConv
+from ganexp.nets.heads import HeadWithOutputs, MapHead, ProjectionHead
 from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, one_hot
 
 _UPSAMPLES: dict[str, type[ConvTransposeUp2x] | type[ResizeConv]] = {
@@ -68,30 +78,36 @@ class Generator(GeneratorBase):
         max_width: Count,
         norm: ImageNorm,
         upsample: Upsample,
+        condition: GeneratorCondition = "joined",
     ) -> None:
         super().__init__()
         self.latent = latent
         self.classes = classes
+        self.joined, normed = (classes, 0) if condition == "joined" else (0, classes)
         side, channels = _plan_maps(shape, width, max_width)
         channels = channels[::-1]
         up2x, bias = _UPSAMPLES[upsample], norm != "batch"
-        layers: list[nn.Module] = [ProjectToMap(latent + classes, channels[0], side, bias=bias)]
-        layers += [IMAGE_NORMS[norm](channels[0]), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [ProjectToMap(latent + self.joined, channels[0], side, bias=bias)]
+        layers += [norm_layer(IMAGE_NORMS, norm, channels[0], normed), nn.ReLU(inplace=True)]
         for inputs, outputs in pairwise(channels):
-            layers += [up2x(inputs, outputs, bias=bias), IMAGE_NORMS[norm](outputs), nn.ReLU(inplace=True)]
+            layers.append(up2x(inputs, outputs, bias=bias))
+            layers += [norm_layer(IMAGE_NORMS, norm, outputs, normed), nn.ReLU(inplace=True)]
         layers += [up2x(channels[-1], shape[0], bias=True), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+        self.layers = ConditionalSequential(*layers)
         self.apply(_initialise)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        if self.classes:
-            z = torch.cat([z, one_hot(y, self.classes)], 1)
-        images: Tensor = self.layers(z[:, :, None, None])
+        if self.joined:
+            z = torch.cat([z, one_hot(y, self.joined)], 1)
+        images: Tensor = self.layers(z[:, :, None, None], y)
         return images
 
 
 class Discriminator(DiscriminatorBase):
-    """Images [N, C, H, W] and, if ``classes``, labels [N] to logits [N]. Labels are added as one-hot maps."""
+    """Images [N, C, H, W] and, if ``classes``, labels [N] to logits [N], or [N, 1 + outputs].
+
+    Joined labels are added as one-hot maps.
+    """
 
     def __init__(
         self,
@@ -101,28 +117,36 @@ class Discriminator(DiscriminatorBase):
         max_width: Count,
         norm: ImageNorm,
         dropout: Fraction,
+        condition: CriticCondition = "joined",
+        outputs: Whole = 0,
     ) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes = 0 if condition == "none" else classes
+        self.joined = classes if condition == "joined" else 0
+        self.outputs = outputs
         self.samplewise = norm != "batch"
         side, channels = _plan_maps(shape, width, max_width)
         layers: list[nn.Module] = []
-        for level, (inputs, outputs) in enumerate(pairwise([shape[0] + classes, *channels])):
+        for level, (before, after) in enumerate(pairwise([shape[0] + self.joined, *channels])):
             first = level == 0  # section 3.1: no norm on the critic's input layer
-            layers.append(ConvDown2x(inputs, outputs, bias=first or norm != "batch"))
+            layers.append(ConvDown2x(before, after, bias=first or norm != "batch"))
             if not first:
-                layers.append(IMAGE_NORMS[norm](outputs))
+                layers.append(IMAGE_NORMS[norm](after))
             layers.append(LeakyReLU(0.2))
             if dropout:
                 layers.append(nn.Dropout2d(dropout))
         self.layers = nn.Sequential(*layers)
-        self.head = MapHead(channels[-1], side)
+        self.head: nn.Module = MapHead(channels[-1], side)
+        if self.classes and condition == "projection":
+            self.head = ProjectionHead(self.head, channels[-1], classes)
+        if outputs:
+            self.head = HeadWithOutputs(self.head, MapToVector(channels[-1], outputs, side))
         self.rename_former_head(f"layers.{len(layers)}")
         self.apply(_initialise)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        if self.classes:
-            maps = one_hot(y, self.classes)[:, :, None, None]
+        if self.joined:
+            maps = one_hot(y, self.joined)[:, :, None, None]
             x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
         maps_of_x: Tensor = self.layers(x)
         return maps_of_x

@@ -9,17 +9,17 @@ from torch.nn import functional
 
 from ganexp.errors import UserError
 
-IMAGE_NORMS: dict[str, Callable[[int], nn.Module]] = {
+IMAGE_NORMS: dict[str, Callable[..., nn.Module]] = {
     "batch": nn.BatchNorm2d,
-    "layer": lambda channels: nn.GroupNorm(1, channels),
-    "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
+    "layer": lambda channels, affine=True: nn.GroupNorm(1, channels, affine=affine),
+    "instance": lambda channels, affine=True: nn.InstanceNorm2d(channels, affine=affine),
     "none": lambda channels: nn.Identity(),
 }
 """Norms of feature maps [N, C, H, W], by their name in a configuration."""
 
-FLAT_NORMS: dict[str, Callable[[int], nn.Module]] = {
+FLAT_NORMS: dict[str, Callable[..., nn.Module]] = {
     "batch": nn.BatchNorm1d,
-    "layer": nn.LayerNorm,
+    "layer": lambda units, affine=True: nn.LayerNorm(units, elementwise_affine=affine),
     "none": lambda units: nn.Identity(),
 }
 """Norms of feature vectors [N, C]."""
@@ -86,7 +86,8 @@ class GeneratorBase(nn.Module):
 class DiscriminatorBase(nn.Module):
     """A trunk (``features``) and a head (``heads.py``). The base class of every ``Discriminator``.
 
-    ``forward(x, y=None)`` returns logits [N], or [N, ...] if the head has a logit for each patch.
+    ``forward(x, y=None)`` returns logits [N], or [N, ...] if the head has a logit for each patch, or
+    [N, 1 + outputs] if it has outputs for its game.
     """
 
     samplewise: bool
@@ -94,6 +95,9 @@ class DiscriminatorBase(nn.Module):
 
     classes: int
     """Number of classes of its labels; 0 if it takes no labels."""
+
+    outputs: int = 0
+    """Outputs beside the logit, for the game: then logits are [N, 1 + outputs]; see ``heads.py``."""
 
     head: nn.Module
 

@@ -8,20 +8,32 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ganexp.config.ranges import Count, FlatNorm, Fraction, Shape, Whole, Widths
-from ganexp.nets.heads import LinearHead
+from ganexp.config.ranges import (
+    Count,
+    CriticCondition,
+    FlatNorm,
+    Fraction,
+    GeneratorCondition,
+    Shape,
+    Whole,
+    Widths,
+)
+from ganexp.nets.conditional_norm import ConditionalSequential, norm_layer
+from ganexp.nets.heads import HeadWithOutputs, LinearHead, ProjectionHead
 from ganexp.nets.layers import FLAT_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, one_hot
 
 
-def _hidden(inputs: int, widths: list[int], norm: FlatNorm, dropout: float) -> nn.Sequential:
-    """Linear, norm, LeakyReLU and dropout for each width."""
+def _hidden(
+    inputs: int, widths: list[int], norm: FlatNorm, dropout: float, classes: int = 0
+) -> ConditionalSequential:
+    """Linear, norm (conditional if ``classes``), LeakyReLU and dropout for each width."""
     layers: list[nn.Module] = []
     for width in widths:
-        layers += [nn.Linear(inputs, width), FLAT_NORMS[norm](width), LeakyReLU(0.2)]
+        layers += [nn.Linear(inputs, width), norm_layer(FLAT_NORMS, norm, width, classes), LeakyReLU(0.2)]
         if dropout:
             layers.append(nn.Dropout(dropout))
         inputs = width
-    return nn.Sequential(*layers)
+    return ConditionalSequential(*layers)
 
 
 class Generator(GeneratorBase):
@@ -39,24 +51,26 @@ class Generator(GeneratorBase):
         widths: Widths,
         norm: FlatNorm,
         dropout: Fraction,
+        condition: GeneratorCondition = "joined",
     ) -> None:
         super().__init__()
         self.latent = latent
         self.classes = classes
         self.shape = shape
-        self.hidden = _hidden(latent + classes, widths, norm, dropout)
+        self.joined, normed = (classes, 0) if condition == "joined" else (0, classes)
+        self.hidden = _hidden(latent + self.joined, widths, norm, dropout, normed)
         self.out = nn.Linear(widths[-1], math.prod(shape))
         self.last = nn.Tanh() if bounded else nn.Identity()
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        if self.classes:
-            z = torch.cat([z, one_hot(y, self.classes)], 1)
-        flat: Tensor = self.last(self.out(self.hidden(z)))
+        if self.joined:
+            z = torch.cat([z, one_hot(y, self.joined)], 1)
+        flat: Tensor = self.last(self.out(self.hidden(z, y)))
         return flat.reshape(-1, *self.shape)
 
 
 class Discriminator(DiscriminatorBase):
-    """Samples [N, *shape] and, if ``classes``, labels [N] to logits [N]."""
+    """Samples [N, *shape] and, if ``classes``, labels [N] to logits [N], or [N, 1 + outputs]."""
 
     def __init__(
         self,
@@ -65,17 +79,25 @@ class Discriminator(DiscriminatorBase):
         widths: Widths,
         norm: FlatNorm,
         dropout: Fraction,
+        condition: CriticCondition = "joined",
+        outputs: Whole = 0,
     ) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes = 0 if condition == "none" else classes
+        self.joined = classes if condition == "joined" else 0
+        self.outputs = outputs
         self.samplewise = norm != "batch"
-        self.hidden = _hidden(math.prod(shape) + classes, widths, norm, dropout)
-        self.head = LinearHead(widths[-1])
+        self.hidden = _hidden(math.prod(shape) + self.joined, widths, norm, dropout)
+        self.head: nn.Module = LinearHead(widths[-1])
+        if self.classes and condition == "projection":
+            self.head = ProjectionHead(self.head, widths[-1], classes)
+        if outputs:
+            self.head = HeadWithOutputs(self.head, nn.Linear(widths[-1], outputs))
         self.rename_former_head("out")
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         x = x.flatten(1)
-        if self.classes:
-            x = torch.cat([x, one_hot(y, self.classes)], 1)
+        if self.joined:
+            x = torch.cat([x, one_hot(y, self.joined)], 1)
         vectors: Tensor = self.hidden(x)
         return vectors

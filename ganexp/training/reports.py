@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from ganexp.games.influence import influences
 from ganexp.games.sampling import draw_grid, generate
 from ganexp.metrics.metric import Scores
 from ganexp.sentinel import Kind
@@ -45,13 +46,14 @@ def _record(
     scored: bool,
 ) -> tuple[dict[str, float], Scores]:
     """Records scalars, a grid and, where ``scored``, scores; ``epoch``: its number, whether it has ended."""
-    state, (preview, columns, evaluation) = experiment.state, experiment.evaluation
+    state, (preview, columns, pairs, evaluation) = experiment.state, experiment.evaluation
     number, ended = epoch
     samples = generate(state.ema.module, preview, cfg.batch_size, state.device)
     scores = evaluation(state.ema.module) if scored else {}
     meter, seconds = state.meter, state.progress.seconds
     speed = {"speed/images_per_second": meter.images / meter.seconds, "speed/seconds": seconds}
     scalars = scalars | experiment.schedules.now() | state.sentinel.scalars(samples) | speed
+    scalars |= influences(state.ema.module, pairs, cfg.batch_size, state.device)
     scalars |= {f"score/{name}": value for name, value in scores.items()}
     grid = draw_grid(experiment.data.source, preview, samples, columns)
     run.record(number if ended else None, scalars, grid, state.progress)

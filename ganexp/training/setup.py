@@ -26,6 +26,9 @@ from ganexp.training.periodic_evaluation import PeriodicEvaluation
 from ganexp.training.schedules import Schedules
 from ganexp.training.state import Progress, State
 
+_PAIRS = 64
+"""Pairs of samples that show how much a condition changes the output."""
+
 
 class Evaluation(NamedTuple):
     """How a run's generator is looked at while it trains: a grid in each epoch, scores in some."""
@@ -34,6 +37,8 @@ class Evaluation(NamedTuple):
     """The generator's inputs for the grid, which never change."""
     columns: int
     """Columns of the grid."""
+    pairs: dict[str, Inputs]
+    """Inputs of pairs of samples that differ in one condition, by the condition's name."""
     periodic: PeriodicEvaluation
 
 
@@ -97,7 +102,10 @@ def _evaluation(cfg: DictConfig, game: Game, data: ExperimentData, device: torch
     source, arrays = data.source, data.arrays
     request = Request(game.preview_count(source.preview_count))
     preview, columns = grid_inputs(game, request, source, lambda: arrays, cfg.seed, "preview")
-    return Evaluation(preview, columns, PeriodicEvaluation(source, arrays, game, cfg, device))
+    pairs = game.condition_pairs(
+        _PAIRS, torch.Generator().manual_seed(seed_for(cfg.seed, "pairs that differ in one condition"))
+    )
+    return Evaluation(preview, columns, pairs, PeriodicEvaluation(source, arrays, game, cfg, device))
 
 
 def _sentinel(cfg: DictConfig, source: Source, data: Arrays, preview: Inputs) -> Sentinel:

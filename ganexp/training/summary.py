@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from ganexp import __version__
 from ganexp.config.resolvers import identifies_run
 from ganexp.config.stored import DEFAULTS_FOR_OLD_RUNS, foreign_targets
+from ganexp.games.influence import ignored_conditions, influence_text
 from ganexp.losses import Logistic
 from ganexp.metrics.directions import metric_directions
 from ganexp.nets.layers import count_weights
@@ -110,7 +111,8 @@ def epoch_lines(
     """An epoch's progress, speed and losses, and in a second line its scores, if there are any.
 
     D(x) and D(G(z)) are told only where the loss makes probabilities of logits. Of a player without an
-    adversarial loss, all scalars of its turn are told. ``epoch``: its number, such as ``3/30``.
+    adversarial loss, all scalars of its turn are told. The influence of labels and codes on the samples is told
+    where there are any, and which of them the generator ignores. ``epoch``: its number, such as ``3/30``.
     """
     state = experiment.state
     probabilities = isinstance(state.game.parts.loss, Logistic)
@@ -119,7 +121,9 @@ def epoch_lines(
     losses = [_player_losses(player, scalars) for player in players]
     speed = f"{scalars['speed/images_per_second']:,.0f} images/s"
     shown = [f"epoch {epoch}", f"{state.progress.images:,} images", speed, *outputs, *losses]
-    lines = ["  ".join(filter(None, shown))]
+    lines = ["  ".join(filter(None, [*shown, influence_text(scalars)]))]
+    if scores and (ignored := ignored_conditions(scalars)):
+        lines.append(f"epoch {epoch}  {ignored}")
     if scores:
         lines.append(f"epoch {epoch}  {experiment.evaluation.periodic.changes(scores)}")
     return lines
