@@ -49,6 +49,11 @@ class CodePrior:
         uniform = 2 * torch.rand(count, self.continuous, generator=generator, device=device) - 1
         return torch.cat([noise, *map(one_hot_vectors, chosen, self.categories), uniform], 1)
 
+    def codes(self, z: Tensor) -> Tensor:
+        """The codes [N, K] of latents: the number of the category, or the continuous value."""
+        *vectors, values = z[:, self.noise_size :].split([*self.categories, self.continuous], 1)
+        return torch.cat([*[vector.argmax(1, keepdim=True).to(z.dtype) for vector in vectors], values], 1)
+
     def with_code(self, z: Tensor, number: int, values: Tensor) -> Tensor:
         """z [N, size] with the values [N] of one code: categories, or continuous values."""
         z, first = z.clone(), self.noise_size + sum(self.categories[:number])
@@ -124,7 +129,7 @@ class InfoGAN(GAN):
         for number, values in request.codes.items():
             self._check_code(number, values)
             z = self.prior.with_code(z, number, values)
-        return Inputs((z,))
+        return Inputs((z,), codes=self.prior.codes(z))
 
     def _check_code(self, number: int, values: Tensor) -> None:
         """Raises UserError for a code that does not exist, or a category that it does not have."""

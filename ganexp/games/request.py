@@ -41,12 +41,14 @@ class Inputs(NamedTuple):
 
     ``labels`` [N] or [N, K]: the labels, None where the generator takes none. ``source`` [N, ...] is drawn
     before each output in a grid, ``target`` [N, ...] after it; PSNR and SSIM compare with the target.
+    ``codes`` [N, K] float32: InfoGAN's codes; of a categorical one its category.
     """
 
     args: tuple[Tensor, ...]
     labels: Tensor | None = None
     source: Tensor | None = None
     target: Tensor | None = None
+    codes: Tensor | None = None
 
 
 class Grid(NamedTuple):

@@ -6,11 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from ganexp.config.ranges import Count
 from ganexp.errors import UserError
 from ganexp.metrics.classifier import Classifier, predict_labels, train_on
 from ganexp.metrics.directions import Direction
 from ganexp.metrics.frechet import covariance_warning, frechet_distance, moments
 from ganexp.metrics.metric import EvalContext, EvalPair, Metric, Need, Scores
+from ganexp.metrics.prdc import prdc
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,33 @@ class IntraFID(Metric):
 
     def __call__(self, pair: EvalPair) -> Scores:
         real, fake = _labels(pair)
-        distances = [_class_fid(pair, real, fake, label) for label in np.unique(real)]
+        sets = (_of_class(pair, real, fake, label, 2, "intra_fid") for label in np.unique(real))
+        distances = [frechet_distance(moments(one), moments(two)) for one, two in sets]
         return {f"intra_fid{pair.suffix}": float(np.mean(distances))}
 
     def warning(self, context: EvalContext) -> str | None:
         return covariance_warning(context.count // context.classes, context.dimensions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntraRecall(Metric):
+    """The mean over the classes of the share of a class's real samples near its generated ones, in [0, 1].
+
+    Recall (Kynkaanniemi et al. 2019) within each class: low where a generator's samples of a class are alike.
+    """
+
+    SCORES: ClassVar[Mapping[str, Direction]] = {"intra_recall": "higher"}
+    needs: ClassVar[tuple[Need, ...]] = ("labels",)
+
+    neighbours: Count
+
+    def __call__(self, pair: EvalPair) -> Scores:
+        real, fake = _labels(pair)
+        found = []
+        for label in np.unique(real):
+            one, two = _of_class(pair, real, fake, label, self.neighbours + 1, "intra_recall")
+            found.append(prdc(one, two, self.neighbours).recall)
+        return {f"intra_recall{pair.suffix}": float(np.mean(found))}
 
 
 @dataclass(frozen=True)
@@ -78,18 +102,22 @@ def _labels(pair: EvalPair) -> tuple[np.ndarray, np.ndarray]:
     """The labels of the real and of the generated samples. Raises UserError where they have no classes."""
     if pair.real.labels is None or pair.fake.labels is None:
         raise UserError(
-            "metrics=accuracy, intra_fid and cas need labels: those that a generator was asked for (game=cgan) "
-            "or a folder with the run's own classes"
+            "metrics=accuracy, intra_fid, intra_recall and cas need labels: those that a generator was asked "
+            "for (game=cgan) or a folder with the run's own classes"
         )
     if pair.source.label_kind != "classes":
         raise UserError(
-            "metrics=intra_fid and cas go by classes, and this data's labels are several attributes"
+            "metrics=intra_fid, intra_recall and cas go by classes, and this data's labels are several "
+            "attributes"
         )
     return pair.real.labels, pair.fake.labels
 
 
-def _class_fid(pair: EvalPair, real: np.ndarray, fake: np.ndarray, label: int) -> float:
+def _of_class(
+    pair: EvalPair, real: np.ndarray, fake: np.ndarray, label: int, least: int, metric: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The features of a class's real and generated samples, at least ``least`` each. Raises UserError."""
     one, two = pair.real.features[real == label], pair.fake.features[fake == label]
-    if min(len(one), len(two)) < 2:
-        raise UserError(f"metrics=intra_fid: too few samples of class {label}: raise the count")
-    return frechet_distance(moments(one), moments(two))
+    if min(len(one), len(two)) < least:
+        raise UserError(f"metrics={metric}: too few samples of class {label}: raise the count")
+    return one, two

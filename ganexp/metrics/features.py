@@ -35,7 +35,7 @@ class SampleFeatures(NamedTuple):
     ``samples``: [N, ...], uint8 images or float32 points; ``features``: [N, D] float32; ``probabilities``:
     [N, K] float32 of classes, or None where the features have no classes; ``labels``: [N] int64, the real or
     requested classes, or None without; ``target``: [N, ...], the image that each sample should match, stored
-    like the samples, or None.
+    like the samples, or None; ``codes``: [N, K] float32, the codes that samples were made from, or None.
     """
 
     samples: np.ndarray
@@ -43,6 +43,7 @@ class SampleFeatures(NamedTuple):
     probabilities: np.ndarray | None
     labels: np.ndarray | None = None
     target: np.ndarray | None = None
+    codes: np.ndarray | None = None
 
 
 class Features(Protocol):

@@ -14,7 +14,10 @@ from ganexp.metrics.reference_sets import ReferenceSets
 
 Scores = dict[str, float]
 
-Need = Literal["labels", "target"]
+Need = Literal["labels", "target", "codes"]
+
+ONLY_GENERATED: frozenset[Need] = frozenset({"target", "codes"})
+"""What real samples do not have."""
 
 
 @dataclass
@@ -56,14 +59,14 @@ class Metric:
     """
 
     needs: ClassVar[tuple[Need, ...]] = ()
-    """What the metric needs beside generated samples: their requested labels, or their targets."""
+    """What the metric needs beside generated samples: their requested labels, their targets, or their codes."""
 
     def __call__(self, pair: EvalPair) -> Scores:
         raise NotImplementedError
 
     def floor(self, pair: EvalPair) -> Scores:
-        """The scores of real samples, given as ``pair.fake``; empty where the metric needs targets."""
-        return {} if "target" in self.needs else self(pair)
+        """The scores of real samples, given as ``pair.fake``; empty where they lack what the metric needs."""
+        return {} if ONLY_GENERATED.intersection(self.needs) else self(pair)
 
     def warning(self, context: EvalContext) -> str | None:
         """One line if the scores would be wrong or misleading, not only noisy; otherwise None."""

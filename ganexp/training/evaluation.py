@@ -24,7 +24,7 @@ from ganexp.games.seeded_inputs import inputs_like_data
 from ganexp.metrics.directions import metric_directions
 from ganexp.metrics.feature_cache import cached_arrays, features_folder
 from ganexp.metrics.features import Features, SampleFeatures
-from ganexp.metrics.metric import EvalContext, EvalPair, Metric, Need, Scores
+from ganexp.metrics.metric import ONLY_GENERATED, EvalContext, EvalPair, Metric, Need, Scores
 from ganexp.metrics.reference_sets import ReferenceSets
 from ganexp.system.rng import fork_rng, seed_for
 from ganexp.training.build import build
@@ -33,6 +33,7 @@ _BATCH = 100
 
 _LACKING: dict[Need, str] = {
     "labels": "asks a generator for classes: train one with game=cgan",
+    "codes": "goes by the codes that samples are made from, which this game does not have",
     "target": "compares with what each output should be, which this game does not know",
 }
 
@@ -102,18 +103,18 @@ class Evaluator:
         samples = self._source.encode(generate(generator, inputs, _BATCH, self._device))
         labels = None if inputs.labels is None else inputs.labels.numpy()
         target = None if inputs.target is None else self._source.encode(inputs.target.numpy())
-        return self._scores(self.features(samples)._replace(labels=labels, target=target))
+        codes = None if inputs.codes is None else inputs.codes.numpy()
+        return self._scores(self.features(samples)._replace(labels=labels, target=target, codes=codes))
 
     def score_samples(self, samples: np.ndarray, labels: np.ndarray | None) -> Scores:
         """The scores of samples [N, ...], uint8 images or float32 points, and of their labels [N], if any.
 
-        Raises UserError where a metric needs targets, which samples alone do not have.
+        Raises UserError where a metric needs targets or codes, which samples alone do not have.
         """
         for name, metric in self._metrics.items():
-            if "target" in metric.needs:
-                raise UserError(
-                    f"metrics={name} compares with what each output should be, which samples alone do not say"
-                )
+            for need in ONLY_GENERATED.intersection(metric.needs):
+                lacking = _LACKING[need].partition(",")[0]
+                raise UserError(f"metrics={name} {lacking}, which samples alone do not say")
         return self._scores(self.features(samples)._replace(labels=labels))
 
     def _scores(self, fake: SampleFeatures, *, floor: bool = False) -> Scores:
