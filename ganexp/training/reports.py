@@ -3,7 +3,7 @@
 Nothing here changes the run: latents and samples to compare with have seeds of their own.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from omegaconf import DictConfig
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from ganexp.worker import WorkerRun
 
 
+class Epoch(NamedTuple):
+    """An epoch's number, from 1, and whether it has ended: only then is it in the records by its number."""
+
+    number: int
+    ended: bool
+
+
 def end_of_epoch(
     experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun", number: int, scalars: dict[str, float]
 ) -> tuple[list[tuple[Kind, str]], bool]:
@@ -26,28 +33,27 @@ def end_of_epoch(
     state, evaluation = experiment.state, experiment.evaluation.periodic
     images, last = state.progress.images, state.progress.step == experiment.steps
     scored = evaluation.is_due(number, images, last=last)
-    scalars, scores = _record(experiment, cfg, run, (number, True), scalars, scored=scored)
+    scalars, scores = _record(experiment, cfg, run, Epoch(number, ended=True), scalars, scored=scored)
     alarms = [(alarm.kind, alarm.line) for alarm in state.sentinel.check_epoch(scalars, images)]
     return alarms, run.best.improves(scores)
 
 
 def within_epoch(experiment: Experiment, cfg: DictConfig, run: "Run | WorkerRun", number: int) -> None:
     """Makes a grid, scores and records in the middle of an epoch, from the means of its steps so far."""
-    _record(experiment, cfg, run, (number, False), experiment.state.scalars(), scored=True)
+    _record(experiment, cfg, run, Epoch(number, ended=False), experiment.state.scalars(), scored=True)
 
 
 def _record(
     experiment: Experiment,
     cfg: DictConfig,
     run: "Run | WorkerRun",
-    epoch: tuple[int, bool],
+    epoch: Epoch,
     scalars: dict[str, float],
     *,
     scored: bool,
 ) -> tuple[dict[str, float], Scores]:
-    """Records scalars, a grid and, where ``scored``, scores; ``epoch``: its number, whether it has ended."""
+    """Makes and records scalars, a grid and, where ``scored``, scores. Returns all scalars, and the scores."""
     state, (preview, columns, pairs, evaluation) = experiment.state, experiment.evaluation
-    number, ended = epoch
     samples = generate(state.ema.module, preview, cfg.batch_size, state.device)
     scores = evaluation(state.ema.module) if scored else {}
     meter, seconds = state.meter, state.progress.seconds
@@ -56,6 +62,6 @@ def _record(
     scalars |= influences(state.ema.module, pairs, cfg.batch_size, state.device)
     scalars |= {f"score/{name}": value for name, value in scores.items()}
     grid = draw_grid(experiment.data.source, preview, samples, columns)
-    run.record(number if ended else None, scalars, grid, state.progress)
-    run.log.info(epoch_lines(f"{number}/{cfg.epochs}", experiment, scalars, scores))
+    run.record(epoch.number if epoch.ended else None, scalars, grid, state.progress)
+    run.log.info(epoch_lines(f"{epoch.number}/{cfg.epochs}", experiment, scalars, scores))
     return scalars, scores
