@@ -34,12 +34,18 @@ def first_line(error: BaseException) -> str:
 
 
 def suggest(word: str, choices: Iterable[str]) -> str:
-    """A hint such as ``did you mean wgan? (gan, lsgan, wgan)``; empty if there are no choices."""
+    """A hint such as ``did you mean wgan? (gan, lsgan, wgan)``; empty if there are no choices.
+
+    It stands behind ``; `` or ``: ``. Where no choice is similar, it is ``there are gan, lsgan, wgan``.
+    """
     known = sorted(choices)
     if not known:
         return ""
     near = get_close_matches(word, known, n=1, cutoff=0.5)
-    return (f"did you mean {near[0]}? " if near else "") + f"({', '.join(known)})"
+    listed = ", ".join(known)
+    if near:
+        return f"did you mean {near[0]}? ({listed})"
+    return f"there are {listed}" if len(known) > 1 else f"there is only {listed}"
 
 
 def readable(text: str) -> str:

@@ -45,9 +45,9 @@ MISTAKES = {
     "los=gan": "los: no such setting; did you mean loss?",
     "optim.lrr=1": "optim.lrr: no such setting; did you mean lr?",
     "+foo=1": "foo: no such setting of a run",
-    "+optim.foo=1": "optim.foo: no such setting of optim; (betas,",
+    "+optim.foo=1": "optim.foo: no such setting of optim; there are betas,",
     "loss=wgna": "loss=wgna: no such choice of loss; did you mean wgan? (dragan, gan,",
-    "experiment=nothing": "experiment=nothing: no such choice of experiment",
+    "experiment=nothing": "experiment=nothing: no such choice of experiment; there are cifar10_quick, ",
     "seed=abc": "seed=abc: should be a valid integer",
     "seed=-1": "seed=-1: should be greater than or equal to 0",
     "epochs=0": "epochs=0: should be greater than or equal to 1",
@@ -249,7 +249,8 @@ def test_dragan_brings_its_authors_settings() -> None:
 
 def test_the_nearest_name() -> None:
     assert suggest("wgna", ["gan", "wgan"]) == "did you mean wgan? (gan, wgan)"
-    assert suggest("zzz", ["gan"]) == "(gan)"
+    assert suggest("zzz", ["wgan", "gan"]) == "there are gan, wgan"
+    assert suggest("zzz", ["gan"]) == "there is only gan"
     assert suggest("x", []) == ""
 
 

@@ -167,7 +167,7 @@ def test_penalties_see_pairs_of_samples_and_codes(train: Verb) -> None:
         ),
         (
             ["+arch.critic={_target_: bigan.Encoder, shape: [1, 8, 8], latent: 6, width: 8}"],
-            "arch.critic: BiGAN has no such network; (discriminator, encoder, generator)",
+            "arch.critic: BiGAN has no such network; there are discriminator, encoder, generator",
         ),
         (
             ["game=gan"],

@@ -55,13 +55,14 @@ def _unknown_choice(error: BaseException) -> str | None:
         return first_line(error)
     if group == "hydra/launcher" and choice in LAUNCHERS:
         return LAUNCHERS[choice]
-    told = f"{group}={choice}: no such choice of {group}; "
+    told = f"{group}={choice}: no such choice of {group}"
     if choice in CHOICES.get(group, ()):
-        return f"{told}did you mean {group}={CHOICES[group][choice]}?"
+        return f"{told}; did you mean {group}={CHOICES[group][choice]}?"
     others = groups_of_choice(choice)
     if others:
-        return f"{told}{choice} is a choice of {others[0]}: {others[0]}={choice}"
-    return f"{told}{suggest(choice, error.options or ())}"
+        return f"{told}; {choice} is a choice of {others[0]}: {others[0]}={choice}"
+    hint = suggest(choice, error.options or ())
+    return f"{told}; {hint}" if hint else told
 
 
 def _missing_value(error: BaseException) -> str | None:
