@@ -131,6 +131,25 @@ def test_a_run_is_a_folder(
 
 
 @pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("film run=x width=64,128", "width=64,128 names several values, where one is taken; a text with commas"),
+        ("evaluate run=x metrics=fid,kid", "a list has brackets: metrics=[fid,kid]"),
+        ("tune space=rates -- loss=gan,wgan", "loss=gan,wgan names several values, where one is taken"),
+    ],
+)
+def test_a_sweep_is_only_proposed_to_train(
+    words: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from ganexp.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main._report_errors(lambda: verb(monkeypatch, tmp_path, *words.split(" ")))
+    (line,) = capfd.readouterr().err.splitlines()
+    assert ended.value.code == 2 and told in line and "-m" not in line
+
+
+@pytest.mark.parametrize(
     "words", ["film run=x seconds=2147483648", "neighbours run=x n=2147483648", "neighbours run=x k=100000"]
 )
 def test_what_a_reader_is_asked_for_has_bounds(

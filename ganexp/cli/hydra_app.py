@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganexp.config.targets import conf_folder
-from ganexp.errors import fail, print_to_stderr, readable_lines
+from ganexp.errors import UserError, fail, print_to_stderr, readable_lines
 from ganexp.system.terminal import print_lines
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
     if str(PLUGINS) not in sys.path:
         sys.path.append(str(PLUGINS))
     import hydra
+    from hydra.errors import HydraException
 
     from ganexp.data.resolvers import register
     from ganexp.sweeps.choice_sweep import as_choice_sweep
@@ -57,11 +58,24 @@ def run_verb(verb: str, arguments: list[str], program: str) -> None:
     unfinished = 0
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=verb)(task)()
+    except HydraException as error:
+        if verb == "train":
+            _propose_sweep(error)
+        raise
     finally:
         while ACTIVE_SWEEPS:
             unfinished = ACTIVE_SWEEPS.pop().close()
     if unfinished:
         fail(f"{unfinished} of the sweep's runs did not finish", status=1)
+
+
+def _propose_sweep(error: Exception) -> None:
+    """Raises UserError, with ``-m``, where a setting of a single run names several values."""
+    from ganexp.config.messages import LISTS, several_values
+
+    override = several_values(error)
+    if override is not None and override.partition("=")[0] not in LISTS:
+        raise UserError(f"{override} names several values: add -m to run each of them") from error
 
 
 def _with_guesses(verb: str, arguments: list[str]) -> list[str]:

@@ -103,12 +103,25 @@ def _bad_override(error: BaseException) -> str | None:
         return "null cannot be chosen for a group that every run needs, such as data, arch or loss"
     if isinstance(error, TypeError) and _raised_in(error) == "hydra._internal.defaults_list":
         return "the choice of a group, such as data=mnist or metrics=[fid,kid], is a name or a list of names"
+    override = several_values(error)
+    if override is None:
+        return None
+    key, _, values = override.partition("=")
+    if key in LISTS:
+        return f"{override} names several values: a list has brackets: {key}=[{values}]"
+    quoted = f"{key}='{values}'"
+    return f'{override} names several values, where one is taken; a text with commas needs quotes: "{quoted}"'
+
+
+LISTS = ("metrics", "penalties")
+"""The groups of which a run may have several choices."""
+
+
+def several_values(error: BaseException) -> str | None:
+    """The override that Hydra refuses because it names several values, such as ``seed=1,2``; else None."""
+    text = first_line(error)
     if isinstance(error, HydraException) and text.startswith("Ambiguous value"):
-        override = text.split(chr(39))[1]
-        group, _, values = override.partition("=")
-        if group in ("metrics", "penalties"):
-            return f"{override} names several values: a list has brackets: {group}=[{values}]"
-        return f"{override} names several values: add -m to run each of them"
+        return text.split("'")[1]
     return None
 
 
