@@ -97,6 +97,10 @@ MISTAKES = {
     "loss=dcgan": "loss=dcgan: no such choice of loss; dcgan is a choice of arch: arch=dcgan",
     "-m loss=gan,dcgan": "dcgan is a choice of arch: arch=dcgan",
     "loss=bce": "did you mean loss=gan?",
+    "game=conditional": "game=conditional: no such choice of game; did you mean game=cgan?",
+    "experiment=mnist": "experiment=mnist: no such choice of experiment; did you mean experiment=mnist_quick?",
+    "experiment=celeba": "did you mean experiment=dcgan_celeba?",
+    "experiment=digits": "digits is a choice of data: data=digits",
     "+penalties={r1.a:{}}": "should have only letters, digits and _",
     "-m hydra/launcher=submitit_slurm seed=1,2": "pip install -e '.[slurm]'",
 }

@@ -35,6 +35,7 @@ from ganexp.errors import UserError
         ("train latent_dim=64", "did you mean arch.generator.latent=64?"),
         ("train workers=4", "there are no loader processes"),
         ("train run=outputs/a/b", "did you mean resume=outputs/a/b?"),
+        ("sample class=7", "did you mean label=7?"),
         ("sample resume=outputs/a/b", "did you mean run=outputs/a/b?"),
         ("sample --run outputs/a/b", "without dashes: run=outputs/a/b"),
         ("train --epochs 5", "without dashes: epochs=5"),

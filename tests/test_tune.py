@@ -63,6 +63,12 @@ MISTAKES = {
     "space=rates -- name=x": "name=x: not allowed after --",
     "space=rates -- optim.lrr=1": "optim.lrr: no such setting",
     "space=rates -- evaluate.every=null": "evaluate.every=null: a search needs scores",
+    "space=rates data=mnist": "data=mnist: settings of the runs stand behind --: "
+    "ganexp tune space=rates -- data=mnist",
+    "lr=1 space=losses game.n_critic=2 -- seed=1": "lr=1 game.n_critic=2: settings of the runs stand behind --: "
+    "ganexp tune space=losses -- optim.lr=1 game.n_critic=2 seed=1",
+    "space=rates +experiment=quick ~augment": "ganexp tune space=rates -- +experiment=quick '~augment'",
+    "space=rates resume=x": "resume: no such setting",
     "space=rates goal=fdi": "goal=fdi: unknown score; did you mean fid?",
     "space=rates goal=fid direction=up": "direction=up: should be 'lower' or 'higher'",
     "space=rates trials=0": "trials=0: should be greater than or equal to 1",

@@ -80,11 +80,14 @@ def _propose_sweep(error: Exception) -> None:
 
 def _with_guesses(verb: str, arguments: list[str]) -> list[str]:
     """The arguments with guesses understood, those of tune's trials too. Raises UserError."""
-    from ganexp.config.guesses import with_guesses
+    from ganexp.config.guesses import check_place, with_guesses
 
     cut = arguments.index("--") if verb == "tune" and "--" in arguments else len(arguments)
     trials = with_guesses("train", arguments[cut + 1 :])
-    return [*with_guesses(verb, arguments[:cut]), *arguments[cut : cut + 1], *trials]
+    own = with_guesses(verb, arguments[:cut])
+    if verb == "tune":
+        check_place(own, trials)
+    return [*own, *arguments[cut : cut + 1], *trials]
 
 
 def hydra_arguments(verb: str, arguments: list[str]) -> list[str]:

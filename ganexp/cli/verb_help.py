@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from ganexp.cli.verb_settings import Group, VerbSetting, VerbSettings, verb_settings
-from ganexp.config.guesses import with_guesses
+from ganexp.config.guesses import check_place, with_guesses
 
 _MAX_WIDTH, _MIN_WIDTH = 100, 60
 _MAX_LEFT = 34  # columns of key=default; a longer one has a line of its own
@@ -24,7 +24,10 @@ _JOINED = "\0"  # stands for a space where a line must not be broken
 def verb_help(verb: str, program: str, description: str, arguments: Sequence[str]) -> str:
     """A verb's help, for the choices in ``arguments``; ``verb`` names its YAML. Raises Hydra's exceptions."""
     width = max(_MIN_WIDTH, min(_MAX_WIDTH, shutil.get_terminal_size((_MAX_WIDTH, 24)).columns))
-    told = verb_settings(verb, with_guesses(verb, arguments))
+    arguments = with_guesses(verb, arguments)
+    if verb == "tune":
+        check_place(arguments, [])
+    told = verb_settings(verb, arguments)
     first = _first(verb, told.settings)
     what, _, example = description.partition(": ")
     choices = " [group=choice ...]" if told.groups else ""

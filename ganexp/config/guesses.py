@@ -5,11 +5,12 @@ a setting of that name which is added later works at once.
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ganexp.config.targets import conf_folder
-from ganexp.config.verb_schema import MODELS
+from ganexp.config.verb_schema import MODELS, NOT_OF_TRIALS
 from ganexp.errors import UserError
 
 _IN_MEMORY = "there are no loader processes, because decoded data are kept in memory: leave it out"
@@ -41,6 +42,7 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "precision": ("device.precision={}",),
     "random_seed": ("seed={}",),
     "folder resume run": ("run={}", "resume={}"),
+    "class class_label": ("label={}",),
     "count n_samples num_samples samples": ("n={}",),
     "scheduler": ("schedule={}",),
     "threads": ("device.threads={}",),
@@ -53,6 +55,11 @@ _VALUES = {"device=gpu": "device=cuda", "device=nvidia": "device=cuda", "device=
 CHOICES: dict[str, dict[str, str]] = {
     "arch": {"cnn": "dcgan", "conv": "dcgan", "fc": "mlp", "linear": "mlp"},
     "data": {"cifar": "cifar10", "custom": "folder", "fashion": "fashion_mnist", "imagefolder": "folder"},
+    "experiment": {
+        **{"celeba": "dcgan_celeba", "cifar": "cifar10_quick", "cifar10": "cifar10_quick"},
+        **{"faces": "faces_quick", "mnist": "mnist_quick"},
+    },
+    "game": {"cdcgan": "cgan", "conditional": "cgan", "conditional_gan": "cgan"},
     "loss": {"bce": "gan", "mse": "lsgan", "nsgan": "gan", "vanilla": "gan", "wasserstein": "wgan"},
     "optim": {"adamw": "adam"},
 }
@@ -86,6 +93,28 @@ def with_guesses(verb: str, arguments: Sequence[str]) -> list[str]:
         typed, meant = map(" ".join, zip(*wrong, strict=True))
         raise UserError(f"{typed}: no such setting; did you mean {meant}?")
     return arguments
+
+
+def check_place(arguments: Sequence[str], trials: Sequence[str]) -> None:
+    """Raises UserError, with the corrected line, for settings of the trials that stand before ``--``.
+
+    ``arguments`` and ``trials`` are those of ``ganexp tune`` before and behind ``--``.
+    """
+    moved = {argument: meant for argument in arguments if (meant := _as_trial_setting(argument)) is not None}
+    if moved:
+        left = [argument for argument in arguments if argument not in moved]
+        line = shlex.join(["ganexp", "tune", *left, "--", *moved.values(), *trials])
+        raise UserError(f"{' '.join(moved)}: settings of the runs stand behind --: {line}")
+
+
+def _as_trial_setting(argument: str) -> str | None:
+    """A setting that ``ganexp train`` has and ``ganexp tune`` does not, by its name there; else None."""
+    key = re.split(r"[.=@/]", argument.lstrip("+~"))[0]
+    if key in MODELS["tune"].model_fields or key in NOT_OF_TRIALS or argument.startswith("-"):
+        return None
+    if key in MODELS["train"].model_fields or (argument != key != "" and (conf_folder() / key).is_dir()):
+        return argument
+    return _meant("train", argument)
 
 
 def _flags(verb: str, arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -139,6 +139,9 @@ class TuneSettings(BaseModel):
     minutes: Annotated[float, Field(gt=0)] | None
 
 
+NOT_OF_TRIALS = ("name", "resume", "trust", "hydra")
+"""Settings of ``ganexp train`` that a search does not take for its trials, behind ``--``."""
+
 MODELS: dict[str, type[BaseModel]] = {
     "train": TrainSettings,
     "sample": SampleSettings,

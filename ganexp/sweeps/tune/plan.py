@@ -10,12 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 from ganexp.config.messages import explain
 from ganexp.config.resolvers import overrides_name
 from ganexp.config.validate import validate_train
+from ganexp.config.verb_schema import NOT_OF_TRIALS
 from ganexp.errors import UserError
 from ganexp.sweeps.process_pool import Job, config_flags
 from ganexp.sweeps.tune.goal import Goal, read_goal
 from ganexp.sweeps.tune.space import Space, example_trials, read_space
-
-_RESERVED_KEYS = ("name", "resume", "trust", "hydra")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def read_plan(cfg: DictConfig) -> Plan:
     given = {word.lstrip("+~").partition("=")[0] for word in cfg.train}
     for word in cfg.train:
         key = word.lstrip("+~").partition("=")[0]
-        if word.startswith("-") or key.split(".")[0] in _RESERVED_KEYS:
+        if word.startswith("-") or key.split(".")[0] in NOT_OF_TRIALS:
             raise UserError(f"{word}: not allowed after --, where only settings of the runs may stand")
         if key in space:
             raise UserError(f"{key} is in the space: remove it there, or {word} after --")
