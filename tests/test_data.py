@@ -129,17 +129,39 @@ def test_a_damaged_idx_file_is_named(tmp_path: Path, damage: bytes) -> None:
 def test_what_cannot_be_fetched_says_where_it_belongs(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def offline(what: str, where: str, root: str, call: Any) -> None:
+    def offline(what: str, where: str, folder: Path, call: Any) -> None:
         def refuse() -> None:
+            folder.mkdir(parents=True)
+            (folder / "part").touch()
             raise OSError("no network")
 
-        download.fetch(what, where, root, refuse)
+        download.fetch(what, where, folder, refuse)
 
     for module in ("mnist", "cifar10", "celeba"):
         monkeypatch.setattr(f"ganexp.data.{module}.fetch", offline)
     with pytest.raises(UserError, match=r"no network.*put .* into .*data=digits, which needs nothing"):
-        load(f"data={name}", f"data.root={tmp_path}/missing")
-    assert not (tmp_path / "missing").exists(), "nothing half-made is left"
+        load(f"data={name}", f"data.root={tmp_path}/missing/data")
+    assert list(tmp_path.iterdir()) == [], "nothing half-made is left"
+
+
+def test_a_failed_download_removes_only_the_folders_that_it_made(tmp_path: Path) -> None:
+    def refuse() -> None:
+        (tmp_path / "MNIST/raw").mkdir(parents=True, exist_ok=True)
+        raise OSError("no network")
+
+    def attempt() -> list[str]:
+        with pytest.raises(UserError, match="no network"):
+            download.fetch("MNIST", "files", tmp_path / "MNIST/raw", refuse)
+        return sorted(file.name for file in tmp_path.rglob("*"))
+
+    (tmp_path / "other").mkdir()
+    assert attempt() == ["other"]
+    (tmp_path / "MNIST").mkdir()
+    (tmp_path / "MNIST/mine").touch()
+    assert attempt() == ["MNIST", "mine", "other"]
+    (tmp_path / "MNIST/raw").mkdir()
+    (tmp_path / "MNIST/raw/train").touch()
+    assert attempt() == ["MNIST", "mine", "other", "raw", "train"]
 
 
 def test_stacked_mnist(tmp_path: Path) -> None:

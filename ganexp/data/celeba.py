@@ -32,7 +32,7 @@ class CelebA(ImageFiles):
         folder, archive = root / _IMAGES, root / f"{_IMAGES}.zip"
         if not folder.is_dir() and not archive.is_file():
             wanted = f"{_IMAGES}/ or {_IMAGES}.zip, and {_PARTITION}, into {root}"
-            fetch("CelebA", wanted, self.root, self._download)
+            fetch("CelebA", wanted, Path(self.root), self._download)
         tree = FileTree(folder if folder.is_dir() else archive)
         names = tree.names if self.split == "all" else self._members(tree.names)
         if not names:

@@ -40,7 +40,7 @@ class CIFAR10(ImageArrays):
     def files(self) -> list[Path]:
         folder, archive = Path(self.root) / _FOLDER, Path(self.root) / _ARCHIVE
         if not folder.is_dir() and not archive.is_file():
-            fetch("CIFAR-10", f"{_ARCHIVE} or {_FOLDER}/ into {self.root}", self.root, self._download)
+            fetch("CIFAR-10", f"{_ARCHIVE} or {_FOLDER}/ into {self.root}", Path(self.root), self._download)
         return [folder / name for name in _FILES[self.split]] if folder.is_dir() else [archive]
 
     def read(self) -> Arrays:

@@ -56,7 +56,7 @@ class MedMNIST(ImageArrays):
     def files(self) -> list[Path]:
         file = Path(self.root) / f"{self.subset}.npz"
         if not file.is_file():
-            fetch("MedMNIST", f"{file.name} into {self.root}", self.root, self._download)
+            fetch("MedMNIST", f"{file.name} into {self.root}", Path(self.root), self._download)
         return [file]
 
     def read(self) -> Arrays:

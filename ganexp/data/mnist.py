@@ -57,7 +57,7 @@ class MNIST(ImageArrays):
         if not plain.is_file() and not packed.is_file():
             if (Path(self.root) / "raw").is_dir():
                 raise UserError(f"data.root={self.root}: name the folder that holds {self.dataset}/raw")
-            fetch(self.dataset, f"{name}.gz into {folder}", self.root, self._download)
+            fetch(self.dataset, f"{name}.gz into {folder}", folder, self._download)
         return plain if plain.is_file() else packed
 
     def _download(self) -> None:
