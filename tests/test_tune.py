@@ -133,6 +133,17 @@ def test_trials_are_plain_runs_and_the_same_line_goes_on(
     assert "outputs/s holds another study (train differs)" in capfd.readouterr().err
 
 
+def test_the_best_can_be_trained_further_where_steps_were_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = ["+space.seed={choices:[1]}", "trials=1", "name=s", "--", *RUN, "max_steps=3", "epochs=2"]
+    verb(monkeypatch, tmp_path, "tune", *line)
+    further = capfd.readouterr().out.partition("the best further: ganexp train ")[2].split("\n")[0].split()
+    assert further[1:] == ["epochs=4", "max_steps=6"]
+    verb(monkeypatch, tmp_path, "train", *further)
+    assert SavedRun(runs_in(tmp_path / "outputs/s")[0]).manifest["images"] == 6 * 64
+
+
 def study(name: str, *overrides: str) -> Study:
     """A study below the current folder, as a process of its own would open it."""
     register()

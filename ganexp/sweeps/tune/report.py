@@ -57,12 +57,17 @@ def end_message(study: Study) -> str:
     if ranked:
         settings = ranked[0].user_attrs["settings"]
         folder = study.plan.job(settings).folder
-        epochs = SavedRun(folder).config.get("epochs")
-        longer = f" epochs={2 * epochs}" if isinstance(epochs, int) else ""
+        longer = _twice_as_long(SavedRun(folder))
         lines.append(f"to train the best further: ganexp train {quoted_override('resume', folder)}{longer}")
         again = shlex.join([*study.plan.fixed, *settings])
         lines.append(f"to repeat the best:        ganexp train {again}")
     return "\n".join(lines)
+
+
+def _twice_as_long(run: SavedRun) -> str:
+    """Overrides for twice the length: of epochs and, where they are limited, of steps, which end a run too."""
+    lengths = {key: run.config.get(key) for key in ("epochs", "max_steps")}
+    return "".join(f" {key}={2 * value}" for key, value in lengths.items() if isinstance(value, int))
 
 
 def _ranked(study: Study) -> list[FrozenTrial]:
