@@ -20,6 +20,7 @@ from ganexp.config.stored import read_run
 from ganexp.config.verb_schema import LABEL_RULE, is_label
 from ganexp.errors import UserError
 from ganexp.runs.saved_run import SavedRun, find_runs
+from ganexp.system.openmp import limit_spinning
 
 if TYPE_CHECKING:  # importing torch takes seconds; listing runs and reading their records does without
     import numpy as np
@@ -39,6 +40,7 @@ def train(*overrides: str) -> "TrainedRun":
     UserError, for invalid settings before the folder is made; Diverged (a UserError) where the sentinel ends
     the run; KeyboardInterrupt after a signal, when the run has been saved.
     """
+    limit_spinning()  # before anything imports torch
     with as_user_error():
         os.environ.pop(TIMESTAMP, None)  # each call is a command of its own, with its own default name
         cfg, hydra_cfg = composed("train", overrides)
@@ -77,6 +79,7 @@ class TrainedRun:
     def __init__(
         self, folder: str | Path, *, checkpoint: str = "last", device: str = "auto", trust: bool = False
     ) -> None:
+        limit_spinning()
         self.folder = Path(folder).expanduser()
         self._checkpoint, self._device, self._trust = checkpoint, device, trust
 
