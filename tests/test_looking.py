@@ -102,6 +102,7 @@ def test_a_grid_by_class_shows_what_is_missing(
     run(monkeypatch, "sample", f"run={folder}", "n=40", "format=classes", "out=classes.png")
     told = capfd.readouterr().out.splitlines()[-2]
     counts = {words.split()[0]: int(words.split()[1]) for words in told.partition(": ")[2].split(", ")}
+    assert "on real images, at most 4 of each are shown: 0 " in told
     assert counts["2"] + counts["5"] >= 38 and counts["0"] <= 1
     with Image.open("classes.png") as picture:
         band = np.asarray(picture).reshape(-1, picture.width)

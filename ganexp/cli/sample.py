@@ -55,7 +55,8 @@ def sample(cfg: DictConfig) -> None:
 def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
     """The samples sorted into one row per class by the data set's classifier, and the number of columns.
 
-    All rows have the same number of places; those of a rare class may stay dark. Raises UserError.
+    All rows have the same number of places: those of a rare class may stay dark, of a frequent one only the
+    first are in the picture. Raises UserError.
     """
     data, source, device = run.data(), run.source, run.device
     classes = len(data.classes)
@@ -72,7 +73,8 @@ def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
         grid[label, : len(chosen)] = chosen
     counts = np.bincount(predicted, minlength=classes)
     counted = ", ".join(f"{name} {count}" for name, count in zip(data.classes, counts, strict=True))
-    print_lines(f"classified with an accuracy of {accuracy:.2%} on real images: {counted}")
+    shown = "all of them are shown" if counts.max() <= columns else f"at most {columns} of each are shown"
+    print_lines(f"classified with an accuracy of {accuracy:.2%} on real images, {shown}: {counted}")
     return grid.reshape(-1, *samples.shape[1:]), columns
 
 
