@@ -29,33 +29,31 @@ def sessions(run: Path) -> int:
     return found
 
 
-def test_a_failure_stops_nobody_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_all_members_are_checked_before_the_first_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["-m", *TINY[:4], "evaluate.every=null", "data.resolution=8,4", "max_steps=1", "name=s"]
-    line = [*arguments, "+penalties.no={_target_:no_such_module.Penalty}"]
     with pytest.raises(SystemExit):
-        verb(monkeypatch, tmp_path, "train", *line)
-    assert not (tmp_path / "outputs").exists(), "all are checked before the first begins"
+        verb(monkeypatch, tmp_path, "train", *arguments, "+penalties.no={_target_:no_such_module.Penalty}")
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("launcher", [[], LOCAL], ids=["one after another", "side by side"])
+def test_a_failure_stops_nobody_else(
+    launcher: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["recipe=none", "data.resolution=33,16", "max_steps=1", "name=s", "evaluate.every=null"]
     with pytest.raises(SystemExit) as ended:
-        verb(
-            monkeypatch,
-            tmp_path,
-            "train",
-            "-m",
-            "recipe=none",
-            "data.resolution=33,16",
-            "max_steps=1",
-            "name=s",
-        )
+        verb(monkeypatch, tmp_path, "train", "-m", *launcher, *settings)
     assert ended.value.code == 1
     told = capfd.readouterr()
     assert re.search(r"resolution-33 +missing", told.out) and re.search(r"resolution-16 +finished", told.out)
     assert "2 runs: 1 missing, 1 finished" in told.out
+    assert "data.resolution=33: arch=dcgan makes" in told.err
+    assert "resolution-33 did not finish: " in told.err or not launcher
     assert "1 of the sweep's runs did not finish" in told.err
-    assert [path.name for path in (tmp_path / "outputs/s").iterdir() if path.is_dir()] == [
-        "recipe-none+resolution-16"
-    ]
+    folders = [path.name for path in (tmp_path / "outputs/s").iterdir() if path.is_dir()]
+    assert folders == ["recipe-none+resolution-16"]
 
 
 def test_the_same_line_again_runs_only_what_is_missing(
@@ -110,30 +108,6 @@ def test_side_by_side_is_the_same_bit_for_bit(
         other = tmp_path / "outputs/two" / run.name
         assert list(differences(run, other)) == []
         assert "finished 3,648 images" in other.with_name(f"{other.name}.log").read_text()
-
-
-def test_a_member_that_fails_beside_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        verb(
-            monkeypatch,
-            tmp_path,
-            "train",
-            "-m",
-            *LOCAL,
-            "recipe=none",
-            "data.resolution=33,16",
-            "max_steps=1",
-            "name=s",
-            "evaluate.every=null",
-        )
-    told = capfd.readouterr()
-    assert (
-        ended.value.code == 1
-        and "resolution-33 did not finish: data.resolution=33: arch=dcgan makes" in told.err
-    )
-    assert "1 finished" in told.out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
