@@ -1,12 +1,14 @@
 """What is made to be looked at: films, neighbours, grids by class."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import TINY, Verb, composed, verb
 from PIL import Image, ImageSequence
 
+from ganexp.cli.film import _caption
 from ganexp.data.images import to_uint8
 from ganexp.metrics.neighbours import nearest
 from ganexp.nets.mlp import Generator
@@ -33,7 +35,33 @@ def test_a_film_has_a_frame_for_each_epoch(
     assert len(frames) == 4 and frames[0].width == 100
     assert len({frame.tobytes() for frame in frames}) == 4
     assert lasting == [400, 400, 400, 2000]
-    assert "4 epochs" in capfd.readouterr().out
+    assert "4 grids" in capfd.readouterr().out
+
+
+def test_a_film_begins_with_the_grids_within_the_first_epochs(
+    train: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = [*TINY[:-1], "features=pixels", "metrics=swd", "evaluate.count=50", "evaluate.every=2"]
+    folder = train(*small, "evaluate.early=1000", "epochs=2")
+    (folder / "samples/images_.png").touch()
+    told: list[str] = []
+
+    def caption(epoch: int | None, row: dict[str, Any]) -> str:
+        told.append(_caption(epoch, row))
+        return told[-1]
+
+    monkeypatch.setattr("ganexp.cli.film._caption", caption)
+    run(monkeypatch, "film", f"run={folder}")
+    assert [text.partition(", swd")[0] for text in told] == [
+        "1,024 images",
+        "epoch 1, 1,856 images",
+        "2,048 images",
+        "epoch 2, 3,648 images",
+    ]
+    (folder / "metrics.jsonl").unlink()
+    told.clear()
+    run(monkeypatch, "film", f"run={folder}", "out=without.webp")
+    assert told == ["epoch 1", "epoch 2", "1,024 images", "2,048 images"], "without records, epochs come first"
 
 
 def test_a_long_run_makes_no_longer_film(train: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +141,7 @@ def test_a_grid_by_class_shows_what_is_missing(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["film"], "a film needs sample grids of at least two epochs; samples/ has 1"),
+        (["film"], "a film needs at least two sample grids; samples/ has 1"),
         (["film", "format=mp4"], "format=mp4: should be 'webp' or 'gif'"),
         (["neighbours", "k=5000"], "k=5000: should be below the number of training images, 1797"),
         (["sample", "format=classes", "n=5"], "10 classes make too many rows for 5 samples"),

@@ -78,7 +78,7 @@ def test_the_folder_says_what_happened(train: Verb, capfd: pytest.CaptureFixture
     assert [re.split("  +", line) for line in told.splitlines()[-5:]] == [
         ["last grid:", f"{run}/samples/epoch_0002.png"],
         ["more samples:", f"ganexp sample run={run}"],
-        ["a film of its epochs:", f"ganexp film run={run}"],
+        ["a film of its grids:", f"ganexp film run={run}"],
         ["compare runs:", "ganexp compare outputs/run"],
         ["curves:", "tensorboard --logdir outputs"],
     ]

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 def grids(folder: Path) -> list[Path]:
     """A run's grids of samples, one per epoch, in the order of the epochs."""
-    files = [file for file in _samples(folder).glob("epoch_*.png") if file.is_file()]
+    return _numbered(folder, "epoch_*.png")
+
+
+def early_grids(folder: Path) -> list[Path]:
+    """A run's grids of samples made within its first epochs, in the order of the images in their names."""
+    return _numbered(folder, "images_*.png")
+
+
+def _numbered(folder: Path, pattern: str) -> list[Path]:
+    files = [file for file in _samples(folder).glob(pattern) if file.is_file()]
     return sorted(files, key=lambda file: (len(file.name), file.name))
 
 

@@ -18,7 +18,7 @@ from ganexp.games.influence import ignored_conditions, influence_text
 from ganexp.losses import Logistic
 from ganexp.metrics.directions import metric_directions
 from ganexp.nets.layers import count_weights
-from ganexp.runs.records import grids
+from ganexp.runs.records import early_grids, grids
 from ganexp.system.terminal import align_columns, duration, plural, quoted_override
 from ganexp.training.setup import Experiment
 from ganexp.training.state import Progress
@@ -187,8 +187,8 @@ def next_commands(folder: Path, cfg: DictConfig) -> str:
     made, run = grids(folder), quoted_override("run", folder) + trust
     lines = [("last grid:", str(made[-1]))] if made else []
     lines.append(("more samples:", f"ganexp sample {run}"))
-    if len(made) > 1:
-        lines.append(("a film of its epochs:", f"ganexp film {run}"))
+    if len(made) + len(early_grids(folder)) > 1:
+        lines.append(("a film of its grids:", f"ganexp film {run}"))
     lines.append(("compare runs:", f"ganexp compare {shlex.quote(str(folder.parent))}"))
     lines.append(("curves:", f"tensorboard --logdir {shlex.quote(str(folder.parent.parent))}"))
     return align_columns(lines)
