@@ -137,7 +137,10 @@ def test_a_run_is_a_folder(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("film run=x width=64,128", "width=64,128 names several values, where one is taken; a text with commas"),
+        (
+            "film run=x width=64,128",
+            "width=64,128 names several values, where one is taken; a text with commas",
+        ),
         ("evaluate run=x metrics=fid,kid", "a list has brackets: metrics=[fid,kid]"),
         ("tune space=rates -- loss=gan,wgan", "loss=gan,wgan names several values, where one is taken"),
     ],

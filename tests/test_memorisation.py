@@ -137,7 +137,10 @@ def test_without_a_held_out_split_that_is_said(monkeypatch: pytest.MonkeyPatch) 
         (["evaluate.split=test"], "evaluate.split=test: Digits has no held-out split"),
         (["evaluate.split=held_out"], "evaluate.split=held_out: Digits has no held-out split"),
         (["evaluate.split=train"], "evaluate.split=train: should be 'training', 'held_out'"),
-        (["data=mnist", "evaluate.split=valid"], "evaluate.split=valid: MNIST has no such split; there is only test"),
+        (
+            ["data=mnist", "evaluate.split=valid"],
+            "evaluate.split=valid: MNIST has no such split; there is only test",
+        ),
     ],
 )
 def test_mistakes(

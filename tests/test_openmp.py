@@ -50,6 +50,10 @@ def test_spinning_is_limited_before_torch_is_loaded(
         key: value for key, value in ENVIRONMENT.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
     }
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPTS[script]], env=plain | chosen, cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", SCRIPTS[script]],
+        env=plain | chosen,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.stdout == f"{policy} False\n", done.stderr

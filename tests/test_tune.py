@@ -65,8 +65,8 @@ MISTAKES = {
     "space=rates -- evaluate.every=null": "evaluate.every=null: a search needs scores",
     "space=rates data=mnist": "data=mnist: settings of the runs stand behind --: "
     "ganexp tune space=rates -- data=mnist",
-    "lr=1 space=losses game.n_critic=2 -- seed=1": "lr=1 game.n_critic=2: settings of the runs stand behind --: "
-    "ganexp tune space=losses -- optim.lr=1 game.n_critic=2 seed=1",
+    "lr=1 space=losses game.n_critic=2 -- seed=1": "lr=1 game.n_critic=2: settings of the runs stand behind "
+    "--: ganexp tune space=losses -- optim.lr=1 game.n_critic=2 seed=1",
     "space=rates +experiment=quick ~augment": "ganexp tune space=rates -- +experiment=quick '~augment'",
     "space=rates resume=x": "resume: no such setting",
     "space=rates goal=fdi": "goal=fdi: unknown score; did you mean fid?",
