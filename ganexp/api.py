@@ -5,7 +5,7 @@ exits, because of what a user can fix, they raise ``UserError`` with that line.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,12 @@ from ganexp.cli.hydra_app import group_choices
 from ganexp.cli.runs import facts
 from ganexp.config.resolvers import TIMESTAMP
 from ganexp.config.stored import read_run
-from ganexp.config.verb_schema import LABEL_RULE, is_label
 from ganexp.errors import UserError
 from ganexp.runs.saved_run import SavedRun, find_runs
 from ganexp.system.openmp import limit_spinning
+
+_Label = int | str | Sequence[int | str] | Mapping[str, int] | None
+_Codes = Mapping[int, Any] | None
 
 if TYPE_CHECKING:  # importing torch takes seconds; listing runs and reading their records does without
     import numpy as np
@@ -111,15 +113,18 @@ class TrainedRun:
         n: int = 64,
         *,
         seed: int = 0,
-        label: int | str | Sequence[int | str] | None = None,
+        label: _Label = None,
+        codes: _Codes = None,
         batch_size: int = 64,
     ) -> "np.ndarray":
         """``n`` samples: images [n, H, W, C] uint8, points [n, D] float32; those that ``ganexp sample`` writes.
 
-        ``label``: the class of all samples, or of each, by number or name, for a conditional generator.
-        ``batch_size``: samples generated at a time; their values do not depend on it. Raises UserError.
+        ``label``: the class of all samples, or of each, by number or name, for a conditional generator; or
+        attributes, ``{"Smiling": 1}``, the others being 0. ``codes``: of InfoGAN's codes by their number, one
+        value or one for each sample: ``{0: 3, 1: np.linspace(-2, 2, n)}``. ``batch_size``: samples generated
+        at a time; their values do not depend on it. Raises UserError.
         """
-        _, samples, _ = self._draw(n, seed, label, batch_size)
+        _, samples, _ = self._draw(n, seed, label, codes, batch_size)
         return self._opened.source.to_array(samples)[1]
 
     def show(
@@ -127,13 +132,14 @@ class TrainedRun:
         n: int = 64,
         *,
         seed: int = 0,
-        label: int | str | Sequence[int | str] | None = None,
+        label: _Label = None,
+        codes: _Codes = None,
         batch_size: int = 64,
     ) -> "Image.Image":
         """The same samples as one picture, a grid, which a notebook displays. Raises UserError."""
         from ganexp.games.sampling import draw_grid
 
-        inputs, samples, columns = self._draw(n, seed, label, batch_size)
+        inputs, samples, columns = self._draw(n, seed, label, codes, batch_size)
         return draw_grid(self._opened.source, inputs, samples, columns)
 
     def evaluate(self, *overrides: str) -> dict[str, Any]:
@@ -168,29 +174,19 @@ class TrainedRun:
         return loaded
 
     def _draw(
-        self, n: int, seed: int, label: int | str | Sequence[int | str] | None, batch_size: int
+        self, n: int, seed: int, label: _Label, codes: _Codes, batch_size: int
     ) -> "tuple[Inputs, np.ndarray, int]":
         """Inputs of ``n`` samples, the samples [n, ...] float32 as networks see them, and a grid's columns."""
         with as_user_error():
-            import torch
-
-            from ganexp.cli.sample import class_number
-            from ganexp.games.request import Request
+            from ganexp.cli.requested_each import request_of_each
             from ganexp.games.sampling import generate
             from ganexp.games.seeded_inputs import grid_inputs
 
             if n < 1 or batch_size < 1:
                 raise UserError(f"n={n}, batch_size={batch_size}: both have to be at least 1")
             game, run = self._loaded.game, self._opened
-            each = list(label) if isinstance(label, Sequence) and not isinstance(label, str) else [label]
-            if len(each) not in (1, n):
-                raise UserError(f"label: {len(each)} labels for {n} samples")
-            for one in each:
-                if one is not None and not is_label(one):
-                    raise UserError(f"label={one}: {LABEL_RULE}")
-            numbers = [class_number(one, game, run) for one in each]
-            labels = None if label is None else torch.as_tensor(numbers).expand(n)
-            inputs, columns = grid_inputs(game, Request(n, labels), run.source, run.data, seed, "sample")
+            request = request_of_each(n, label, codes or {}, game, run)
+            inputs, columns = grid_inputs(game, request, run.source, run.data, seed, "sample")
             return inputs, generate(self._loaded.net, inputs, batch_size, run.device), columns
 
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import TINY, Verb, verb
 from PIL import Image
 
-from ganexp.cli import main, sample
+from ganexp.cli import main, requested_labels
 from ganexp.system.tensor_file import read, write
 
 
@@ -92,7 +92,7 @@ def test_labels_by_name(
         take(monkeypatch, tmp_path, folder, "label=cut")
     told = "ganexp: label=cut: no such class; did you mean cat? (8, ant, bee, cat)\n"
     assert ended.value.code == 2 and capfd.readouterr().err == told
-    monkeypatch.setattr(sample, "_MAX_NAMES", 3)
+    monkeypatch.setattr(requested_labels, "_MAX_NAMES", 3)
     for label, hint in (("cut", "did you mean cat? (cat)"), ("xyz", "the data has 4")):
         with pytest.raises(SystemExit):
             take(monkeypatch, tmp_path, folder, f"label={label}")

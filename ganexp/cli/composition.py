@@ -5,6 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from ganexp.cli.keyed_settings import join_keyed_settings
 from ganexp.config.targets import conf_folder
 
 _CONFIG_DIR = ("--config-dir", "-cd")
@@ -44,6 +45,10 @@ def compose_verb(
     paths = ",".join(f'"file://{folder}"' for folder in folders[1:])
     extra = [f"hydra.searchpath=[{paths}]"] if paths else []
     with initialize_config_dir(str(folders[0]), version_base="1.3"):
-        cfg = compose(verb, overrides=[*extra, *_overrides(arguments)], return_hydra_config=True)
+        cfg = compose(
+            verb,
+            overrides=[*extra, *join_keyed_settings(verb, _overrides(arguments))],
+            return_hydra_config=True,
+        )
     choices = {str(name): str(choice or "null") for name, choice in cfg.hydra.runtime.choices.items()}
     return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), choices

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganexp.cli.keyed_settings import join_keyed_settings
 from ganexp.config.targets import conf_folder
 from ganexp.errors import UserError, fail, print_to_stderr, readable_lines
 from ganexp.system.terminal import print_lines
@@ -91,7 +92,10 @@ def _with_guesses(verb: str, arguments: list[str]) -> list[str]:
 
 
 def hydra_arguments(verb: str, arguments: list[str]) -> list[str]:
-    """The arguments as Hydra expects them: -m first, ``~`` expanded, tune's trial overrides in one list."""
+    """The arguments as Hydra expects them: -m first, ``~`` expanded, settings with keys joined.
+
+    Tune's trial overrides become one list. Raises UserError.
+    """
     multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
     if multirun and verb != "train":
         fail(f"{multirun[0]}: only train can be swept; leave it out")
@@ -101,6 +105,7 @@ def hydra_arguments(verb: str, arguments: list[str]) -> list[str]:
         fail("--cfg shows one run: leave out -m and give each key a single value")
     others = [argument for argument in arguments if argument not in multirun]
     others = [_TILDE_PATH.sub(lambda m: f"{m[1]}='{Path(m[2]).expanduser()}'", argument) for argument in others]
+    others = join_keyed_settings(verb, others)
     return multirun + (_fold_trial_overrides(others) if verb == "tune" else others)
 
 

@@ -1,19 +1,19 @@
 """``ganexp sample``: samples from a run's EMA generator. The same seed gives the same bytes."""
 
+import re
 from contextlib import ExitStack
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
-import torch
 from omegaconf import DictConfig
 from PIL import Image
 
+from ganexp.cli.requested import requested
+from ganexp.config.resolvers import MAX_NAME_LENGTH, cut_name
 from ganexp.data.picture import save_png
 from ganexp.data.source import Source
-from ganexp.errors import UserError, suggest
-from ganexp.games.game import Game
-from ganexp.games.request import Inputs, Request
+from ganexp.errors import UserError
+from ganexp.games.request import Inputs
 from ganexp.games.sampling import draw_grid, generate
 from ganexp.games.seeded_inputs import grid_inputs
 from ganexp.metrics.classifier import predict_labels, trained_classifier
@@ -22,7 +22,6 @@ from ganexp.system.terminal import plural, print_lines
 from ganexp.training.load import OpenedRun, open_run
 
 _MAX_ROWS = 40
-_MAX_NAMES = 40  # of classes that an error lists
 _EMPTY = -0.75  # fills empty places of a grid, in [-1, 1]; as dark as the gaps between its images
 
 
@@ -30,11 +29,11 @@ def sample(cfg: DictConfig) -> None:
     """Writes samples and prints their path; see ``conf/sample.yaml``. Raises UserError."""
     run = open_run(cfg)
     source, device, loaded = run.source, run.device, run.generator(cfg.checkpoint)
-    label = class_number(cfg.label, loaded.game, run)
-    request = Request(cfg.n, None if label is None else torch.full((cfg.n,), label))
-    inputs, columns = grid_inputs(loaded.game, request, source, run.data, cfg.seed, "sample")
+    asked = requested(cfg, loaded.game, run)
+    inputs, columns = grid_inputs(loaded.game, asked.request, source, run.data, cfg.seed, "sample")
+    inputs = asked.in_rows(inputs)
     samples = generate(loaded.net, inputs, cfg.batch_size, device)
-    name = f"sample_{cfg.n}_seed_{cfg.seed}" + ("" if label is None else f"_label_{label}")
+    name = _safe_name(f"sample_{cfg.n}_seed_{cfg.seed}" + (f"_{asked.name}" if asked.name else ""))
     name += "_classes" if cfg.format == "classes" else ""
     name += "" if cfg.checkpoint == "last" else f"_{loaded.checkpoint.file.stem}"
     out = Path(cfg.out).expanduser() if cfg.out else run.folder / "samples" / name
@@ -49,7 +48,15 @@ def sample(cfg: DictConfig) -> None:
             written = _write_files(out, samples, inputs, source, cfg.format)
     except OSError as error:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
-    print_lines(f"{plural(cfg.n, 'sample')}: {written}")
+    rows = f" in {plural(asked.rows, 'row')}" if asked.rows else ""
+    attributes = f" with {asked.set_attributes}, all other attributes 0" if asked.set_attributes else ""
+    print_lines(f"{plural(len(samples), 'sample')}{rows}{attributes}: {written}")
+
+
+def _safe_name(text: str) -> str:
+    """A file's name of letters, digits, ``.``, ``_`` and ``-``; where that loses something, with a hash."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+    return name if name == text and len(name) <= MAX_NAME_LENGTH else cut_name(name, text)
 
 
 def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
@@ -76,24 +83,6 @@ def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
     shown = "all of them are shown" if counts.max() <= columns else f"at most {columns} of each are shown"
     print_lines(f"classified with an accuracy of {accuracy:.2%} on real images, {shown}: {counted}")
     return grid.reshape(-1, *samples.shape[1:]), columns
-
-
-def class_number(label: int | str | None, game: Game, run: OpenedRun) -> int | None:
-    """The number of a class or attribute that is given by number or by name. Raises UserError.
-
-    Names are the data set's, which is loaded for them.
-    """
-    if not isinstance(label, str):
-        return label
-    if not getattr(game.generator, "classes", 1):
-        return 0  # a game without labels refuses each of them
-    names = run.data().classes
-    if label in names:
-        return names.index(label)
-    known = names if len(names) <= _MAX_NAMES else get_close_matches(label, names)
-    hint = suggest(label, known) or f"the data has {len(names):,}"
-    kind = "class" if run.source.label_kind == "classes" else "attribute"
-    raise UserError(f"label={label}: no such {kind}; {hint}")
 
 
 def _write_grid(out: Path, picture: Image.Image) -> Path:

@@ -45,7 +45,7 @@ def identifies_run(key: str) -> bool:
     return key in ("device.precision", "device.sync_batch_norm") or key.split(".")[0] not in RESUMABLE
 
 
-_MAX_NAME_LENGTH = 120  # characters of a folder's name; the usual limit of a file system is 255 bytes
+MAX_NAME_LENGTH = 120  # characters of a folder's name; the usual limit of a file system is 255 bytes
 
 
 def register_config_resolvers() -> None:
@@ -82,10 +82,15 @@ def overrides_name(overrides: Sequence[str]) -> str:
         value = _EXPONENT.sub(_plain_exponent, value.strip("./[]{}"))
         named.append(f"{leaf if leaves[leaf] == 1 else key}-{value}")
     text = "+".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-") for part in sorted(named)) or "default"
-    if len(text) > _MAX_NAME_LENGTH:
-        digest = hashlib.sha256("+".join(map("=".join, sorted(pairs))).encode()).hexdigest()[:8]
-        text = f"{text[: _MAX_NAME_LENGTH - 9]}-{digest}"
+    if len(text) > MAX_NAME_LENGTH:
+        return cut_name(text, "+".join(map("=".join, sorted(pairs))))
     return text
+
+
+def cut_name(text: str, identity: str) -> str:
+    """A name of 120 characters at most, which ends in a hash of what it stands for."""
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
+    return f"{text[: MAX_NAME_LENGTH - 9]}-{digest}"
 
 
 _EXPONENT = re.compile(r"(?<=\d)[eE]([+-]?)0*(\d+)")

@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from ganexp.config.ranges import Count
+from ganexp.config.sample_values import check_codes, check_label
 from ganexp.config.schema import STRICT, Folder, Name, Node, Seed, Split, TrainSettings
 
 
@@ -34,22 +35,6 @@ def _check_format(value: Any) -> Any:
     return value
 
 
-LABEL_RULE = "should be a class's number, from 0, or its name"
-
-
-def is_label(value: Any) -> bool:
-    """Whether a value can name a class: a number from 0, or a text. ``LABEL_RULE`` says so to the user."""
-    number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return number or (isinstance(value, str) and value != "")
-
-
-def _check_label(value: Any) -> Any:
-    """Raises PydanticCustomError where a label is neither a class's number nor a name."""
-    if value is None or is_label(value):
-        return value
-    raise PydanticCustomError("label", LABEL_RULE)
-
-
 class SampleSettings(BaseModel):
     """The keys of ``conf/sample.yaml``."""
 
@@ -57,7 +42,8 @@ class SampleSettings(BaseModel):
     run: Folder
     n: Annotated[int, Field(ge=1, le=1_000_000)]
     seed: Seed
-    label: Annotated[Any, BeforeValidator(_check_label)]
+    label: Annotated[Any, BeforeValidator(check_label)]
+    code: Annotated[Any, BeforeValidator(check_codes)]
     format: Annotated[Literal["grid", "classes", "files", "png", "npz"], BeforeValidator(_check_format)]
     checkpoint: str
     out: str | None

@@ -114,7 +114,7 @@ class Game(nn.Module):
     """The latent and its distribution; None if the generator takes no noise."""
 
     code_kinds: tuple[int, ...] = field(init=False, default=())
-    """For each code that the latents hold: its number of categories, 0 if it is continuous."""
+    """The kind of each code that a request may have: its number of categories, or 0 if it is continuous."""
 
     def __post_init__(self) -> None:
         super().__init__()

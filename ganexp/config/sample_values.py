@@ -1,0 +1,78 @@
+"""The values of ``label`` and ``code`` of ``ganexp sample``: what is allowed, and ranges such as ``0..9``."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ganexp.errors import UserError
+
+LABEL_RULE = "should be a class's number, from 0, or its name"
+_LABELS_RULE = f"{LABEL_RULE}; a range such as 0..9, or a list, makes a row of each"
+_CODE_RULE = "should be a number, or a range such as 0..9 or -2..2"
+
+_NUMBER = r"([+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)"
+_RANGE = re.compile(rf"{_NUMBER}\.\.{_NUMBER}")
+
+
+def is_label(value: Any) -> bool:
+    """Whether a value can name a class: a number from 0, or a text. ``LABEL_RULE`` says so to the user."""
+    return _is_whole(value) or (isinstance(value, str) and value != "")
+
+
+def number_range(value: Any) -> tuple[float, float] | None:
+    """The two ends of a range such as ``-2..2``; None for everything else."""
+    match = _RANGE.fullmatch(value) if isinstance(value, str) else None
+    return None if match is None else (float(match[1]), float(match[2]))
+
+
+def whole_range(value: Any) -> range | None:
+    """The integers of a range such as ``0..9``, with both ends; None for everything else."""
+    ends = number_range(value)
+    if ends is None or not all(end.is_integer() and end >= 0 for end in ends) or ends[0] > ends[1]:
+        return None
+    return range(int(ends[0]), int(ends[1]) + 1)
+
+
+def check_label(label: Any) -> Any:
+    """Returns ``label``: null, a class, a list of classes, or attributes by name. Raises UserError."""
+    if isinstance(label, Mapping):
+        for name, value in label.items():
+            if value not in (0, 1):
+                raise UserError(f"label.{name}={_typed(value)}: should be 1 or 0")
+        return label
+    each = label if isinstance(label, list) else [label]
+    if label is not None and not (each and all(map(is_label, each))):
+        raise UserError(f"label={_typed(label)}: {_LABELS_RULE}")
+    return label
+
+
+def check_codes(codes: Any) -> Any:
+    """Returns ``codes``: null, or a value, a range or a list by the number of a code. Raises UserError."""
+    if codes is None:
+        return None
+    if not isinstance(codes, Mapping):
+        raise UserError(f"code={_typed(codes)}: a code has a number, from 0: code.0={_typed(codes)}")
+    for number, value in codes.items():
+        if not _is_whole(number):
+            raise UserError(
+                f"code.{number}={_typed(value)}: codes have numbers, from 0: code.0={_typed(value)}"
+            )
+        each = value if isinstance(value, list) else [value]
+        if not each or not all(_is_finite(one) or number_range(one) is not None for one in each):
+            raise UserError(f"code.{number}={_typed(value)}: {_CODE_RULE}")
+    return codes
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _typed(value: Any) -> str:
+    """A value as it is typed, cut where it is long."""
+    text = f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
