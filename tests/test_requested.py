@@ -12,6 +12,7 @@ from torch import Tensor
 
 import ganexp
 from ganexp.cli import main, sample
+from ganexp.cli.requested_labels import RequestedLabels
 from ganexp.games.cgan import CGAN
 from ganexp.games.request import Inputs
 from ganexp.games.sampling import generate
@@ -112,6 +113,13 @@ def test_attributes_by_name(
     assert refused(run, "label.3=1") == "label.3: the attributes are 0 to 2"
     python = ganexp.load(run, device="cpu", trust=True)
     assert (python.sample(4, label={"steep": 1}) == python.sample(4, label=[2] * 4)).all()
+
+
+def test_a_game_is_given_attributes_and_not_the_number_of_one(train: Verb, take: Taken) -> None:
+    run = train(*CONFIG_DIR, *FEW, *SYSTEMS["attributes"].overrides, "max_steps=2")
+    opened = ganexp.load(run, device="cpu", trust=True)
+    labels = RequestedLabels(opened._loaded.game, opened._opened)
+    assert labels.tensor([2, 0]).tolist() == [[0, 0, 1], [1, 0, 0]]
 
 
 def test_a_row_for_each_category(
