@@ -40,8 +40,8 @@ class ProjectToMap(nn.ConvTranspose2d):
 class MapToVector(nn.Conv2d):
     """A convolution over a whole map, [N, C, k, k] to [N, D, 1, 1], computed as a linear layer."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
-        super().__init__(inputs, outputs, kernel)
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight.permute(0, 2, 3, 1).flatten(1)
