@@ -68,7 +68,7 @@ class Generator(GeneratorBase):
 
 
 class Discriminator(DiscriminatorBase):
-    """Images [N, C, H, W] and, with ``condition: projection``, labels [N] to logits [N], or [N, 1 + outputs]."""
+    """Images [N, C, H, W] to logits [N], or [N, 1 + outputs]; ``projection`` takes labels [N]."""
 
     def __init__(
         self,
