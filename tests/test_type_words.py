@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from ganexp.config.ranges import Betas, Count, Fraction, Positive, Shape, Share
+from ganexp.config.ranges import Betas, Count, Fraction, Names, Positive, Shape, Share
 from ganexp.config.schema import Seed
 from ganexp.config.type_words import allowed_values, type_in_words
 
@@ -23,6 +23,7 @@ from ganexp.config.type_words import allowed_values, type_in_words
         (Annotated[float, Field(gt=0)] | None, "number > 0 or null"),
         (Betas, "list of 2 x number in [0, 1)"),
         (Shape, "list of integer >= 1"),
+        (Names | None, "text | list of text or null"),
         (bool, "true | false"),
         (Literal["batch", "none"], "batch | none"),
         (Literal["lower", "higher"] | None, "lower | higher | null"),

@@ -86,7 +86,8 @@ def _images(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """At most ``count`` images of a folder or zip, [N, C, H, W] uint8 in the run's shape, and their labels [N].
 
-    Labels are None unless the folder has the same ``classes`` as the run. Raises UserError.
+    Labels are None unless the folder has the same ``classes`` as the run; folders are never several attributes.
+    Raises UserError.
     """
     if not source.is_image:
         raise UserError(f"against={against}: only runs of images are compared with images")
@@ -110,7 +111,7 @@ def _images(
         held = f"{against} holds {len(data.samples):,} images, and the floor is computed with {count:,}"
         print_to_stderr(f"{held}: for equal numbers, set count={len(data.samples)}")
     picked = np.sort(np.random.default_rng(0).permutation(len(data.samples))[:count])
-    same_classes = sorted(data.classes) == sorted(classes)
+    same_classes = source.label_kind == "classes" and sorted(data.classes) == sorted(classes)
     labels = np.array([classes.index(data.classes[k]) for k in data.labels[picked]]) if same_classes else None
     return np.ascontiguousarray(data.samples[picked]), labels
 

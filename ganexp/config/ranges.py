@@ -4,9 +4,22 @@ A constructor ``def __init__(self, weight: NonNegative, every: Count)`` makes ``
 one-line error before torch is imported (see ``signatures.py``).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
+from pydantic import BeforeValidator
+
+
+def _check_names(value: Any) -> Any:
+    """Raises ValueError for what ``Names`` refuses; pydantic's own errors are one for each type of a union."""
+    several = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+    if not several and not isinstance(value, str):
+        raise ValueError("should be a name, or a list of one or more names")
+    twice = next((name for name in value if value.count(name) > 1), None) if several else None
+    if twice is not None:
+        raise ValueError(f"should have each name once, and {twice} is there {value.count(twice)} times")
+    return value
+
 
 Count = Annotated[int, Ge(1)]
 """An integer >= 1."""
@@ -34,6 +47,9 @@ Betas = Annotated[list[Fraction], Len(2, 2)]
 
 Widths = Annotated[list[Count], MinLen(1)]
 """Units of each hidden layer, in the order of the layers."""
+
+Names = Annotated[str | list[str], BeforeValidator(_check_names)]
+"""A name, or a list of one or more different names."""
 
 Shape = list[Count]
 """A sample's shape without the batch: [channels, height, width] of an image, [dimensions] of a point."""

@@ -8,7 +8,7 @@
 | ``${critic_norm:${penalties},batch}`` | the critic's norm: ``none`` with a gradient penalty |
 | ``${packed:${data.shape},2}`` | the shape of 2 samples joined along their first axis |
 | ``${sum:[10],2}`` | the sum of numbers and lists of numbers |
-| ``${two_if:attribute}`` | the number of classes of a data set: 2 with an attribute, 1 if it is null |
+| ``${label_classes:attribute}`` | a data set's ``classes``: 1 if null, 2 by a name, else a list's length |
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ganexp.config.signatures import constant_of
 
@@ -57,7 +57,7 @@ def register_config_resolvers() -> None:
         "critic_norm": _critic_norm,
         "sum": _sum,
         "packed": lambda shape, packing: [packing * shape[0], *shape[1:]],
-        "two_if": lambda attribute: 1 if attribute is None else 2,
+        "label_classes": _label_classes,
     }
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
@@ -125,6 +125,13 @@ def _run_folder(*, _root_: DictConfig) -> str:
     if _root_.resume is not None:
         return str(Path(str(_root_.resume)).expanduser())
     return f"outputs/{_root_.name}/{overrides_name(_root_.hydra.overrides.task)}"
+
+
+def _label_classes(attribute: Any) -> int:
+    """One class without an attribute, two classes by one, or the number of attributes of a list."""
+    if isinstance(attribute, ListConfig):
+        return max(len(attribute), 1)  # the data set's schema refuses an empty list by its own name
+    return 1 if attribute is None else 2
 
 
 def _critic_norm(penalties: Any, norm: str) -> str:

@@ -55,6 +55,8 @@ def _one_in_words(annotation: Any) -> str:
     if get_origin(annotation) is Annotated:
         annotation, *metadata = get_args(annotation)
         bounds = _bounds(metadata)
+    if _is_union(annotation):
+        return type_in_words(annotation)
     if get_origin(annotation) is list:
         inner = type_in_words(get_args(annotation)[0])
         count = bounds.get("min_length") if bounds.get("min_length") == bounds.get("max_length") else None

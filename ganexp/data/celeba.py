@@ -6,10 +6,12 @@ from typing import Literal
 
 import numpy as np
 
+from ganexp.config.ranges import Names
 from ganexp.data.bounded import MIB, read_file
 from ganexp.data.download import fetch
 from ganexp.data.file_tree import FileTree
 from ganexp.data.images import ImageFiles, Listing
+from ganexp.data.source import LabelKind
 from ganexp.errors import UserError, suggest
 
 _IMAGES = "img_align_celeba"
@@ -21,11 +23,15 @@ _SPLITS = {"train": "0", "valid": "1", "test": "2"}
 
 @dataclass(frozen=True, kw_only=True)
 class CelebA(ImageFiles):
-    """Faces; one class, or two for an ``attribute``: without it (0) and with it (1)."""
+    """Faces: one class; by an ``attribute`` two, without it (0) and with it (1); or a list of attributes."""
 
     root: str
     split: Literal["train", "valid", "test", "all"]
-    attribute: str | None
+    attribute: Names | None
+
+    @property
+    def label_kind(self) -> LabelKind:
+        return "attributes" if isinstance(self.attribute, list) else "classes"
 
     def listing(self) -> Listing:
         root = Path(self.root)
@@ -39,12 +45,15 @@ class CelebA(ImageFiles):
             raise UserError(f"data.split={self.split}: no image in {tree.root} belongs to it")
         if self.attribute is None:
             return Listing(tree, names, np.zeros(len(names), np.int64), ("face",))
-        marks = self._attribute_values(self.attribute)
+        attributes = [self.attribute] if isinstance(self.attribute, str) else self.attribute
+        marks = self._attribute_values(attributes)
         missing = [name for name in names if Path(name).name not in marks]
         if missing:
             raise UserError(f"{_ATTRIBUTES} in {self.root} has no line for {missing[0]}")
         labels = np.array([marks[Path(name).name] for name in names], np.int64)
-        return Listing(tree, names, labels, (f"not {self.attribute}", self.attribute))
+        if self.label_kind == "attributes":
+            return Listing(tree, names, labels, tuple(attributes))
+        return Listing(tree, names, labels[:, 0], (f"not {attributes[0]}", attributes[0]))
 
     def _members(self, names: list[str]) -> list[str]:
         """The images that the partition file assigns to the split."""
@@ -53,20 +62,20 @@ class CelebA(ImageFiles):
         members = {pair[0] for pair in pairs if len(pair) == 2 and pair[1] == _SPLITS[self.split]}
         return [name for name in names if Path(name).name in members]
 
-    def _attribute_values(self, attribute: str) -> dict[str, bool]:
-        """Whether each image has the attribute; from the file's third line on, lines are ``name 1 -1 ...``."""
-        text = self._text_file(_ATTRIBUTES, f"data.attribute={attribute}", "data.attribute=null")
-        header, rows = next(iter(text.splitlines()[1:]), ""), text.splitlines()[2:]
-        if attribute not in header.split():
-            raise UserError(
-                f"data.attribute={attribute}: no such attribute; {suggest(attribute, header.split())}"
-            )
-        column = header.split().index(attribute) + 1
+    def _attribute_values(self, attributes: list[str]) -> dict[str, list[bool]]:
+        """Whether each image has each attribute; from the file's third line on, lines are ``name 1 -1 ...``."""
+        text = self._text_file(_ATTRIBUTES, f"data.attribute={','.join(attributes)}", "data.attribute=null")
+        known, rows = next(iter(text.splitlines()[1:]), "").split(), text.splitlines()[2:]
+        for attribute in attributes:
+            if attribute not in known:
+                raise UserError(f"data.attribute={attribute}: no such attribute; {suggest(attribute, known)}")
+        columns = [known.index(attribute) + 1 for attribute in attributes]
         cells = [row.split() for row in rows if row.strip()]
-        short = next((row[0] for row in cells if len(row) <= column), None)
+        short = next((row[0] for row in cells if len(row) <= max(columns)), None)
         if short is not None:
-            raise UserError(f"{_ATTRIBUTES} in {self.root}: the line of {short} is too short for {attribute}")
-        return {row[0]: row[column] == "1" for row in cells}
+            last = known[max(columns) - 1]
+            raise UserError(f"{_ATTRIBUTES} in {self.root}: the line of {short} is too short for {last}")
+        return {row[0]: [row[column] == "1" for column in columns] for row in cells}
 
     def _text_file(self, name: str, wanted: str, instead: str) -> str:
         file = Path(self.root) / name

@@ -13,9 +13,10 @@ _MIN_SAMPLES = 8
 
 
 class HeldOut(NamedTuple):
-    """A held-out split: its name, its data, and its labels [N] int64 with the training data's class numbers.
+    """A held-out split: its name, its data, and its labels int64 as the training data has them.
 
-    The labels are None where the split has a class that the training data does not have.
+    They are class numbers [N], or attributes [N, K] in the training data's order; None where the split has a
+    class that the training data does not have, or lacks one of its attributes.
     """
 
     split: str
@@ -42,7 +43,8 @@ def held_out(source: Source, data: Arrays, name: str | None) -> HeldOut:
         DOWNLOADS_ALLOWED.reset(token)
     if len(found.samples) < _MIN_SAMPLES:
         raise UserError(f"the split {name} has only {len(found.samples)} samples")
-    return HeldOut(name, found, _renumbered(found, data.classes))
+    labels = _renumbered if source.label_kind == "classes" else _reordered
+    return HeldOut(name, found, labels(found, data.classes))
 
 
 def _renumbered(found: Arrays, classes: tuple[str, ...]) -> np.ndarray | None:
@@ -51,3 +53,10 @@ def _renumbered(found: Arrays, classes: tuple[str, ...]) -> np.ndarray | None:
         return None
     numbers = np.array([classes.index(own) for own in found.classes], np.int64)
     return np.asarray(numbers[found.labels])
+
+
+def _reordered(found: Arrays, attributes: tuple[str, ...]) -> np.ndarray | None:
+    """The labels' columns in the order of ``attributes``; None where one of these is missing."""
+    if not set(attributes) <= set(found.classes):
+        return None
+    return np.asarray(found.labels[:, [found.classes.index(name) for name in attributes]])

@@ -45,9 +45,6 @@ class Source:
     is_image: ClassVar[bool] = False
     """Whether samples are images [C, H, W], stored as uint8; image networks can compute features of them."""
 
-    label_kind: ClassVar[LabelKind] = "classes"
-    """``classes``: a sample has one class (labels [N]); ``attributes``: several attributes (labels [N, K])."""
-
     paired: ClassVar[bool] = True
     """Whether the sample and the source of one index belong together; if not, they are unpaired domains."""
 
@@ -56,6 +53,11 @@ class Source:
 
     value_range: ClassVar[float] = 1.0
     """Stored values are divided by this for statistics."""
+
+    @property
+    def label_kind(self) -> LabelKind:
+        """``classes``: each sample has one (labels [N]); ``attributes``: it has any of several (labels [N, K])."""
+        return "classes"
 
     def load(self) -> Arrays:
         """The data set. Raises UserError (one line) where it is missing, damaged or too small."""
