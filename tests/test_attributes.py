@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import composed, verb
 from PIL import Image
 
@@ -11,11 +12,15 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.held_out import held_out
 from ganexp.data.source import Source
 from ganexp.errors import UserError
-from ganexp.training.build import build
+from ganexp.games.game import Game
+from ganexp.games.request import Request
+from ganexp.nets.layers import label_vectors
+from ganexp.training.build import build, build_game
 
 NAMES = ("Bright", "Red", "Round")
 FACES = 48
 BOTH = "data.attribute=[Red,Bright]"
+DATA = ["data=celeba", "data.resolution=8", "arch=mlp"]
 
 
 @pytest.fixture
@@ -38,7 +43,7 @@ def faces(tmp_path: Path) -> Path:
 
 
 def source_of(faces: Path, *overrides: str) -> Source:
-    cfg = composed("data=celeba", f"data.root={faces}", "data.resolution=8", "arch=mlp", *overrides)
+    cfg = composed(*DATA, f"data.root={faces}", *overrides)
     source: Source = build(cfg.data)
     return source
 
@@ -99,3 +104,66 @@ def test_they_are_counted(
     chosen = ["data=celeba", f"data.root={faces}", "data.resolution=8", "data.attribute=[Round,Red]"]
     verb(monkeypatch, tmp_path, "data_info", *chosen)
     assert "attributes   2: Round 16, Red 16\n" in capfd.readouterr().out
+
+
+# --- the conditional game
+
+
+def game_of(faces: Path, *overrides: str) -> Game:
+    return build_game(composed(*DATA, f"data.root={faces}", "game=cgan", *overrides))
+
+
+def test_a_grid_has_a_row_for_each_combination(faces: Path) -> None:
+    game = game_of(faces, BOTH)
+    assert game.preview_count(62) == 64
+    request, columns = game.grid(Request(8))
+    assert request.label is not None and columns == 2
+    assert request.label.tolist() == [[0, 0]] * 2 + [[0, 1]] * 2 + [[1, 0]] * 2 + [[1, 1]] * 2
+    asked = torch.tensor([[1, 1]] * 8)
+    kept = game.grid(Request(8, asked)).request.label
+    assert kept is not None and torch.equal(kept, asked)
+    one = game_of(faces, "data.attribute=[Red]").grid(Request(2)).request.label
+    assert one is not None and one.tolist() == [[0], [1]]
+
+
+def test_a_grid_of_many_attributes_has_a_row_for_each_alone(faces: Path) -> None:
+    game = game_of(faces, "data.attribute=[A,B,C,D,E]")
+    assert game.preview_count(64) == 65
+    request, columns = game.grid(Request(10))
+    assert request.label is not None and columns == 2
+    assert torch.equal(request.label, torch.eye(5, dtype=torch.int64).repeat_interleave(2, 0))
+    many = game_of(faces, f"data.attribute=[{','.join(f'A{n}' for n in range(40))}]")
+    assert many.preview_count(64) == 80, "as many rows as classes have at most"
+
+
+def test_what_may_be_asked_for(faces: Path) -> None:
+    game, rng = game_of(faces, BOTH), torch.Generator()
+    asked = torch.tensor([[1, 1], [0, 1]])
+    found = game.inputs(Request(2, asked), rng)
+    assert found.labels is not None and torch.equal(found.labels, asked)
+    alone = game.inputs(Request(2, torch.tensor([1, 0])), rng).labels
+    assert alone is not None and alone.tolist() == [[0, 1], [1, 0]]
+    with pytest.raises(UserError, match="label=2: this run's labels are 0 to 1"):
+        game.inputs(Request(1, torch.tensor([2])), rng)
+    with pytest.raises(UserError, match=r"label: of shape \[3\] for each sample; .* of shape \[2\]"):
+        game.inputs(Request(1, torch.zeros(1, 3, dtype=torch.int64)), rng)
+    with pytest.raises(UserError, match=r"label: of shape \[2\] for each sample; .* of shape \[\]"):
+        game_of(faces, "data.attribute=Red").inputs(Request(2, asked), rng)
+
+
+def test_attributes_are_the_vectors_that_networks_take() -> None:
+    y = torch.tensor([[1, 1, 0], [0, 1, 0]])
+    for labels in (y, y.double()):
+        found = label_vectors(labels, 3)
+        assert found.dtype == torch.float32 and found.tolist() == y.tolist()
+
+
+@pytest.mark.parametrize("arch", ["mlp", "dcgan", "maxout"])
+def test_every_network_sees_each_attribute(faces: Path, arch: str) -> None:
+    game = game_of(faces, f"arch={arch}", "data.resolution=16", BOTH).eval()
+    z = game.inputs(Request(1, torch.tensor([0])), torch.Generator()).args[0].expand(4, -1)
+    labels = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+    samples = game.generator(z, labels)
+    logits = game.parts.nets["discriminator"](samples[:1].expand_as(samples), labels)
+    assert len({tuple(sample.flatten().tolist()) for sample in samples}) == 4
+    assert len(set(logits.tolist())) == 4

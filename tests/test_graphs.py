@@ -15,7 +15,7 @@ import ganexp.train as training
 from ganexp.config.targets import conf_folder
 from ganexp.data.batches import Batch
 from ganexp.losses import NonSaturating
-from ganexp.nets.layers import one_hot
+from ganexp.nets.layers import label_vectors
 from ganexp.system.signals import Stopped
 from ganexp.system.tensor_file import digest, read
 from ganexp.train import train_step
@@ -245,10 +245,10 @@ def test_labels_become_vectors_without_waiting() -> None:
     y = torch.tensor([2, 0, 1])
     recorder = EmulatedRecorder(build_experiment(composed(*TINY)).state)
     with recorder.warmup() as waits:
-        found = one_hot(y, 4)
+        found = label_vectors(y, 4)
     assert not waits and torch.equal(found, torch.eye(4)[y])
     with pytest.raises(RuntimeError):
-        one_hot(torch.tensor([4]), 4)
+        label_vectors(torch.tensor([4]), 4)
 
 
 def test_a_device_says_how_it_runs_steps() -> None:

@@ -56,7 +56,7 @@ class Source:
 
     @property
     def label_kind(self) -> LabelKind:
-        """``classes``: each sample has one (labels [N]); ``attributes``: it has any of several (labels [N, K])."""
+        """``classes``: each sample has one (labels [N]); ``attributes``: it has some of several ([N, K])."""
         return "classes"
 
     def load(self) -> Arrays:

@@ -8,9 +8,11 @@ The label is joined to both players' input; fakes have the labels of the real ba
 import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
+from itertools import product
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
@@ -50,9 +52,7 @@ class CGAN(GAN):
         labels = request.label if request.label is not None or reference is None else reference.y
         if labels is None:
             raise ValueError("a conditional generator needs labels: ask for them, or give a reference")
-        if labels.dim() == 1 and int(labels.max()) >= self.generator.classes:
-            largest = self.generator.classes - 1
-            raise UserError(f"label={int(labels.max())}: this run's labels are 0 to {largest}")
+        labels = self._checked(labels)
         z, *_ = super().inputs(replace(request, label=None), rng).args
         return Inputs((z, labels), labels=labels)
 
@@ -66,13 +66,42 @@ class CGAN(GAN):
         return {"label": self.inputs(Request(2 * count, labels, shared=2), rng)}
 
     def preview_count(self, count: int) -> int:
-        rows = min(self.generator.classes, _MAX_ROWS)
+        rows = len(self._label_of_each_row())
         return rows * math.ceil(count / rows)
 
     def grid(self, request: Request) -> Grid:
-        """One row per class, as many columns as needed; if the request has labels, these are kept."""
-        rows = min(self.generator.classes, _MAX_ROWS)
-        columns = request.columns or math.ceil(request.count / rows)
+        """One row per class, or per combination of attributes, as many columns as needed.
+
+        If the request has labels, these are kept.
+        """
+        each = self._label_of_each_row()
+        columns = request.columns or math.ceil(request.count / len(each))
         if request.label is None:
-            request = replace(request, label=torch.arange(request.count) // columns)
+            rows = torch.arange(request.count) // columns
+            request = replace(request, label=each[rows % len(each)])
         return Grid(request, columns)
+
+    def _label_of_each_row(self) -> Tensor:
+        """The labels of a grid's rows: classes [R]; combinations of attributes, or each alone [R, K]."""
+        count = self.generator.classes
+        if self.parts.label_kind == "classes":
+            return torch.arange(min(count, _MAX_ROWS))
+        if 2**count <= _MAX_ROWS:
+            return torch.tensor(list(product((0, 1), repeat=count)))
+        return torch.eye(count, dtype=torch.int64)[:_MAX_ROWS]
+
+    def _checked(self, labels: Tensor) -> Tensor:
+        """Labels as the networks take them; of attributes, a number stands for that attribute alone.
+
+        Raises UserError for labels that the data do not have.
+        """
+        count, several = self.generator.classes, self.parts.label_kind == "attributes"
+        if labels.dim() == 1:
+            largest = int(labels.max())
+            if largest >= count:
+                raise UserError(f"label={largest}: this run's labels are 0 to {count - 1}")
+            return functional.one_hot(labels, count) if several else labels
+        if not several or labels.shape[1:] != (count,):
+            found, wanted = list(labels.shape[1:]), [count] if several else []
+            raise UserError(f"label: of shape {found} for each sample; this run's labels are of shape {wanted}")
+        return labels

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ganexp.config.nets import check_nets
 from ganexp.data.batches import Batch
+from ganexp.data.source import LabelKind
 from ganexp.games.prior import Prior
 from ganexp.games.request import Grid, Inputs, Request
 from ganexp.losses import Loss
@@ -75,13 +76,14 @@ class Parts:
     """The objects that a game is built from, besides its own settings.
 
     ``nets``: the nodes of ``arch``. ``loss``: None for games without an adversarial objective (``loss=none``).
-    ``augment``: applied to samples before the critic.
+    ``augment``: applied to samples before the critic. ``label_kind``: what the data's labels are.
     """
 
     nets: dict[str, nn.Module]
     loss: Loss | None
     penalties: dict[str, Penalty]
     augment: nn.Module
+    label_kind: LabelKind = "classes"
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

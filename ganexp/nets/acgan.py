@@ -23,7 +23,7 @@ from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Whole
 from ganexp.errors import UserError
 from ganexp.nets.convolutions import MapToVector, ProjectToMap
 from ganexp.nets.heads import HeadWithOutputs, MapHead, ProjectionHead
-from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, one_hot
+from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, label_vectors
 
 
 def _smallest_side(shape: list[int]) -> int:
@@ -62,7 +62,7 @@ class Generator(GeneratorBase):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.classes:
-            z = torch.cat([z, one_hot(y, self.classes)], 1)
+            z = torch.cat([z, label_vectors(y, self.classes)], 1)
         images: Tensor = self.layers(z[:, :, None, None])
         return images
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 
 from ganexp.errors import UserError
-from ganexp.nets.layers import one_hot
+from ganexp.nets.layers import label_vectors
 
 
 class ConditionalNorm(nn.Module):
@@ -32,7 +32,7 @@ class ConditionalNorm(nn.Module):
         nn.init.zeros_(self.bias.weight)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        label = one_hot(y, self.classes)
+        label = label_vectors(y, self.classes)
         shape = [len(label), -1] + [1] * (x.dim() - 2)
         normed: Tensor = (1 + self.gain(label)).view(shape) * self.norm(x) + self.bias(label).view(shape)
         return normed

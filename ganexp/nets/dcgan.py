@@ -33,7 +33,7 @@ from ganexp.errors import UserError
 from ganexp.nets.conditional_norm import ConditionalSequential, norm_layer
 from ganexp.nets.convolutions import ConvDown2x, ConvTransposeUp2x, MapToVector, ProjectToMap, ResizeConv
 from ganexp.nets.heads import HeadWithOutputs, MapHead, ProjectionHead
-from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, one_hot
+from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, label_vectors
 
 _UPSAMPLES: dict[str, type[ConvTransposeUp2x] | type[ResizeConv]] = {
     "transposed": ConvTransposeUp2x,
@@ -98,7 +98,7 @@ class Generator(GeneratorBase):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.joined:
-            z = torch.cat([z, one_hot(y, self.joined)], 1)
+            z = torch.cat([z, label_vectors(y, self.joined)], 1)
         images: Tensor = self.layers(z[:, :, None, None], y)
         return images
 
@@ -146,7 +146,7 @@ class Discriminator(DiscriminatorBase):
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         if self.joined:
-            maps = one_hot(y, self.joined)[:, :, None, None]
+            maps = label_vectors(y, self.joined)[:, :, None, None]
             x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
         maps_of_x: Tensor = self.layers(x)
         return maps_of_x

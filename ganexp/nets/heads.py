@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ganexp.nets.convolutions import MapToVector
-from ganexp.nets.layers import one_hot
+from ganexp.nets.layers import label_vectors
 
 
 class LinearHead(nn.Linear):
@@ -49,7 +49,7 @@ class ProjectionHead(nn.Module):
     def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
         pooled = features.flatten(2).sum(2) if features.dim() > 2 else features
         logits: Tensor = self.logit(features)
-        projected: Tensor = (self.embedding(one_hot(y, self.classes)) * pooled).sum(1)
+        projected: Tensor = (self.embedding(label_vectors(y, self.classes)) * pooled).sum(1)
         return logits + projected
 
 

@@ -119,13 +119,18 @@ class DiscriminatorBase(nn.Module):
         self.register_load_state_dict_pre_hook(rename)  # type: ignore[no-untyped-call]
 
 
-def one_hot(y: Tensor | None, classes: int) -> Tensor:
-    """Labels [N] as one-hot vectors [N, classes]. Raises UserError if ``y`` is None."""
+def label_vectors(y: Tensor | None, classes: int) -> Tensor:
+    """Labels as float32 [N, classes]: classes [N] one-hot, attributes [N, classes] as they are.
+
+    Raises UserError if ``y`` is None.
+    """
     if y is None:
         raise UserError("these networks expect labels (classes > 0): train them with game=cgan")
+    if y.dim() == 2:
+        return y.float()
     return torch.zeros(y.shape[0], classes, device=y.device).scatter(
         1, y[:, None], 1.0
-    )  # functional.one_hot would synchronise
+    )  # functional.label_vectors would synchronise
 
 
 def count_weights(module: nn.Module) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, Positive, Shape, Whole, Widths
 from ganexp.nets.heads import LinearHead
-from ganexp.nets.layers import DiscriminatorBase, GeneratorBase, one_hot
+from ganexp.nets.layers import DiscriminatorBase, GeneratorBase, label_vectors
 
 
 def _initialise(net: nn.Module, std: float) -> None:
@@ -43,7 +43,7 @@ class Generator(GeneratorBase):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.classes:
-            z = torch.cat([z, one_hot(y, self.classes)], 1)
+            z = torch.cat([z, label_vectors(y, self.classes)], 1)
         flat: Tensor = self.layers(z)
         return flat.reshape(-1, *self.shape)
 
@@ -81,6 +81,6 @@ class Discriminator(DiscriminatorBase):
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         x = x.flatten(1)
         if self.classes:
-            x = torch.cat([x, one_hot(y, self.classes)], 1)
+            x = torch.cat([x, label_vectors(y, self.classes)], 1)
         vectors: Tensor = self.layers(x)
         return vectors

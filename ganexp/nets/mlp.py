@@ -20,7 +20,7 @@ from ganexp.config.ranges import (
 )
 from ganexp.nets.conditional_norm import ConditionalSequential, norm_layer
 from ganexp.nets.heads import HeadWithOutputs, LinearHead, ProjectionHead
-from ganexp.nets.layers import FLAT_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, one_hot
+from ganexp.nets.layers import FLAT_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, label_vectors
 
 
 def _hidden(
@@ -64,7 +64,7 @@ class Generator(GeneratorBase):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.joined:
-            z = torch.cat([z, one_hot(y, self.joined)], 1)
+            z = torch.cat([z, label_vectors(y, self.joined)], 1)
         flat: Tensor = self.last(self.out(self.hidden(z, y)))
         return flat.reshape(-1, *self.shape)
 
@@ -98,6 +98,6 @@ class Discriminator(DiscriminatorBase):
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         x = x.flatten(1)
         if self.joined:
-            x = torch.cat([x, one_hot(y, self.joined)], 1)
+            x = torch.cat([x, label_vectors(y, self.joined)], 1)
         vectors: Tensor = self.hidden(x)
         return vectors

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ganexp.augment import Augment
+from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.games.game import Game, Parts
 from ganexp.losses import Loss
@@ -44,6 +45,7 @@ def build_game(cfg: DictConfig) -> Game:
             str(name): build_as(Penalty, node, f"penalties.{name}") for name, node in cfg.penalties.items()
         },
         augment=build_as(Augment, cfg.augment, "augment"),
+        label_kind=build_as(Source, cfg.data, "data").label_kind,
     )
     # The parts are passed to a partial: OmegaConf would turn dataclasses in a configuration into nodes.
     kind = get_object(cfg.game["_target_"])

@@ -33,7 +33,7 @@ class Discriminator(mlp.Discriminator):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class OfAttributes(CGAN):
-    """Asked for one label, it makes samples with that attribute alone; an overview has a row for each."""
+    """Asked for one label, it makes samples with that attribute alone."""
 
     def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
         label = request.label
