@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import composed, verb
+from conftest import Verb, composed, verb
 from PIL import Image
 
 from ganexp.data.arrays import Arrays
@@ -14,11 +14,14 @@ from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.games.game import Game
 from ganexp.games.request import Request
+from ganexp.metrics import classifier
 from ganexp.nets.layers import label_vectors
 from ganexp.training.build import build, build_game
+from ganexp.training.evaluation import Evaluator
 
 NAMES = ("Bright", "Red", "Round")
-FACES = 48
+CPU = torch.device("cpu")
+FACES = 160
 BOTH = "data.attribute=[Red,Bright]"
 DATA = ["data=celeba", "data.resolution=8", "arch=mlp"]
 
@@ -167,3 +170,103 @@ def test_every_network_sees_each_attribute(faces: Path, arch: str) -> None:
     logits = game.parts.nets["discriminator"](samples[:1].expand_as(samples), labels)
     assert len({tuple(sample.flatten().tolist()) for sample in samples}) == 4
     assert len(set(logits.tolist())) == 4
+
+
+# --- scores
+
+
+SCORED = ["game=cgan", "metrics=[accuracy,fid]", "evaluate.count=60", BOTH]
+
+
+@pytest.fixture
+def judge(faces: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluator:
+    monkeypatch.setattr(classifier, "_MIN_STEPS", 40)
+    cfg = composed(*DATA, f"data.root={faces}", "data.split=all", *SCORED)
+    source: Source = build(cfg.data)
+    return Evaluator(source, source.load(), cfg, CPU)
+
+
+def test_accuracy_is_the_mean_over_attributes(judge: Evaluator) -> None:
+    assert "right on 100.00% of held-out images' attributes" in judge.features.about
+    assert judge.features.suffix == "_cnn", "what features=auto takes"
+    probabilities = judge.real.probabilities
+    assert probabilities is not None and judge.real.labels is not None
+    assert (np.abs(probabilities - judge.real.labels) < 0.5).all(), "sigmoids, which do not sum to 1"
+    assert judge.floor()["accuracy_cnn"] == 1
+    half = judge.real.labels.copy()
+    half[:, 1] = 1 - half[:, 1]
+    assert judge.score_samples(judge.real.samples, half)["accuracy_cnn"] == 0.5
+    half[::2] = judge.real.labels[::2]
+    assert judge.score_samples(judge.real.samples, half)["accuracy_cnn"] == 0.75
+
+
+@pytest.mark.parametrize("attribute", ["[Red,Bright]", "[Red]"])
+def test_the_classifier_predicts_each_attribute(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, attribute: str
+) -> None:
+    monkeypatch.setattr(classifier, "_MIN_STEPS", 40)
+    source = source_of(faces, "data.split=all", f"data.attribute={attribute}")
+    data = source.load()
+    net, _, accuracy = classifier.trained_classifier(source, data, CPU)
+    predicted = classifier.predict_labels(net, np.asarray(data.samples), CPU)
+    assert accuracy == 1 and predicted.dtype == np.int64 and (predicted == data.labels).all()
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"),
+    [
+        ("is", "metrics=is goes by classes, and this data's labels are attributes: take features=inception"),
+        ("intra_fid", "metrics=intra_fid and cas go by classes, and this data's labels are several attributes"),
+        ("cas", "metrics=intra_fid and cas go by classes, and this data's labels are several attributes"),
+    ],
+)
+def test_scores_of_classes_refuse_attributes(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, metric: str, told: str
+) -> None:
+    monkeypatch.setattr(classifier, "_MIN_STEPS", 1)
+    cfg = composed(*DATA, f"data.root={faces}", "data.split=all", *SCORED, f"metrics={metric}")
+    source: Source = build(cfg.data)
+    with pytest.raises(UserError) as refused:
+        Evaluator(source, source.load(), cfg, CPU).floor()
+    assert str(refused.value) == told
+
+
+# --- a run
+
+
+def test_a_run_with_attributes_is_trained_sampled_and_scored(
+    faces: Path,
+    train: Verb,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(classifier, "_MIN_STEPS", 1)
+    small = ["arch.generator.widths=[8]", "arch.discriminator.widths=[8]", "batch_size=8", "max_steps=2"]
+    root = f"data.root={faces}"
+    run = train(*DATA, root, "game=cgan", BOTH, *small, "metrics=accuracy", "evaluate.count=12")
+    assert "accuracy_cnn" in (run / "metrics.jsonl").read_text()
+
+    def take(name: str, *overrides: str) -> None:
+        verb(monkeypatch, tmp_path, name, f"run={run}", *overrides)
+
+    def refused(name: str, *overrides: str) -> str:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            take(name, *overrides)
+        assert ended.value.code == 2
+        return capfd.readouterr().err.splitlines()[-1]
+
+    take("sample", "n=3", "label=Bright", "format=npz")
+    take("sample", "n=8", "format=npz")
+    asked, overview = (np.load(run / f"samples/sample_{name}.npz") for name in ("3_seed_0_label_1", "8_seed_0"))
+    assert asked["labels"].tolist() == [[0, 1]] * 3
+    assert overview["labels"][::2].tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert "label=Brigt: no such attribute; did you mean Bright?" in refused("sample", "label=Brigt")
+    assert "labels are several attributes: use format=grid" in refused("sample", "format=classes")
+    for number in range(8):
+        folder = tmp_path / "mine" / ("Red" if number % 2 else "Bright")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
+    told = refused("evaluate", f"against={tmp_path}/mine", "metrics=accuracy", "count=8")
+    assert "need labels: those that a generator was asked for" in told, "folders say one class, not attributes"

@@ -18,6 +18,7 @@ from ganexp.config.targets import conf_folder
 from ganexp.data.batches import Batch
 from ganexp.errors import Diverged, UserError
 from ganexp.metrics import classifier
+from ganexp.metrics.feature_networks import Classifier
 from ganexp.metrics.features import Network
 from ganexp.system.cpus import cpu_count
 from ganexp.system.float32 import at_least_float32, full_float32
@@ -324,15 +325,15 @@ def test_features_are_computed_in_full_float32(tf32: None) -> None:
 def test_the_classifier_is_trained_and_asked_in_full_float32(
     tf32: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, real = set(), classifier.Classifier.forward
+    seen, real = set(), Classifier.forward
 
-    def forward(net: classifier.Classifier, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(net: Classifier, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         seen.add((net.training, products()))
         return real(net, x)
 
-    monkeypatch.setattr(classifier.Classifier, "forward", forward)
+    monkeypatch.setattr(Classifier, "forward", forward)
     monkeypatch.setattr(classifier, "_MIN_STEPS", 1)
-    net, images = classifier.Classifier(1, 2), np.zeros((16, 1, 8, 8), np.uint8)
+    net, images = Classifier(1, 2), np.zeros((16, 1, 8, 8), np.uint8)
     images.flags.writeable = False  # as those of a prepared set, which torch would warn of
     classifier.train_on(net, images, np.arange(16) % 2, np.arange(16), CPU)
     with warnings.catch_warnings():

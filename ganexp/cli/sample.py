@@ -66,6 +66,8 @@ def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:
     first are in the picture. Raises UserError.
     """
     data, source, device = run.data(), run.source, run.device
+    if source.label_kind != "classes":
+        raise UserError("format=classes: this data's labels are several attributes: use format=grid")
     classes = len(data.classes)
     if classes > min(_MAX_ROWS, len(samples)):
         many = f"{classes} classes make too many rows for {plural(len(samples), 'sample')}"

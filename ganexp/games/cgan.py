@@ -7,8 +7,8 @@ The label is joined to both players' input; fakes have the labels of the real ba
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 from itertools import product
+from typing import ClassVar
 
 import torch
 from torch import Tensor

@@ -5,28 +5,27 @@ Training's RNG state is not changed.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from tqdm import tqdm
 
 from ganexp.data.arrays import Arrays
 from ganexp.data.cache import cache_folder, cache_lock
 from ganexp.data.source import Source
 from ganexp.errors import UserError, print_to_stderr
+from ganexp.metrics.feature_networks import WIDTHS, AttributeClassifier, Classifier, RandomNetwork
 from ganexp.system.float32 import full_float32
 from ganexp.system.rng import fork_rng
 from ganexp.system.tensor_file import Damaged, digest, read, write
 from ganexp.system.terminal import duration
 
 _RECIPE = 2
-"""Increased with every change below that would train another network."""
+"""Increased with every change below, or of ``Classifier``, that would train another network."""
 
 _TEST_SHARE = 0.1
 _BATCH = 128
@@ -35,8 +34,6 @@ _MIN_STEPS, _MAX_STEPS = 300, 1500
 _LEARNING_RATE = 2e-3
 _TIMED_STEPS = 10
 """The first steps, from whose time that of all of them is estimated."""
-_MAX_SIDE = 32
-"""The largest side in pixels; larger images are average-pooled down to it."""
 
 
 class ClassifierRecipe(NamedTuple):
@@ -44,7 +41,7 @@ class ClassifierRecipe(NamedTuple):
 
     seed: int = 0
     """Seed of the initial weights and of the order of the training images."""
-    widths: tuple[int, ...] = (32, 64, 128)
+    widths: tuple[int, ...] = WIDTHS
     """Channels of the layers, each of which halves the resolution."""
 
     @property
@@ -59,39 +56,6 @@ class ClassifierRecipe(NamedTuple):
 _DEFAULT = ClassifierRecipe()
 
 
-class Classifier(nn.Module):
-    """Images [N, C, H, W] in [-1, 1] to features [N, 128] and logits [N, K]."""
-
-    def __init__(self, channels: int, classes: int, widths: Sequence[int] = _DEFAULT.widths) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for inputs, outputs in pairwise((channels, *widths)):
-            layers += [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
-        self.hidden = nn.Linear(4 * widths[-1], 128)
-        self.out = nn.Linear(128, classes)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = functional.relu(self.hidden(self.layers(_pool_to_max_side(x))))
-        return features, self.out(features)
-
-
-class RandomNetwork(nn.Module):
-    """Images to 1,024 features, by three untrained layers."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for inputs, outputs in ((channels, 64), (64, 128), (128, 256)):
-            conv = nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False)
-            nn.init.orthogonal_(conv.weight, gain=2**0.5)
-            layers += [conv, nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
-
-    def forward(self, x: Tensor) -> tuple[Tensor, None]:
-        return self.layers(_pool_to_max_side(x)), None
-
-
 def random_network(source: Source, device: torch.device) -> nn.Module:
     """The random network, equal in all runs. Raises UserError where the data are no images."""
     require_images(source)
@@ -102,19 +66,21 @@ def random_network(source: Source, device: torch.device) -> nn.Module:
 
 def trained_classifier(
     source: Source, data: Arrays, device: torch.device, recipe: ClassifierRecipe = _DEFAULT
-) -> tuple[nn.Module, str, float]:
+) -> tuple[Classifier, str, float]:
     """The data set's classifier, a hash of its weights, and its accuracy on images not used to train it.
 
-    It is trained at the first call, with a progress bar, and then read from the cache. Raises UserError where
-    the data have no images or no classes.
+    The accuracy is the share of labels that it predicts; for attributes, the mean over them. It is trained at
+    the first call, with a progress bar, and then read from the cache. Raises UserError where the data have no
+    images or no labels.
     """
     require_images(source)
-    if source.label_kind != "classes" or len(data.classes) < 2:
+    if not has_labels(source):
         raise UserError("features=classifier needs labels, and this data has none: take features=random")
     which = f"-{recipe.suffix}" if recipe.suffix else ""
     file = cache_folder() / f"classifier-{data.fingerprint[:16]}" / f"recipe_{_RECIPE}{which}.pt"
     with fork_rng(device):
-        net = Classifier(data.samples.shape[1], len(data.classes), recipe.widths)
+        kind = Classifier if source.label_kind == "classes" else AttributeClassifier
+        net = kind(data.samples.shape[1], len(data.classes), recipe.widths)
     with cache_lock(file.parent):
         content = _read_cached(file)
         if content is None:
@@ -132,7 +98,7 @@ def _read_cached(file: Path) -> dict[str, Any] | None:
         return None  # it is trained again
 
 
-def _train_and_test(net: nn.Module, data: Arrays, device: torch.device, seed: int) -> float:
+def _train_and_test(net: Classifier, data: Arrays, device: torch.device, seed: int) -> float:
     """Trains on 90% of the images and returns the accuracy on the others."""
     order = np.random.default_rng(0).permutation(len(data.samples))
     test_rows, train_rows = np.split(order, [max(1, round(_TEST_SHARE * len(order)))])
@@ -152,7 +118,7 @@ def _train_and_test(net: nn.Module, data: Arrays, device: torch.device, seed: in
 
 @full_float32()
 def train_on(
-    net: nn.Module,
+    net: Classifier,
     images: np.ndarray,
     labels: np.ndarray,
     train_rows: np.ndarray,
@@ -182,7 +148,7 @@ def train_on(
             picked = np.sort(rng.choice(train_rows, min(_BATCH, len(train_rows)), replace=False))
             _, logits = net(_to_device(images[picked], device))
             optimiser.zero_grad()
-            functional.cross_entropy(logits, torch.from_numpy(labels[picked]).to(device)).backward()
+            net.loss(logits, torch.from_numpy(labels[picked]).to(device)).backward()
             optimiser.step()
             schedule.step()
     net.eval()
@@ -190,19 +156,20 @@ def train_on(
 
 @torch.no_grad()
 @full_float32()
-def predict_labels(net: nn.Module, images: np.ndarray, device: torch.device) -> np.ndarray:
-    """The predicted labels [N] int64 of images [N, C, H, W] uint8."""
+def predict_labels(net: Classifier, images: np.ndarray, device: torch.device) -> np.ndarray:
+    """The predicted labels, int64 [N] or of attributes [N, K], of images [N, C, H, W] uint8."""
     net = net.to(device).eval()
     pieces = (images[start : start + 512] for start in range(0, len(images), 512))
-    return np.concatenate([net(_to_device(piece, device))[1].argmax(1).cpu().numpy() for piece in pieces])
+    return np.concatenate([net.labels(net(_to_device(piece, device))[1]).cpu().numpy() for piece in pieces])
 
 
 def _to_device(images: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.array(images)).to(device).float() / 127.5 - 1
 
 
-def _pool_to_max_side(x: Tensor) -> Tensor:
-    return functional.adaptive_avg_pool2d(x, _MAX_SIDE) if x.shape[-1] > _MAX_SIDE else x
+def has_labels(source: Source) -> bool:
+    """Whether a classifier can be trained on the data's labels; of a single class it cannot."""
+    return source.label_kind == "attributes" or source.classes > 1
 
 
 def require_images(source: Source) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from ganexp.config.ranges import Count
 from ganexp.errors import UserError
-from ganexp.metrics.classifier import Classifier, predict_labels, train_on
+from ganexp.metrics.classifier import predict_labels, train_on
 from ganexp.metrics.directions import Direction
+from ganexp.metrics.feature_networks import Classifier
 from ganexp.metrics.frechet import covariance_warning, frechet_distance, moments
 from ganexp.metrics.metric import EvalContext, EvalPair, Metric, Need, Scores
 from ganexp.metrics.prdc import prdc
@@ -17,7 +18,10 @@ from ganexp.metrics.prdc import prdc
 
 @dataclass(frozen=True)
 class ClassAccuracy(Metric):
-    """The share of samples whose label by the data set's classifier is the requested one, in [0, 1]."""
+    """The share of samples whose label by the data set's classifier is the requested one, in [0, 1].
+
+    Of attributes: the mean over them of that share.
+    """
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"accuracy": "higher"}
     needs: ClassVar[tuple[Need, ...]] = ("labels",)
@@ -25,8 +29,10 @@ class ClassAccuracy(Metric):
     def __call__(self, pair: EvalPair) -> Scores:
         probabilities, requested = pair.fake.probabilities, _labels(pair)[1]
         if probabilities is None or probabilities.shape[1] != pair.source.classes:
-            raise UserError("metrics=accuracy needs the data's own classes: take features=classifier")
-        return {f"accuracy{pair.suffix}": float((probabilities.argmax(1) == requested).mean())}
+            raise UserError("metrics=accuracy needs the data's own labels: take features=classifier")
+        attributes = pair.source.label_kind == "attributes"
+        found = probabilities > 0.5 if attributes else probabilities.argmax(1)
+        return {f"accuracy{pair.suffix}": float((found == requested).mean())}
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class IntraFID(Metric):
     needs: ClassVar[tuple[Need, ...]] = ("labels",)
 
     def __call__(self, pair: EvalPair) -> Scores:
-        real, fake = _labels(pair)
+        real, fake = _classes(pair)
         sets = (_of_class(pair, real, fake, label, 2, "intra_fid") for label in np.unique(real))
         distances = [frechet_distance(moments(one), moments(two)) for one, two in sets]
         return {f"intra_fid{pair.suffix}": float(np.mean(distances))}
@@ -59,7 +65,7 @@ class IntraRecall(Metric):
     neighbours: Count
 
     def __call__(self, pair: EvalPair) -> Scores:
-        real, fake = _labels(pair)
+        real, fake = _classes(pair)
         found = []
         for label in np.unique(real):
             one, two = _of_class(pair, real, fake, label, self.neighbours + 1, "intra_recall")
@@ -79,7 +85,7 @@ class ClassificationAccuracy(Metric):
     needs: ClassVar[tuple[Need, ...]] = ("labels",)
 
     def __call__(self, pair: EvalPair) -> Scores:
-        real, fake = _labels(pair)
+        real, fake = _classes(pair)
         if not pair.source.is_image:
             raise UserError("metrics=cas trains a classifier of images, and this data has none")
         net = Classifier(pair.fake.samples.shape[1], pair.source.classes)
@@ -99,18 +105,23 @@ class ClassificationAccuracy(Metric):
 
 
 def _labels(pair: EvalPair) -> tuple[np.ndarray, np.ndarray]:
-    """The labels of the real and of the generated samples. Raises UserError where they have no classes."""
+    """The labels of the real and of the generated samples. Raises UserError where they have none."""
     if pair.real.labels is None or pair.fake.labels is None:
         raise UserError(
             "metrics=accuracy, intra_fid, intra_recall and cas need labels: those that a generator was asked "
             "for (game=cgan) or a folder with the run's own classes"
         )
+    return pair.real.labels, pair.fake.labels
+
+
+def _classes(pair: EvalPair) -> tuple[np.ndarray, np.ndarray]:
+    """The labels of both. Raises UserError where they are no classes."""
     if pair.source.label_kind != "classes":
         raise UserError(
             "metrics=intra_fid, intra_recall and cas go by classes, and this data's labels are several "
             "attributes"
         )
-    return pair.real.labels, pair.fake.labels
+    return _labels(pair)
 
 
 def _of_class(

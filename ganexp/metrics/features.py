@@ -13,6 +13,7 @@ network trained on the data set itself, ``fid_random`` with an untrained network
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -22,7 +23,14 @@ from torch import Tensor, nn
 from ganexp.config.ranges import Whole, Widths
 from ganexp.data.arrays import Arrays
 from ganexp.data.source import Source
-from ganexp.metrics.classifier import ClassifierRecipe, random_network, require_images, trained_classifier
+from ganexp.metrics.classifier import (
+    ClassifierRecipe,
+    has_labels,
+    random_network,
+    require_images,
+    trained_classifier,
+)
+from ganexp.metrics.feature_networks import Classifier
 from ganexp.metrics.inception import inception_network
 from ganexp.system.float32 import full_float32
 
@@ -32,10 +40,11 @@ _BATCH = 256
 class SampleFeatures(NamedTuple):
     """What a metric gets: samples and their features.
 
-    ``samples``: [N, ...], uint8 images or float32 points; ``features``: [N, D] float32; ``probabilities``:
-    [N, K] float32 of classes, or None where the features have no classes; ``labels``: [N] int64, the real or
-    requested classes, or None without; ``target``: [N, ...], the image that each sample should match, stored
-    like the samples, or None; ``codes``: [N, K] float32, the codes that samples were made from, or None.
+        ``samples``: [N, ...], uint8 images or float32 points; ``features``: [N, D] float32; ``probabilities``:
+        [N, K] float32 of classes, or of attributes, each by itself; None where the features have neither;
+    ``labels``: int64, the real or requested classes [N] or attributes [N, K], or None without; ``target``:
+    [N, ...], the image that each sample should match, stored like the samples, or None; ``codes``: [N, K]
+    float32, the codes that samples were made from, or None.
     """
 
     samples: np.ndarray
@@ -70,6 +79,9 @@ class Network:
 
     def __init__(self, net: nn.Module, suffix: str, identity: str, about: str, device: torch.device) -> None:
         self.suffix, self.identity, self.about = suffix, identity, about
+        self._probabilities = (
+            net.probabilities if isinstance(net, Classifier) else partial(torch.softmax, dim=1)
+        )
         self._net = net.to(device).eval().requires_grad_(False)
         self._device = device
 
@@ -79,7 +91,7 @@ class Network:
         found = [self._net(batch) for batch in self._batches(samples)]
         features = torch.cat([one for one, _ in found]).float().cpu().numpy()
         logits = [two for _, two in found if two is not None]
-        probabilities = torch.cat(logits).softmax(1).float().cpu().numpy() if logits else None
+        probabilities = self._probabilities(torch.cat(logits)).float().cpu().numpy() if logits else None
         return SampleFeatures(samples, features, probabilities)
 
     def _batches(self, samples: np.ndarray) -> Iterator[Tensor]:
@@ -108,8 +120,7 @@ def auto(source: Source, data: Arrays, device: torch.device) -> Features:
     """The best features for the data that need no download."""
     if not source.is_image:
         return Pixels(source)
-    classes = source.label_kind == "classes" and len(data.classes) > 1
-    return classifier(source, data, device) if classes else random(source, data, device)
+    return classifier(source, data, device) if has_labels(source) else random(source, data, device)
 
 
 def pixels(source: Source, data: Arrays, device: torch.device) -> Features:
@@ -126,14 +137,15 @@ def random(source: Source, data: Arrays, device: torch.device) -> Features:
 def classifier(
     source: Source, data: Arrays, device: torch.device, seed: Whole = 0, widths: Widths | None = None
 ) -> Features:
-    """The data set's own classifier, trained first if it is missing. Raises UserError without classes.
+    """The data set's own classifier, trained first if it is missing. Raises UserError without labels.
 
     With another ``seed``, or other ``widths`` of its layers, it judges independently those runs that were
     chosen by the first one; its scores have other names, such as ``fid_cnn1``.
     """
     recipe = ClassifierRecipe(seed, tuple(widths)) if widths else ClassifierRecipe(seed)
     net, weights, accuracy = trained_classifier(source, data, device, recipe)
-    about = f"a classifier of this data set, right on {accuracy:.2%} of held-out images, weights {weights[:12]}"
+    told = "images" if source.label_kind == "classes" else "images' attributes"
+    about = f"a classifier of this data set, right on {accuracy:.2%} of held-out {told}, weights {weights[:12]}"
     return Network(net, f"_cnn{recipe.suffix}", f"classifier {weights}", about, device)
 
 

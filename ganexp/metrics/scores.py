@@ -74,6 +74,10 @@ class InceptionScore(Metric):
 
     def __call__(self, pair: EvalPair) -> Scores:
         probabilities = pair.fake.probabilities
+        if pair.source.label_kind != "classes" and pair.suffix:
+            raise UserError(
+                "metrics=is goes by classes, and this data's labels are attributes: take features=inception"
+            )
         if probabilities is None:
             raise UserError("metrics=is needs classes: take features=classifier or features=inception")
         found = inception_score(probabilities, min(self.splits, len(probabilities)), seed=_SEED)

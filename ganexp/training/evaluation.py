@@ -107,7 +107,7 @@ class Evaluator:
         return self._scores(self.features(samples)._replace(labels=labels, target=target, codes=codes))
 
     def score_samples(self, samples: np.ndarray, labels: np.ndarray | None) -> Scores:
-        """The scores of samples [N, ...], uint8 images or float32 points, and of their labels [N], if any.
+        """The scores of samples [N, ...], uint8 images or float32 points, and of their labels, if any.
 
         Raises UserError where a metric needs targets or codes, which samples alone do not have.
         """
