@@ -1,6 +1,7 @@
 """Labels and codes: how networks take them, what ACGAN and InfoGAN minimise, and what ignores them."""
 
 import math
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -286,3 +287,21 @@ def test_slant_and_width_are_measured_from_moments() -> None:
     slant, width = slant_and_width(images)
     assert slant == pytest.approx([0, 1, 0], abs=1e-6)
     assert width == pytest.approx([0, math.sqrt(399 / 12), math.sqrt(120 / 12)], abs=1e-3)
+
+
+def test_pairs_of_attributes_differ_in_one_of_them() -> None:
+    cfg = composed(*SMALL, "game=cgan")
+    game = build_game(cfg)
+    game.parts = replace(game.parts, label_kind="attributes")
+    pairs = game.condition_pairs(20, torch.Generator().manual_seed(0))
+    assert list(pairs) == [f"label_{number}" for number in range(10)]
+    for number, inputs in enumerate(pairs.values()):
+        z, labels = (part.view(20, 2, -1) for part in inputs.args)
+        assert torch.equal(z[:, 0], z[:, 1])
+        assert (labels[:, 1] - labels[:, 0]).sum(0).tolist() == [20 * (k == number) for k in range(10)]
+
+
+@pytest.mark.parametrize("game", ["cgan", "acgan"])
+def test_data_of_one_class_have_no_labels_to_learn(game: str) -> None:
+    with pytest.raises(UserError, match="needs labels, and this data has one class only"):
+        build_game(composed("data=ring", "arch=mlp", f"game={game}", "data.modes=1"))

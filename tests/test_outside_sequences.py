@@ -92,7 +92,7 @@ def test_samples_with_attributes(train: Verb, take: Command, capfd: pytest.Captu
     scored = ["count=20", "features=pixels", "checks=null"]
     for metric in ("intra_fid", "accuracy", "cas"):
         line = error(capfd, take, "evaluate", run, f"metrics={metric}", *scored)
-        assert f"metrics={metric} " in line or "metrics=intra_fid and cas " in line
+        assert f"metrics={metric} " in line or "metrics=intra_fid, intra_recall and cas " in line
 
 
 def test_what_is_asked_for_reaches_the_samples(train: Verb, take: Command) -> None:

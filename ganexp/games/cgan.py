@@ -31,6 +31,11 @@ class CGAN(GAN):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.parts.label_kind == "classes" and self.generator.classes == 1:
+            raise UserError(
+                f"{type(self).__name__} needs labels, and this data has one class only: set data.attribute, or "
+                "take a data set with classes"
+            )
         for name in type(self).TAKES_LABELS:
             if not getattr(self.parts.nets[name], "classes", 1):
                 raise UserError(
@@ -58,12 +63,18 @@ class CGAN(GAN):
 
     def condition_pairs(self, count: int, rng: torch.Generator) -> dict[str, Inputs]:
         classes = self.generator.classes
-        if classes < 2:
-            return {}
-        first = torch.randint(classes, (count,), generator=rng)
-        second = (first + torch.randint(1, classes, (count,), generator=rng)) % classes
-        labels = torch.stack([first, second], 1).flatten()
-        return {"label": self.inputs(Request(2 * count, labels, shared=2), rng)}
+        if self.parts.label_kind == "classes":
+            first = torch.randint(classes, (count,), generator=rng)
+            second = (first + torch.randint(1, classes, (count,), generator=rng)) % classes
+            labels = {"label": torch.stack([first, second], 1).flatten()}
+        else:
+            others = torch.randint(2, (count, classes), generator=rng).repeat_interleave(2, 0)
+            without, column = torch.arange(2 * count) % 2, torch.arange(classes)
+            labels = {
+                f"label_{number}": torch.where(column == number, without[:, None], others)
+                for number in range(min(classes, _MAX_ROWS))
+            }
+        return {name: self.inputs(Request(2 * count, label, shared=2), rng) for name, label in labels.items()}
 
     def preview_count(self, count: int) -> int:
         rows = len(self._label_of_each_row())

@@ -12,6 +12,7 @@ As in that program, both players minimise -lambda L_I: the discriminator in its 
 which trains Q and the shared features, and the generator through the frozen discriminator.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -116,9 +117,8 @@ class InfoGAN(GAN):
             pairs = zip(logits, codes, strict=True)
             likelihoods = [(code * logit.log_softmax(1)).sum(1).mean() for logit, code in pairs]
             likelihood = torch.stack(likelihoods).sum()
-            entropy = torch.tensor([float(k) for k in self.categories]).log().sum().item()
             losses["categorical"] = -self.categorical_weight * likelihood
-            logs["information"] = likelihood.detach() + entropy
+            logs["information"] = likelihood.detach() + sum(map(math.log, self.categories))
         if self.continuous:
             squares = 0.5 * (values - means).square().sum(1).mean()  # -log N(c; mean, 1) without its constant
             losses["continuous"] = self.continuous_weight * squares
