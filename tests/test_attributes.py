@@ -216,8 +216,16 @@ def test_the_classifier_predicts_each_attribute(
     ("metric", "told"),
     [
         ("is", "metrics=is goes by classes, and this data's labels are attributes: take features=inception"),
-        ("intra_fid", "metrics=intra_fid, intra_recall and cas go by classes, and this data's labels are several attributes"),
-        ("cas", "metrics=intra_fid, intra_recall and cas go by classes, and this data's labels are several attributes"),
+        (
+            "intra_fid",
+            "metrics=intra_fid, intra_recall and cas go by classes, and this data's labels are several "
+            "attributes",
+        ),
+        (
+            "cas",
+            "metrics=intra_fid, intra_recall and cas go by classes, and this data's labels are several "
+            "attributes",
+        ),
     ],
 )
 def test_scores_of_classes_refuse_attributes(

@@ -9,7 +9,7 @@ classifier is a second output of the discriminator's features. Its outputs are l
 cross-entropy, which well-known copies have, keeps the loss above log(e + K - 1) - 1 (1.461 for 10 classes).
 
 The generator is rewarded for samples that are easy to classify, which lowers the variety within a class:
-compare ``recall`` with that of ``game=cgan``.
+compare ``intra_recall`` with that of ``game=cgan``.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,8 @@ class ACGAN(CGAN):
         classes, outputs = self.generator.classes, getattr(self.discriminator, "outputs", 0)
         if outputs != classes:
             raise UserError(
-                f"arch.discriminator.outputs={outputs}: game=acgan needs a logit for each of {classes} classes"
+                f"arch.discriminator.outputs={outputs}: game=acgan needs a logit for each of {classes} "
+                "classes; with start_from, the other run needs them too"
             )
 
     def discriminator_turn(self, batch: Batch) -> Turn:

@@ -17,9 +17,7 @@ from torch.nn import functional
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.gan import GAN
-from ganexp.games.request import Grid, Inputs, Request
-
-_MAX_ROWS = 20
+from ganexp.games.request import MAX_ROWS, Grid, Inputs, Request
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -40,7 +38,7 @@ class CGAN(GAN):
             if not getattr(self.parts.nets[name], "classes", 1):
                 raise UserError(
                     f"{type(self).__name__}: arch.{name} takes no labels: leave its classes as they are, and "
-                    f"set arch.{name}.condition=joined, for example"
+                    f"set arch.{name}.condition=projection; with start_from, the other run needs them too"
                 )
 
     def training_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
@@ -64,15 +62,13 @@ class CGAN(GAN):
     def condition_pairs(self, count: int, rng: torch.Generator) -> dict[str, Inputs]:
         classes = self.generator.classes
         if self.parts.label_kind == "classes":
-            first = torch.randint(classes, (count,), generator=rng)
-            second = (first + torch.randint(1, classes, (count,), generator=rng)) % classes
-            labels = {"label": torch.stack([first, second], 1).flatten()}
+            labels = {"label": torch.randint(classes, (2 * count,), generator=rng)}
         else:
             others = torch.randint(2, (count, classes), generator=rng).repeat_interleave(2, 0)
-            without, column = torch.arange(2 * count) % 2, torch.arange(classes)
+            own, column = torch.randint(2, (2 * count, 1), generator=rng), torch.arange(classes)
             labels = {
-                f"label_{number}": torch.where(column == number, without[:, None], others)
-                for number in range(min(classes, _MAX_ROWS))
+                f"label_{number}": torch.where(column == number, own, others)
+                for number in range(min(classes, MAX_ROWS))
             }
         return {name: self.inputs(Request(2 * count, label, shared=2), rng) for name, label in labels.items()}
 
@@ -96,10 +92,10 @@ class CGAN(GAN):
         """The labels of a grid's rows: classes [R]; combinations of attributes, or each alone [R, K]."""
         count = self.generator.classes
         if self.parts.label_kind == "classes":
-            return torch.arange(min(count, _MAX_ROWS))
-        if 2**count <= _MAX_ROWS:
+            return torch.arange(min(count, MAX_ROWS))
+        if 2**count <= MAX_ROWS:
             return torch.tensor(list(product((0, 1), repeat=count)))
-        return torch.eye(count, dtype=torch.int64)[:_MAX_ROWS]
+        return torch.eye(count, dtype=torch.int64)[:MAX_ROWS]
 
     def _checked(self, labels: Tensor) -> Tensor:
         """Labels as the networks take them; of attributes, a number stands for that attribute alone.

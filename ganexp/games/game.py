@@ -146,7 +146,8 @@ class Game(nn.Module):
     def condition_pairs(self, count: int, rng: torch.Generator) -> dict[str, Inputs]:
         """For each condition by name, such as ``label``: the inputs of ``count`` pairs of samples.
 
-        The samples 2i and 2i + 1 differ in that condition only. They show whether the generator ignores it.
+        The samples 2i and 2i + 1 have independent values of that condition, and are equal in everything else.
+        They show whether the generator ignores it.
         """
         return {}
 

@@ -1,9 +1,10 @@
 """How much a generator's output changes with each of its conditions, such as the label or a code.
 
-    influence = E |G(z, a) - G(z, b)|^2 / E |G(z, a) - G(z', a')|^2, and the square root of that
+    influence = sqrt(E |G(r, a) - G(r, b)|^2 / (2 Var G))
 
-in which a and b differ in one condition only, and z', a' are another sample's. It is 0 for a generator that
-ignores the condition, and about 1 where nothing else matters.
+in which a and b are independent values of one condition, and r is everything else: the square root of its total
+Sobol index (Homma & Saltelli 1996), by Jansen's estimator (1999). It is 0 for a generator that ignores the
+condition, and about 1 where nothing else matters.
 """
 
 from collections.abc import Mapping
@@ -28,11 +29,8 @@ def influences(
     found = {}
     for name, inputs in pairs.items():
         samples = generate(generator, inputs, batch_size, device)
-        first, second = samples[0::2], samples[1::2]
-        others = np.roll(first, 1, 0)
-        change, spread = (
-            float(np.square(other - first, dtype=np.float64).mean()) for other in (second, others)
-        )
+        change = float(np.square(samples[1::2] - samples[0::2], dtype=np.float64).mean())
+        spread = 2 * float(samples.var(0, dtype=np.float64, ddof=1).mean())
         found[_TAG + name] = (change / spread) ** 0.5 if spread else 0.0
     return found
 
@@ -50,7 +48,7 @@ def ignored_conditions(scalars: Mapping[str, float]) -> str | None:
         return None
     return (
         f"the generator ignores {', '.join(ignored)}: its samples change by this share of their distance from "
-        "one another. If that stays so, try a lower optim.lr, or another arch.discriminator.condition"
+        "one another. If that stays so, try a lower optim.lr, or a larger weight of what depends on it"
     )
 
 

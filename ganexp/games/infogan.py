@@ -24,8 +24,11 @@ from ganexp.errors import UserError
 from ganexp.games.game import Turn
 from ganexp.games.gan import GAN
 from ganexp.games.prior import LatentPrior
-from ganexp.games.request import Grid, Inputs, Request
+from ganexp.games.request import MAX_ROWS, Grid, Inputs, Request
 from ganexp.games.turns import critic_turn, generator_turn
+
+_OTHER_ROWS = 8
+"""Rows of a grid where code 0 does not decide them."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,11 @@ class CodePrior:
         uniform = 2 * torch.rand(count, self.continuous, generator=generator, device=device) - 1
         return torch.cat([noise, *map(one_hot_vectors, chosen, self.categories), uniform], 1)
 
-    def codes(self, z: Tensor) -> Tensor:
-        """The codes [N, K] of latents: the number of the category, or the continuous value."""
+    def codes(self, z: Tensor) -> dict[str, Tensor]:
+        """``categories`` [N, A] int64 and ``continuous`` [N, B] float32 of latents, where there are any."""
         *vectors, values = z[:, self.noise_size :].split([*self.categories, self.continuous], 1)
-        return torch.cat([*[vector.argmax(1, keepdim=True).to(z.dtype) for vector in vectors], values], 1)
+        found = {"categories": torch.stack([vector.argmax(1) for vector in vectors], 1)} if vectors else {}
+        return found | ({"continuous": values} if self.continuous else {})
 
     def with_code(self, z: Tensor, number: int, values: Tensor) -> Tensor:
         """z [N, size] with the values [N] of one code: categories, or continuous values."""
@@ -67,7 +71,7 @@ class CodePrior:
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class InfoGAN(GAN):
-    """``generator(z)``, with codes in z, against a ``discriminator(x)`` with outputs [N, 1 + codes].
+    """``generator(z)``, with codes in z, against a ``discriminator(x)`` with answers [N, 1 + codes].
 
     ``categories``: the number of categories of each categorical code; ``continuous``: how many continuous
     codes follow them. ``categorical_weight``, ``continuous_weight``: lambda of each kind.
@@ -85,7 +89,10 @@ class InfoGAN(GAN):
         if needed == 0:
             raise UserError("game=infogan: no codes: set game.categories or game.continuous")
         if outputs != needed:
-            raise UserError(f"arch.discriminator.outputs={outputs}: the codes need {needed}")
+            raise UserError(
+                f"arch.discriminator.outputs={outputs}: the codes need {needed}; with start_from, the "
+                "other run needs the same codes"
+            )
         if self.generator.latent < needed:
             raise UserError(f"arch.generator.latent={self.generator.latent}: the codes alone need {needed}")
         self.code_kinds = (*self.categories, *[0] * self.continuous)
@@ -129,7 +136,7 @@ class InfoGAN(GAN):
         for number, values in request.codes.items():
             self._check_code(number, values)
             z = self.prior.with_code(z, number, values)
-        return Inputs((z,), codes=self.prior.codes(z))
+        return Inputs((z,), **self.prior.codes(z))
 
     def _check_code(self, number: int, values: Tensor) -> None:
         """Raises UserError for a code that does not exist, or a category that it does not have."""
@@ -144,11 +151,9 @@ class InfoGAN(GAN):
         pairs = {}
         for number, kind in enumerate(self.code_kinds):
             if kind:
-                first = torch.randint(kind, (count,), generator=rng)
-                second = (first + torch.randint(1, kind, (count,), generator=rng)) % kind
-                values = torch.stack([first, second], 1).flatten()
+                values = torch.randint(kind, (2 * count,), generator=rng)
             else:
-                values = torch.tensor([-1.0, 1.0]).repeat(count)
+                values = 2 * torch.rand(2 * count, generator=rng) - 1
             pairs[f"code_{number}"] = self.inputs(Request(2 * count, codes={number: values}, shared=2), rng)
         return pairs
 
@@ -165,7 +170,7 @@ class InfoGAN(GAN):
         return Grid(request, columns)
 
     def _rows(self) -> int:
-        return self.categories[0] if self.categories and self.categories[0] <= 20 else 8
+        return self.categories[0] if self.categories and self.categories[0] <= MAX_ROWS else _OTHER_ROWS
 
 
 def one_hot_vectors(values: Tensor, categories: int) -> Tensor:

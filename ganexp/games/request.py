@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+MAX_ROWS = 20
+"""The most rows of a grid that has one for each label or category."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -14,15 +17,13 @@ class Request:
 
     ``label``: int64 classes [count], or attributes or embeddings [count, K]; None: the game chooses.
     ``codes``: values [count] of InfoGAN's codes by their number: int64 of categorical, float32 of continuous
-    ones; the others are random. ``truncation``: of the latents, None for none. ``columns``: of the grid; None:
-    the game chooses. ``shared``: so many consecutive samples have the same random inputs, so that they differ
-    in labels and codes only.
+    ones; the others are random. ``columns``: of the grid; None: the game chooses. ``shared``: so many
+    consecutive samples have the same random inputs, so that they differ in labels and codes only.
     """
 
     count: int
     label: Tensor | None = None
     codes: Mapping[int, Tensor] = field(default_factory=dict)
-    truncation: float | None = None
     columns: int | None = None
     shared: int = 1
 
@@ -41,14 +42,15 @@ class Inputs(NamedTuple):
 
     ``labels`` [N] or [N, K]: the labels, None where the generator takes none. ``source`` [N, ...] is drawn
     before each output in a grid, ``target`` [N, ...] after it; PSNR and SSIM compare with the target.
-    ``codes`` [N, K] float32: InfoGAN's codes; of a categorical one its category.
+    ``categories`` [N, A] int64, ``continuous`` [N, B] float32: InfoGAN's codes of either kind, None without.
     """
 
     args: tuple[Tensor, ...]
     labels: Tensor | None = None
     source: Tensor | None = None
     target: Tensor | None = None
-    codes: Tensor | None = None
+    categories: Tensor | None = None
+    continuous: Tensor | None = None
 
 
 class Grid(NamedTuple):

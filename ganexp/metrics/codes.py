@@ -18,39 +18,40 @@ from ganexp.metrics.metric import EvalPair, Metric, Need, Scores
 
 @dataclass(frozen=True)
 class CodeAccuracy(Metric):
-    """How well code 0 stands for the data's classes, in [0, 1]: Chen et al. 2016, section 7.2.
+    """How well the first categorical code stands for the data's classes, in [0, 1].
 
-    Each category is matched with one class, so that the share of samples whose class, by the data set's
+    Chen et al. 2016, section 7.2, classify real digits by the posterior; this measures generated samples. Each
+    category is matched with one class, so that the share of samples whose class, by the data set's
     classifier, is their category's is largest (the Hungarian method, Kuhn 1955).
     """
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"code_accuracy": "higher"}
-    needs: ClassVar[tuple[Need, ...]] = ("codes",)
+    needs: ClassVar[tuple[Need, ...]] = ("categories",)
 
     def __call__(self, pair: EvalPair) -> Scores:
-        probabilities, categories = pair.fake.probabilities, codes_of(pair)[:, 0].astype(np.int64)
+        probabilities, categories = pair.fake.probabilities, pair.fake.categories
+        assert categories is not None
         if probabilities is None or probabilities.shape[1] != pair.source.classes:
             raise UserError("metrics=code_accuracy needs the data's own classes: take features=classifier")
-        accuracy, _ = best_matching(categories, probabilities.argmax(1))
+        accuracy, _ = best_matching(categories[:, 0], probabilities.argmax(1))
         return {f"code_accuracy{pair.suffix}": accuracy}
 
 
 @dataclass(frozen=True)
 class CodeCorrelation(Metric):
-    """The largest correlation of a code after the first with an image's slant, and with its width, in [0, 1].
+    """The largest correlation of a continuous code with an image's slant, and with its width, in [0, 1].
 
     Absolute values of Spearman's coefficient. Chen et al. 2016 find both in MNIST (section 7.2) by eye.
     """
 
     SCORES: ClassVar[Mapping[str, Direction]] = {"code_slant": "higher", "code_width": "higher"}
-    needs: ClassVar[tuple[Need, ...]] = ("codes",)
+    needs: ClassVar[tuple[Need, ...]] = ("continuous",)
 
     def __call__(self, pair: EvalPair) -> Scores:
+        codes = pair.fake.continuous
+        assert codes is not None
         if not pair.source.is_image:
             raise UserError("metrics=code_correlation measures images, and this data has none")
-        codes = codes_of(pair)[:, 1:]
-        if not codes.shape[1]:
-            raise UserError("metrics=code_correlation needs a code beside the first: set game.continuous")
         slant, width = slant_and_width(pair.fake.samples)
         return {
             "code_slant": _largest_correlation(codes, slant),
@@ -87,13 +88,6 @@ def slant_and_width(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     variance_x = columns @ x**2 - mean_x**2
     covariance = np.einsum("nyx,y,x->n", ink, y, x) - mean_y * mean_x
     return covariance / np.maximum(variance_y, 1e-9), np.sqrt(np.maximum(variance_x, 0))
-
-
-def codes_of(pair: EvalPair) -> np.ndarray:
-    """The codes [N, K] of the generated samples. Raises UserError where they have none."""
-    if pair.fake.codes is None:
-        raise UserError("metrics=code_accuracy and code_correlation need codes: train a run with game=infogan")
-    return pair.fake.codes
 
 
 def _largest_correlation(codes: np.ndarray, measured: np.ndarray) -> float:

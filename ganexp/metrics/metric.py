@@ -14,9 +14,9 @@ from ganexp.metrics.reference_sets import ReferenceSets
 
 Scores = dict[str, float]
 
-Need = Literal["labels", "target", "codes"]
+Need = Literal["labels", "target", "categories", "continuous"]
 
-ONLY_GENERATED: frozenset[Need] = frozenset({"target", "codes"})
+ONLY_GENERATED: frozenset[Need] = frozenset({"target", "categories", "continuous"})
 """What real samples do not have."""
 
 
@@ -59,7 +59,7 @@ class Metric:
     """
 
     needs: ClassVar[tuple[Need, ...]] = ()
-    """What the metric needs beside generated samples: their requested labels, their targets, or their codes."""
+    """What the metric needs beside generated samples: their labels, targets, or codes."""
 
     def __call__(self, pair: EvalPair) -> Scores:
         raise NotImplementedError

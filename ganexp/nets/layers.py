@@ -130,7 +130,7 @@ def label_vectors(y: Tensor | None, classes: int) -> Tensor:
         return y.float()
     return torch.zeros(y.shape[0], classes, device=y.device).scatter(
         1, y[:, None], 1.0
-    )  # functional.label_vectors would synchronise
+    )  # functional.one_hot would synchronise
 
 
 def count_weights(module: nn.Module) -> int:

@@ -33,7 +33,8 @@ _BATCH = 100
 
 _LACKING: dict[Need, str] = {
     "labels": "asks a generator for classes: train one with game=cgan",
-    "codes": "goes by the codes that samples are made from, which this game does not have",
+    "categories": "goes by the categories that samples are made from, which this game does not have",
+    "continuous": "goes by the continuous codes that samples are made from, which this game does not have",
     "target": "compares with what each output should be, which this game does not know",
 }
 
@@ -103,8 +104,11 @@ class Evaluator:
         samples = self._source.encode(generate(generator, inputs, _BATCH, self._device))
         labels = None if inputs.labels is None else inputs.labels.numpy()
         target = None if inputs.target is None else self._source.encode(inputs.target.numpy())
-        codes = None if inputs.codes is None else inputs.codes.numpy()
-        return self._scores(self.features(samples)._replace(labels=labels, target=target, codes=codes))
+        categories, continuous = (
+            None if part is None else part.numpy() for part in (inputs.categories, inputs.continuous)
+        )
+        found = self.features(samples)._replace(labels=labels, target=target)
+        return self._scores(found._replace(categories=categories, continuous=continuous))
 
     def score_samples(self, samples: np.ndarray, labels: np.ndarray | None) -> Scores:
         """The scores of samples [N, ...], uint8 images or float32 points, and of their labels, if any.
