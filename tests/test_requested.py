@@ -178,3 +178,20 @@ def test_codes_from_python(train: Verb, take: Taken) -> None:
     ):
         with pytest.raises(ganexp.UserError, match=told):
             run.sample(4, codes=codes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["label={}"], "label={}: should name an attribute"),
+        (["label.-1=1"], "label.-1=1: an attribute has a name"),
+        (["n=8", "label=0..9", "format=npz"], "n=8: fewer samples than labels or categories"),
+        (["code.1=1e39"], "code.1=1e+39: should be a number"),
+        (["code.1=-1e300..1e300"], "code.1=-1e300..1e300: should be a number"),
+    ],
+)
+def test_values_that_no_sample_can_have(
+    train: Verb, refused: Callable[..., str], settings: list[str], told: str
+) -> None:
+    run = train(*TINY, "max_steps=2", "game=cgan")
+    assert refused(run, *settings).startswith(told)

@@ -107,6 +107,8 @@ def _in_rows(n: int, values: _Values, is_grid: bool, own_columns: Callable[[], i
         return Requested(values.request(n, nothing, nothing, None), "")
     rows = 1 if several is None else len(values.rows[several])
     if not is_grid and not walks:
+        if n < rows:
+            raise UserError(f"n={n}: fewer samples than labels or categories, of which there are {rows}")
         sizes = n // rows + (torch.arange(rows) < n % rows).long()
         row = torch.arange(rows).repeat_interleave(sizes)
         return Requested(values.request(n, row, row * 0, None), "")

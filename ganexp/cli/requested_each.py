@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganexp.cli.requested_labels import RequestedLabels
-from ganexp.config.sample_values import LABEL_RULE, check_label, is_label
+from ganexp.config.sample_values import LABEL_RULE, LARGEST_CODE, check_label, is_label
 from ganexp.errors import UserError
 from ganexp.games.game import Game
 from ganexp.games.request import Request
@@ -26,6 +26,8 @@ def request_of_each(
 
     ``label`` as a mapping has attributes by name. Raises UserError.
     """
+    if not isinstance(codes, Mapping):
+        raise UserError("codes: should be a mapping from a code's number to its value, such as {0: 3}")
     values = {number: _code(number, value, count, game.code_kinds) for number, value in codes.items()}
     if label is None:
         return Request(count, None, values)
@@ -45,9 +47,14 @@ def request_of_each(
 
 def _code(number: int, value: Any, count: int, kinds: tuple[int, ...]) -> Tensor:
     """The values [count] of one code: int64 categories, or float32. Raises UserError."""
-    found = np.atleast_1d(np.asarray(value))
-    kind = kinds[number] if isinstance(number, int) and 0 <= number < len(kinds) else 0
-    if found.dtype.kind not in "iuf" or len(found.shape) != 1:
+    if not is_label(number) or isinstance(number, str):
+        raise UserError(f"codes[{number!r}]: codes have numbers, from 0")
+    try:
+        found = np.atleast_1d(np.asarray(value))
+    except ValueError:  # lists of unequal lengths
+        found = np.array("")
+    kind = kinds[number] if number < len(kinds) else 0
+    if found.dtype.kind not in "iuf" or len(found.shape) != 1 or not (np.abs(found) <= LARGEST_CODE).all():
         raise UserError(f"codes[{number}]={value}: should be a number, or one for each sample")
     if len(found) not in (1, count):
         raise UserError(f"codes[{number}]: {len(found)} values for {count} samples")

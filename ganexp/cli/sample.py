@@ -116,10 +116,14 @@ def _write_files(out: Path, samples: np.ndarray, inputs: Inputs, source: Source,
 
 
 def _write_array(out: Path, samples: np.ndarray, inputs: Inputs, source: Source) -> Path:
-    """Writes an npz: ``images`` [N, H, W, C] uint8, ``points`` [N, D] float32 ..., and ``labels`` if any."""
+    """Writes an npz: ``images`` [N, H, W, C] uint8, ``points`` [N, D] float32 ..., and what they are of.
+
+    ``labels``, ``categories`` [N, A] int64 and ``continuous`` [N, B] float32 codes, each if there are any.
+    """
     content = dict([source.to_array(samples)])
-    if inputs.labels is not None:
-        content["labels"] = inputs.labels.numpy()
+    for name in ("labels", "categories", "continuous"):
+        if (part := getattr(inputs, name)) is not None:
+            content[name] = part.numpy()
     file = out if out.suffix == ".npz" else out.with_name(f"{out.name}.npz")
     with replacing(file) as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **content)

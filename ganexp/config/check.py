@@ -100,6 +100,10 @@ def validate_model(model: type[BaseModel], values: Mapping[str, Any], prefix: st
             hint = suggest(str(first["loc"][-1]), model.model_fields) or "it takes none"
             owner = prefix.rstrip(".") or "a run"
             undo = f"; if another choice added it, ~{where} removes it" if prefix else ""
+            if prefix.startswith("arch."):
+                undo = (
+                    "; if the game sets it, these networks do not fit it: arch=dcgan and arch=mlp fit all games"
+                )
             raise UserError(f"{where}: no such setting of {owner}; {hint}{undo}") from None
         if first["type"] == "missing":
             raise MissingSetting(where) from None

@@ -145,7 +145,9 @@ def _critic_norm(penalties: Any, norm: str) -> str:
 
 
 def _sum(*values: Any) -> int:
-    return sum(sum(value) if isinstance(value, Sequence) else value for value in values)
+    """Other values than numbers are left out; the check of the setting that they belong to refuses them."""
+    each = [one for value in values for one in (value if isinstance(value, Sequence) else [value])]
+    return sum(one for one in each if isinstance(one, int))
 
 
 def _penalises_critics_gradient(target: str) -> bool:

@@ -1,6 +1,5 @@
 """The values of ``label`` and ``code`` of ``ganexp sample``: what is allowed, and ranges such as ``0..9``."""
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +8,10 @@ from ganexp.errors import UserError
 
 LABEL_RULE = "should be a class's number, from 0, or its name"
 _LABELS_RULE = f"{LABEL_RULE}; a range such as 0..9, or a list, makes a row of each"
-_CODE_RULE = "should be a number, or a range such as 0..9 or -2..2"
+LARGEST_CODE = 1e6
+"""Of a continuous code, which is from -1 to 1 in training; float32 holds it."""
+
+_CODE_RULE = "should be a number, or a range such as 0..9 or -2..2, and at most a million"
 
 _NUMBER = r"([+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)"
 _RANGE = re.compile(rf"{_NUMBER}\.\.{_NUMBER}")
@@ -37,7 +39,11 @@ def whole_range(value: Any) -> range | None:
 def check_label(label: Any) -> Any:
     """Returns ``label``: null, a class, a list of classes, or attributes by name. Raises UserError."""
     if isinstance(label, Mapping):
+        if not label:
+            raise UserError("label={}: should name an attribute: label.<name>=1")
         for name, value in label.items():
+            if not is_label(name):
+                raise UserError(f"label.{name}={_typed(value)}: an attribute has a name, or a number from 0")
             if value not in (0, 1):
                 raise UserError(f"label.{name}={_typed(value)}: should be 1 or 0")
         return label
@@ -59,7 +65,7 @@ def check_codes(codes: Any) -> Any:
                 f"code.{number}={_typed(value)}: codes have numbers, from 0: code.0={_typed(value)}"
             )
         each = value if isinstance(value, list) else [value]
-        if not each or not all(_is_finite(one) or number_range(one) is not None for one in each):
+        if not each or not all(all(map(_is_moderate, number_range(one) or (one,))) for one in each):
             raise UserError(f"code.{number}={_typed(value)}: {_CODE_RULE}")
     return codes
 
@@ -68,8 +74,8 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_moderate(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_CODE
 
 
 def _typed(value: Any) -> str:

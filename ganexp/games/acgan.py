@@ -36,6 +36,8 @@ class ACGAN(CGAN):
 
     TAKES_LABELS: ClassVar[tuple[str, ...]] = ("generator",)
 
+    USES_OUTPUTS: ClassVar[bool] = True
+
     critic_weight: NonNegative
     generator_weight: NonNegative
 

@@ -24,6 +24,8 @@ from ganexp.games.request import MAX_ROWS, Grid, Inputs, Request
 class CGAN(GAN):
     """``generator(z, y)`` against ``discriminator(x, y)``."""
 
+    USES_LABELS: ClassVar[bool] = True
+
     TAKES_LABELS: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
     """The networks that have to be given labels."""
 

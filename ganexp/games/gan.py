@@ -35,6 +35,12 @@ class GAN(Game):
 
     NETS: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
 
+    USES_LABELS: ClassVar[bool] = False
+    """Whether networks are given labels."""
+
+    USES_OUTPUTS: ClassVar[bool] = False
+    """Whether the discriminator's outputs beside the logit are used."""
+
     n_critic: Count
     n_generator: Count
     noise: Noise
@@ -50,6 +56,7 @@ class GAN(Game):
             raise UserError("loss=none: this game is adversarial; choose a loss such as loss=gan")
         if self.reuse_fake and self.n_critic > 1:
             raise UserError(f"game.reuse_fake=true asks for game.n_critic=1, and it is {self.n_critic}")
+        self._check_uses()
         self.loss = self.parts.loss
         self.prior = LatentPrior(self.generator.latent, self.noise)
         self._fake_to_reuse: tuple[Tensor, tuple[Tensor, ...]] | None = None
@@ -58,6 +65,16 @@ class GAN(Game):
             "d": Player(self.discriminator, self.discriminator_turn, graph_through=through),
             "g": Player(self.generator, self.generator_turn, every=self.n_critic, times=self.n_generator),
         }
+
+    def _check_uses(self) -> None:
+        """Raises UserError for networks that take or give what this game does not use."""
+        for name, net in self.parts.nets.items():
+            if getattr(net, "classes", 0) and not self.USES_LABELS:
+                raise UserError(f"arch.{name}.classes={net.classes}: this game has no labels; game=cgan has")
+            if getattr(net, "outputs", 0) and not self.USES_OUTPUTS:
+                raise UserError(
+                    f"arch.{name}.outputs={net.outputs}: this game has no use for them; game=acgan has"
+                )
 
     def discriminator_turn(self, batch: Batch) -> Turn:
         """The discriminator's losses on real and fake samples; no gradient reaches the generator."""

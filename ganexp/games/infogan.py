@@ -14,6 +14,7 @@ which trains Q and the shared features, and the generator through the frozen dis
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -76,6 +77,8 @@ class InfoGAN(GAN):
     ``categories``: the number of categories of each categorical code; ``continuous``: how many continuous
     codes follow them. ``categorical_weight``, ``continuous_weight``: lambda of each kind.
     """
+
+    USES_OUTPUTS: ClassVar[bool] = True
 
     categories: list[Factor]
     continuous: Whole

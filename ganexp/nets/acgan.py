@@ -19,19 +19,26 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Whole
+from ganexp.config.ranges import Count, FlatNorm, Fraction, Shape, Whole
 from ganexp.errors import UserError
 from ganexp.nets.convolutions import MapToVector, ProjectToMap
 from ganexp.nets.heads import HeadWithOutputs, MapHead, ProjectionHead
-from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, label_vectors
+from ganexp.nets.layers import (
+    IMAGE_NORMS,
+    DiscriminatorBase,
+    GeneratorBase,
+    LeakyReLU,
+    initialise_normal,
+    label_vectors,
+)
 
 
 def _smallest_side(shape: list[int]) -> int:
     """An eighth of the image's side. Raises UserError where there is none."""
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 8:
-        told = " x ".join(map(str, shape[1:])) or "points"
+        size = " x ".join(map(str, shape[1:])) or "points"
         raise UserError(
-            f"arch=acgan makes square images whose side is a multiple of 8, and this data has {told}"
+            f"arch=acgan makes square images whose side is a multiple of 8, and this data has {size}"
         )
     return shape[1] // 8
 
@@ -59,6 +66,7 @@ class Generator(GeneratorBase):
             _double(width, shape[0]),
             nn.Tanh(),
         )
+        self.apply(initialise_normal)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.classes:
@@ -77,7 +85,7 @@ class Discriminator(DiscriminatorBase):
         condition: Literal["projection", "none"],
         outputs: Whole,
         width: Count,
-        norm: ImageNorm,
+        norm: FlatNorm,
         dropout: Fraction,
     ) -> None:
         super().__init__()
@@ -100,6 +108,7 @@ class Discriminator(DiscriminatorBase):
             self.head = ProjectionHead(self.head, 32 * width, classes)
         if outputs:
             self.head = HeadWithOutputs(self.head, MapToVector(32 * width, outputs, side))
+        self.apply(initialise_normal)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         maps: Tensor = self.layers(x)

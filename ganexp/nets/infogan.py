@@ -14,11 +14,11 @@ discriminator and the posterior of the codes share all layers but the last ones.
 
 from torch import Tensor, nn
 
-from ganexp.config.ranges import Count, ImageNorm, Shape, Whole
+from ganexp.config.ranges import Count, FlatNorm, Shape, Whole
 from ganexp.errors import UserError
 from ganexp.nets.convolutions import ConvDown2x, ConvTransposeUp2x, MapToVector, ProjectToMap
 from ganexp.nets.heads import HeadWithOutputs, LinearHead
-from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU
+from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, initialise_normal
 
 _SLOPE = 0.1
 
@@ -26,9 +26,9 @@ _SLOPE = 0.1
 def _smallest_side(shape: list[int]) -> int:
     """A quarter of the image's side. Raises UserError where there is none."""
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 4:
-        told = " x ".join(map(str, shape[1:])) or "points"
+        size = " x ".join(map(str, shape[1:])) or "points"
         raise UserError(
-            f"arch=infogan makes square images whose side is a multiple of 4, and this data has {told}"
+            f"arch=infogan makes square images whose side is a multiple of 4, and this data has {size}"
         )
     return shape[1] // 4
 
@@ -54,6 +54,7 @@ class Generator(GeneratorBase):
             ConvTransposeUp2x(width, shape[0], bias=False),
             nn.Tanh(),
         )
+        self.apply(initialise_normal)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         images: Tensor = self.layers(z)
@@ -64,7 +65,7 @@ class Discriminator(DiscriminatorBase):
     """Images [N, C, H, W] to logits [N], or with the posterior of the codes to [N, 1 + outputs]."""
 
     def __init__(
-        self, shape: Shape, outputs: Whole, width: Count, hidden: Count, posterior: Count, norm: ImageNorm
+        self, shape: Shape, outputs: Whole, width: Count, hidden: Count, posterior: Count, norm: FlatNorm
     ) -> None:
         super().__init__()
         self.classes = 0
@@ -84,13 +85,14 @@ class Discriminator(DiscriminatorBase):
         self.head: nn.Module = LinearHead(hidden)
         if outputs:
             self.head = HeadWithOutputs(self.head, _posterior(hidden, posterior, outputs, norm))
+        self.apply(initialise_normal)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         vectors: Tensor = self.layers(x).flatten(1)
         return vectors
 
 
-def _posterior(inputs: int, hidden: int, outputs: int, norm: ImageNorm) -> nn.Sequential:
+def _posterior(inputs: int, hidden: int, outputs: int, norm: FlatNorm) -> nn.Sequential:
     """Feature vectors [N, inputs] to the posterior's logits and means [N, outputs]."""
     return nn.Sequential(
         nn.Linear(inputs, hidden, bias=norm != "batch"),

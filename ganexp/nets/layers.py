@@ -133,6 +133,14 @@ def label_vectors(y: Tensor | None, classes: int) -> Tensor:
     )  # functional.one_hot would synchronise
 
 
+def initialise_normal(module: nn.Module) -> None:
+    """Weights of linear layers and convolutions from N(0, 0.02^2), biases 0, as in DCGAN (section 4)."""
+    if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 def count_weights(module: nn.Module) -> int:
     """The number of parameters."""
     return sum(parameter.numel() for parameter in module.parameters())
