@@ -39,15 +39,18 @@ CPU = torch.device("cpu")
 def numbers_of_the_whole_batch(seed: int) -> Iterator[None]:
     """Whatever is drawn for N samples here is this process's part of what is drawn for all."""
     rng = torch.Generator().manual_seed(seed)
-    real = {"rand": torch.rand, "randn": torch.randn}
+    real: dict[str, Any] = {"rand": torch.rand, "randn": torch.randn, "randint": torch.randint}
 
-    def part(name: str, *shape: int, **where: Any) -> Tensor:
-        whole: Tensor = real[name](collectives.world_size() * shape[0], *shape[1:], generator=rng)
+    def part(name: str, *shape: int, **settings: Any) -> Tensor:
+        whole: Tensor = real[name](
+            size=(collectives.world_size() * shape[0], *shape[1:]), generator=rng, **settings
+        )
         return whole[collectives.rank() * shape[0] : (collectives.rank() + 1) * shape[0]]
 
     with (
         patch("torch.rand", lambda *shape, **where: part("rand", *shape)),
         patch("torch.randn", lambda *shape, **where: part("randn", *shape)),
+        patch("torch.randint", lambda high, shape, **where: part("randint", *shape, high=high)),
         patch("torch.rand_like", lambda like: part("rand", *like.shape)),
     ):
         yield

@@ -186,10 +186,10 @@ def test_same_seeds_are_pairs_where_there_are_enough_of_them(tmp_path: Path) -> 
 
 
 def test_every_direction_is_that_of_the_metric() -> None:
-    from ganexp.metrics import conditional, memorisation, scores
+    from ganexp.metrics import codes, conditional, memorisation, scores
     from ganexp.metrics.metric import Metric
 
-    modules = (scores, conditional, memorisation)
+    modules = (scores, conditional, codes, memorisation)
     kinds = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type)]
     metrics = {kind.__name__: kind for kind in kinds if issubclass(kind, Metric) and kind is not Metric}
     called = {
@@ -204,7 +204,10 @@ def test_every_direction_is_that_of_the_metric() -> None:
         "ModeCoverage": "modes",
         "ClassAccuracy": "accuracy_cnn",
         "IntraFID": "intra_fid_cnn",
+        "IntraRecall": "intra_recall_cnn",
         "ClassificationAccuracy": "cas",
+        "CodeAccuracy": "code_accuracy_cnn",
+        "CodeCorrelation": "code_slant",
         "Memorisation": "memorisation_cnn",
     }
     assert metrics.keys() == called.keys()

@@ -30,19 +30,22 @@ SMALL = [*TINY, "arch.generator.latent=3", "batch_size=8", "arch.generator.norm=
 LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml") if file.stem != "none")
 PENALTIES = sorted({file.stem for file in (conf_folder() / "penalties").glob("*.yaml")} - {"none", "r1_lazy"})
 GAMES = sorted(file.stem for file in (conf_folder() / "game").glob("*.yaml"))
+OF_GAME = {game: [*SMALL, f"game={game}"] for game in GAMES} | {
+    "infogan": [*SMALL, "arch.generator.latent=5", "game=infogan", "game.categories=[2]", "game.continuous=1"]
+}
 NORMS = ["device=cpu", "device.sync_batch_norm=true", "batch_size=8"]
 DCGAN = ["recipe=none", "data.resolution=16", "arch.generator.width=2", "arch.discriminator.width=2", *NORMS]
 
 CASES = {
-    **{f"{g}, {loss}": [*SMALL, f"game={g}", f"loss={loss}"] for g in GAMES for loss in LOSSES},
+    **{f"{g}, {loss}": [*OF_GAME[g], f"loss={loss}"] for g in GAMES for loss in LOSSES},
     **{
-        f"{g}, {p}, lazy": [*SMALL, f"game={g}", "loss=hinge", f"penalties={p}", f"penalties.{p}.every=3"]
+        f"{g}, {p}, lazy": [*OF_GAME[g], "loss=hinge", f"penalties={p}", f"penalties.{p}.every=3"]
         for g in GAMES
         for p in PENALTIES
     },
     **{
         f"{g}, rpgan, r1 and r2, reuse_fake": [
-            *[*SMALL, f"game={g}", "loss=rpgan", "penalties=[r1,r2]", "game.reuse_fake=true"]
+            *[*OF_GAME[g], "loss=rpgan", "penalties=[r1,r2]", "game.reuse_fake=true"]
         ]
         for g in GAMES
     },

@@ -162,7 +162,7 @@ def test_a_penalty_is_handed_the_real_batch_first() -> None:
 
 
 def test_a_conditional_game_refuses_networks_without_labels() -> None:
-    with pytest.raises(UserError, match="arch.discriminator takes no labels"):
+    with pytest.raises(UserError, match=r"arch\.discriminator takes no labels"):
         parts("game=cgan", "arch.discriminator.classes=0")
 
 
