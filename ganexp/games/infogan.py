@@ -27,6 +27,7 @@ from ganexp.games.gan import GAN
 from ganexp.games.prior import LatentPrior
 from ganexp.games.request import MAX_ROWS, Grid, Inputs, Request
 from ganexp.games.turns import critic_turn, generator_turn
+from ganexp.nets.layers import label_vectors
 
 _OTHER_ROWS = 8
 """Rows of a grid where code 0 does not decide them."""
@@ -52,7 +53,7 @@ class CodePrior:
         noise = LatentPrior(self.noise_size, self.noise)(count, generator=generator, device=device)
         chosen = [torch.randint(k, (count,), generator=generator, device=device) for k in self.categories]
         uniform = 2 * torch.rand(count, self.continuous, generator=generator, device=device) - 1
-        return torch.cat([noise, *map(one_hot_vectors, chosen, self.categories), uniform], 1)
+        return torch.cat([noise, *map(label_vectors, chosen, self.categories), uniform], 1)
 
     def codes(self, z: Tensor) -> dict[str, Tensor]:
         """``categories`` [N, A] int64 and ``continuous`` [N, B] float32 of latents, where there are any."""
@@ -64,7 +65,7 @@ class CodePrior:
         """z [N, size] with the values [N] of one code: categories, or continuous values."""
         z, first = z.clone(), self.noise_size + sum(self.categories[:number])
         if number < len(self.categories):
-            z[:, first : first + self.categories[number]] = one_hot_vectors(values, self.categories[number])
+            z[:, first : first + self.categories[number]] = label_vectors(values, self.categories[number])
         else:
             z[:, first + number - len(self.categories)] = values
         return z
@@ -162,11 +163,11 @@ class InfoGAN(GAN):
 
     def preview_count(self, count: int) -> int:
         rows = self._rows()
-        return rows * -(-count // rows)
+        return rows * math.ceil(count / rows)
 
     def grid(self, request: Request) -> Grid:
         """One row for each category of code 0, if it is categorical and the request says nothing of codes."""
-        columns = request.columns or -(-request.count // self._rows())
+        columns = request.columns or math.ceil(request.count / self._rows())
         if self.categories and not request.codes:
             values = torch.arange(request.count) // columns % self.categories[0]
             request = replace(request, codes={0: values})
@@ -174,8 +175,3 @@ class InfoGAN(GAN):
 
     def _rows(self) -> int:
         return self.categories[0] if self.categories and self.categories[0] <= MAX_ROWS else _OTHER_ROWS
-
-
-def one_hot_vectors(values: Tensor, categories: int) -> Tensor:
-    """Categories [N] int64 as one-hot vectors [N, categories] float32, without waiting for the device."""
-    return torch.zeros(len(values), categories, device=values.device).scatter(1, values[:, None], 1.0)

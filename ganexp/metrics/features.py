@@ -40,8 +40,8 @@ _BATCH = 256
 class SampleFeatures(NamedTuple):
     """What a metric gets: samples and their features.
 
-        ``samples``: [N, ...], uint8 images or float32 points; ``features``: [N, D] float32; ``probabilities``:
-        [N, K] float32 of classes, or of attributes, each by itself; None where the features have neither;
+    ``samples``: [N, ...], uint8 images or float32 points; ``features``: [N, D] float32; ``probabilities``:
+    [N, K] float32 of classes, or of attributes, each by itself; None where the features have neither;
     ``labels``: int64, the real or requested classes [N] or attributes [N, K], or None without; ``target``:
     [N, ...], the image that each sample should match, stored like the samples, or None;
     ``categories``: [N, A] int64, ``continuous``: [N, B] float32, the codes that samples were made from, or

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, FlatNorm, Fraction, Shape, Whole
-from ganexp.errors import UserError
 from ganexp.nets.convolutions import MapToVector, ProjectToMap
 from ganexp.nets.heads import HeadWithOutputs, MapHead, ProjectionHead
 from ganexp.nets.layers import (
@@ -30,17 +29,8 @@ from ganexp.nets.layers import (
     LeakyReLU,
     initialise_normal,
     label_vectors,
+    smallest_side,
 )
-
-
-def _smallest_side(shape: list[int]) -> int:
-    """An eighth of the image's side. Raises UserError where there is none."""
-    if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 8:
-        size = " x ".join(map(str, shape[1:])) or "points"
-        raise UserError(
-            f"arch=acgan makes square images whose side is a multiple of 8, and this data has {size}"
-        )
-    return shape[1] // 8
 
 
 def _double(inputs: int, outputs: int) -> nn.ConvTranspose2d:
@@ -55,7 +45,7 @@ class Generator(GeneratorBase):
         self.latent = latent
         self.classes = classes
         self.layers = nn.Sequential(
-            ProjectToMap(latent + classes, 4 * width, _smallest_side(shape), bias=True),
+            ProjectToMap(latent + classes, 4 * width, smallest_side("acgan", shape, 8), bias=True),
             nn.ReLU(inplace=True),
             _double(4 * width, 2 * width),
             nn.BatchNorm2d(2 * width),
@@ -102,7 +92,7 @@ class Discriminator(DiscriminatorBase):
                 layers.append(IMAGE_NORMS[norm](after))
             layers += [LeakyReLU(0.2), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers)
-        side = _smallest_side(shape)
+        side = smallest_side("acgan", shape, 8)
         self.head: nn.Module = MapHead(32 * width, side)
         if self.classes:
             self.head = ProjectionHead(self.head, 32 * width, classes)

@@ -33,7 +33,14 @@ from ganexp.errors import UserError
 from ganexp.nets.conditional_norm import ConditionalSequential, norm_layer
 from ganexp.nets.convolutions import ConvDown2x, ConvTransposeUp2x, MapToVector, ProjectToMap, ResizeConv
 from ganexp.nets.heads import HeadWithOutputs, MapHead, ProjectionHead
-from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, label_vectors
+from ganexp.nets.layers import (
+    IMAGE_NORMS,
+    DiscriminatorBase,
+    GeneratorBase,
+    LeakyReLU,
+    initialise_normal,
+    label_vectors,
+)
 
 _UPSAMPLES: dict[str, type[ConvTransposeUp2x] | type[ResizeConv]] = {
     "transposed": ConvTransposeUp2x,
@@ -59,9 +66,7 @@ def _plan_maps(shape: list[int], width: int, max_width: int) -> tuple[int, list[
 def _initialise(module: nn.Module) -> None:
     """Section 4: weights from a normal distribution with deviation 0.02."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        initialise_normal(module)
     elif isinstance(module, nn.BatchNorm2d) and module.affine:
         nn.init.normal_(module.weight, 1.0, 0.02)
 

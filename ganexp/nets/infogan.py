@@ -15,22 +15,18 @@ discriminator and the posterior of the codes share all layers but the last ones.
 from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, FlatNorm, Shape, Whole
-from ganexp.errors import UserError
 from ganexp.nets.convolutions import ConvDown2x, ConvTransposeUp2x, MapToVector, ProjectToMap
 from ganexp.nets.heads import HeadWithOutputs, LinearHead
-from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, GeneratorBase, LeakyReLU, initialise_normal
+from ganexp.nets.layers import (
+    IMAGE_NORMS,
+    DiscriminatorBase,
+    GeneratorBase,
+    LeakyReLU,
+    initialise_normal,
+    smallest_side,
+)
 
 _SLOPE = 0.1
-
-
-def _smallest_side(shape: list[int]) -> int:
-    """A quarter of the image's side. Raises UserError where there is none."""
-    if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 4:
-        size = " x ".join(map(str, shape[1:])) or "points"
-        raise UserError(
-            f"arch=infogan makes square images whose side is a multiple of 4, and this data has {size}"
-        )
-    return shape[1] // 4
 
 
 class Generator(GeneratorBase):
@@ -45,7 +41,7 @@ class Generator(GeneratorBase):
             nn.BatchNorm1d(hidden),
             nn.ReLU(inplace=True),
             nn.Unflatten(1, (hidden, 1, 1)),
-            ProjectToMap(hidden, 2 * width, _smallest_side(shape), bias=False),
+            ProjectToMap(hidden, 2 * width, smallest_side("infogan", shape, 4), bias=False),
             nn.BatchNorm2d(2 * width),
             nn.ReLU(inplace=True),
             ConvTransposeUp2x(2 * width, width, bias=False),
@@ -78,7 +74,7 @@ class Discriminator(DiscriminatorBase):
             ConvDown2x(width, 2 * width, bias=bias),
             IMAGE_NORMS[norm](2 * width),
             LeakyReLU(_SLOPE),
-            MapToVector(2 * width, hidden, _smallest_side(shape), bias=bias),
+            MapToVector(2 * width, hidden, smallest_side("infogan", shape, 4), bias=bias),
             IMAGE_NORMS[norm](hidden),
             LeakyReLU(_SLOPE),
         )

@@ -1,6 +1,6 @@
 """Layers and base classes that several architectures share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -131,6 +131,19 @@ def label_vectors(y: Tensor | None, classes: int) -> Tensor:
     return torch.zeros(y.shape[0], classes, device=y.device).scatter(
         1, y[:, None], 1.0
     )  # functional.one_hot would synchronise
+
+
+def smallest_side(arch: str, shape: Sequence[int], divisor: int) -> int:
+    """The side of an image [C, H, W] over ``divisor``: that of the smallest map of the networks ``arch``.
+
+    Raises UserError for samples that are no square images, or whose side is not a multiple of ``divisor``.
+    """
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] % divisor:
+        size = " x ".join(map(str, shape[1:])) or "points"
+        raise UserError(
+            f"arch={arch} makes square images whose side is a multiple of {divisor}, and this data has {size}"
+        )
+    return shape[1] // divisor
 
 
 def initialise_normal(module: nn.Module) -> None:
