@@ -186,7 +186,7 @@ class TrainedRun:
                 raise UserError(f"n={n}, batch_size={batch_size}: both have to be at least 1")
             game, run = self._loaded.game, self._opened
             request = request_of_each(n, label, codes or {}, game, run)
-            inputs, columns = grid_inputs(game, request, run.source, run.data, seed, "sample")
+            inputs, columns = grid_inputs(game, request, run.source, run.evaluated, seed, "sample")
             return inputs, generate(self._loaded.net, inputs, batch_size, run.device), columns
 
 

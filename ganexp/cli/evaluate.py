@@ -11,15 +11,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganexp.config.stored import read_run
 from ganexp.data.folder import Folder, class_names
+from ganexp.data.held_out import TRAINING
 from ganexp.data.source import Source
 from ganexp.errors import UserError, print_to_stderr
+from ganexp.metrics.metric import Scores
 from ganexp.metrics.table import score_table
 from ganexp.runs.lock import is_held
 from ganexp.runs.log import finite
 from ganexp.runs.tensorboard import EventWriter
 from ganexp.system.atomic import unshare
 from ganexp.system.terminal import plural, print_lines
-from ganexp.training.evaluation import TRAINING, Evaluator
+from ganexp.training.evaluation import Evaluator
 from ganexp.training.load import open_run
 
 
@@ -40,13 +42,15 @@ def evaluate(cfg: DictConfig) -> None:
     samples = f"{plural(result['count'], 'sample')} against {result['real_count']:,} real ones{split}"
     print_lines(f"{samples}, by {result['features']}")
     published = read_run(cfg.run, trust=cfg.trust).evaluate.published
-    print_lines(score_table(result["scores"], result["floor"], published, result.get("images")))
+    beside = {"real": result["floor"], **result["baseline"]}
+    print_lines(score_table(result["scores"], beside, published, result.get("images")))
 
 
 def measure(cfg: DictConfig) -> dict[str, Any]:
     """Scores a run's generator or the images of ``cfg.against``; appended to the run's evaluations.jsonl.
 
-    ``scores`` and ``floor`` by the scores' names, ``count``, ``real_count``, ``split``, ``seed``, ``features``,
+    ``scores`` and ``floor`` by the scores' names, ``baseline``: those of a trivial method, by its name;
+    ``count``, ``real_count``, ``split``, ``seed``, ``features``,
     ``warnings``; ``checkpoint`` and ``images`` seen, or ``against``. Raises UserError.
     """
     opened = open_run(cfg)
@@ -59,10 +63,13 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
     }
     evaluator = Evaluator(source, data, OmegaConf.create(wanted), opened.device)
     subject: dict[str, Any]
+    trivial: tuple[str, Scores] | None = None
     if loaded is not None:
         name, seen = loaded.checkpoint.file.name, loaded.checkpoint.content["progress"]["images"]
         subject, count = {"checkpoint": name, "images": seen}, evaluator.count
-        scores = evaluator.score_generator(loaded.net, evaluator.inputs(loaded.game, data))
+        inputs = evaluator.inputs(loaded.game, data)
+        scores = evaluator.score_generator(loaded.net, inputs)
+        trivial = evaluator.score_baseline(loaded.game, inputs)
     else:
         images, labels = _images(cfg.against, source, data.classes, evaluator.count)
         subject, count = {"against": cfg.against}, len(images)
@@ -75,6 +82,7 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
         "features": evaluator.features.about,
         "scores": finite(scores),
         "floor": finite(evaluator.floor()),
+        "baseline": {trivial[0]: finite(trivial[1])} if trivial else {},
         "warnings": evaluator.warnings(count),
     }
     _record(result, opened.folder)

@@ -30,7 +30,7 @@ def sample(cfg: DictConfig) -> None:
     run = open_run(cfg)
     source, device, loaded = run.source, run.device, run.generator(cfg.checkpoint)
     asked = requested(cfg, loaded.game, run)
-    inputs, columns = grid_inputs(loaded.game, asked.request, source, run.data, cfg.seed, "sample")
+    inputs, columns = grid_inputs(loaded.game, asked.request, source, run.evaluated, cfg.seed, "sample")
     inputs = asked.in_rows(inputs)
     samples = generate(loaded.net, inputs, cfg.batch_size, device)
     name = _safe_name(f"sample_{cfg.n}_seed_{cfg.seed}" + (f"_{asked.name}" if asked.name else ""))

@@ -8,6 +8,8 @@
 | ``${critic_norm:${penalties},batch}`` | the critic's norm: ``none`` with a gradient penalty |
 | ``${packed:${data.shape},2}`` | the shape of 2 samples joined along their first axis |
 | ``${sum:[10],2}`` | the sum of numbers and lists of numbers |
+| ``${divided:64,4}`` | a number divided by a whole one; refused where there is a remainder |
+| ``${joined_channels:${degrade.source_shape},${data.shape}}`` | the second shape, with the channels of both |
 | ``${label_classes:attribute}`` | a data set's ``classes``: 1 if null, 2 by a name, else a list's length |
 """
 
@@ -23,6 +25,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ganexp.config.signatures import constant_of
+from ganexp.errors import UserError
 
 RESUMABLE = (
     "name",
@@ -56,6 +59,8 @@ def register_config_resolvers() -> None:
         "overrides_name": lambda *, _root_: overrides_name(_root_.hydra.overrides.task),
         "critic_norm": _critic_norm,
         "sum": _sum,
+        "divided": _divided,
+        "joined_channels": lambda first, second: [first[0] + second[0], *second[1:]],
         "packed": lambda shape, packing: [packing * shape[0], *shape[1:]],
         "label_classes": _label_classes,
     }
@@ -148,6 +153,13 @@ def _sum(*values: Any) -> int:
     """Other values than numbers are left out; the check of the setting that they belong to refuses them."""
     each = [one for value in values for one in (value if isinstance(value, Sequence) else [value])]
     return sum(one for one in each if isinstance(one, int))
+
+
+def _divided(number: int, divisor: int) -> int:
+    """Raises UserError where there is a remainder."""
+    if not isinstance(divisor, int) or divisor < 1 or number % divisor:
+        raise UserError(f"{number} pixels cannot be divided by {divisor}: choose a factor that divides them")
+    return number // divisor
 
 
 def _penalises_critics_gradient(target: str) -> bool:

@@ -85,7 +85,7 @@ class Published(BaseModel):
     scores: dict[str, dict[str, float]]
 
 
-Split = Literal["training", "held_out", "test", "valid", "val"]
+Split = Literal["training", "held_out", "auto", "test", "valid", "val"]
 
 
 class Evaluate(BaseModel):
@@ -126,6 +126,7 @@ class TrainSettings(BaseModel):
     loss: Node | None
     penalties: dict[PenaltyName, Node]
     augment: Node
+    degrade: Node | None
     optim: Node
     schedule: Node
     schedules: Node

@@ -37,6 +37,7 @@ DEFAULTS_FOR_OLD_RUNS: dict[str, Any] = {
     "start_weights": "averaged",
     "schedules": {},
     "augment": {"_target_": "ganexp.augment.NoAugment"},
+    "degrade": None,
     "evaluate.split": "training",
     "evaluate.early": None,
 }

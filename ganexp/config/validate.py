@@ -43,6 +43,7 @@ def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if isinstance(cfg.game, DictConfig) and isinstance(cfg.arch, DictConfig):
         with suppress(LookupError):  # check_config() below reports a class that does not exist
             _check_arch(cfg)  # first, because check_config() resolves references to missing networks
+            _check_degrade(cfg)
     validated = _with_absolute_root(check_config(cfg, TrainSettings))
     _check_facts(validated, literals)
     check_batch_split(validated, processes(validated))
@@ -78,6 +79,19 @@ def _check_arch(cfg: DictConfig) -> None:
     nets = required_nets(cfg.game)
     if nets is not None:
         check_nets(str(cfg.game["_target_"]).rpartition(".")[2], nets, cfg.arch)
+
+
+def _check_degrade(cfg: DictConfig) -> None:
+    """Raises UserError for a game without what it makes images from, or with what it has no use for."""
+    target = str(cfg.game["_target_"])
+    name, uses = target.rpartition(".")[2], constant_of(target, "USES_DEGRADE")
+    if uses and cfg.degrade is None:
+        raise UserError(
+            f"{name} makes images from images: choose what they are made from, such as degrade=gray or "
+            "degrade=holes; data=pairs has pairs of its own"
+        )
+    if uses is False and cfg.degrade is not None:
+        raise UserError(f"{name} makes no images from images: degrade is for games that do: game=pix2pix")
 
 
 def processes(cfg: DictConfig) -> int:

@@ -9,6 +9,10 @@ from ganexp.data.download import DOWNLOADS_ALLOWED
 from ganexp.data.source import Source
 from ganexp.errors import UserError, suggest
 
+TRAINING, HELD_OUT, AUTO = "training", "held_out", "auto"
+"""Values of evaluate.split besides a split's name: the training samples; the first held-out split found; that
+split if there is one, else the training samples."""
+
 _MIN_SAMPLES = 8
 
 
@@ -22,6 +26,21 @@ class HeldOut(NamedTuple):
     split: str
     data: Arrays
     labels: np.ndarray | None
+
+
+def evaluated(source: Source, data: Arrays, split: str) -> Arrays:
+    """The samples that ``evaluate.split`` names: ``data``, or those of a held-out split.
+
+    Raises UserError where that is missing.
+    """
+    if split == TRAINING:
+        return data
+    try:
+        return held_out(source, data, None if split in (HELD_OUT, AUTO) else split).data
+    except UserError:
+        if split == AUTO:
+            return data
+        raise
 
 
 def held_out(source: Source, data: Arrays, name: str | None) -> HeldOut:

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from ganexp.config.nets import check_nets
 from ganexp.data.batches import Batch
+from ganexp.data.degradations.degradation import Degradation
 from ganexp.data.source import LabelKind
 from ganexp.games.prior import Prior
-from ganexp.games.request import Grid, Inputs, Request
+from ganexp.games.request import Baseline, Grid, Inputs, Request
 from ganexp.losses import Loss
 from ganexp.penalties import Penalty
 
@@ -76,7 +77,8 @@ class Parts:
     """The objects that a game is built from, besides its own settings.
 
     ``nets``: the nodes of ``arch``. ``loss``: None for games without an adversarial objective (``loss=none``).
-    ``augment``: applied to samples before the critic. ``label_kind``: what the data's labels are.
+    ``augment``: applied to samples before the critic. ``label_kind``: what the data's labels are. ``degrade``:
+    what image-to-image generators are given; None for generators from noise.
     """
 
     nets: dict[str, nn.Module]
@@ -84,6 +86,7 @@ class Parts:
     penalties: dict[str, Penalty]
     augment: nn.Module
     label_kind: LabelKind = "classes"
+    degrade: Degradation | None = None
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -100,6 +103,9 @@ class Game(nn.Module):
 
     BATCH_UNIT: ClassVar[str | None] = None
     """The setting of which each rank's share of a batch must be a multiple. A literal, like ``NETS``."""
+
+    USES_DEGRADE: ClassVar[bool] = False
+    """Whether the generator is given what ``degrade`` makes of images. A literal, like ``NETS``."""
 
     needs_reference: ClassVar[bool] = False
     """Whether ``inputs`` needs real samples, as for image translation."""
@@ -134,6 +140,10 @@ class Game(nn.Module):
         request has none. Raises UserError if the generator does not support the request.
         """
         raise NotImplementedError
+
+    def baseline(self, inputs: Inputs) -> Baseline | None:
+        """What a trivial method makes of the sources of ``inputs``; None where there is none."""
+        return None
 
     def preview_count(self, count: int) -> int:
         """The number of samples of a grid of about ``count``, so that its rows are full."""

@@ -1,141 +1,41 @@
-"""The game of two players: Goodfellow et al. 2014, Algorithm 1.
+"""The game of noise and samples: Goodfellow et al. 2014, Algorithm 1; see ``adversarial.py``.
 
-    for each step:
-        the discriminator minimises  L_d(D(x), D(G(z))) + penalties(D; x, G(z))
-        every n_critic steps, the generator minimises  L_g(D(G(z))), n_generator times
-
-WGAN (Arjovsky et al. 2017, Algorithm 1) is the same with five critic steps for each generator step and, after
-each critic step, w <- clip(w, -c, c).
-
-The paper draws new noise for the generator's turn. With ``reuse_fake`` that turn uses the discriminator's fakes
-again, as most implementations do, which saves one forward pass of the generator.
+The paper draws new noise for the generator's turn; ``reuse_fake`` does not.
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ganexp.config.ranges import Count, Noise, Positive
+from ganexp.config.ranges import Noise
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.games.game import Game, Player, Turn
+from ganexp.games.adversarial import AdversarialGame
 from ganexp.games.prior import LatentPrior
 from ganexp.games.request import Inputs, Request
-from ganexp.games.turns import critic_turn, generator_turn, real_and_fake_logits, real_logits_if_needed
-from ganexp.nets.layers import DiscriminatorBase, GeneratorBase
-from ganexp.penalties import Critic, PlayerCall
-from ganexp.system.float32 import at_least_float32
+from ganexp.nets.layers import GeneratorBase
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class GAN(Game):
-    """``generator(z)`` against ``discriminator(x)``; see the module's docstring."""
+class GAN(AdversarialGame):
+    """``generator(z)`` against ``discriminator(x)``."""
 
-    NETS: ClassVar[tuple[str, ...]] = ("generator", "discriminator")
-
-    USES_LABELS: ClassVar[bool] = False
-    """Whether networks are given labels."""
-
-    USES_OUTPUTS: ClassVar[bool] = False
-    """Whether the discriminator's outputs beside the logit are used."""
-
-    n_critic: Count
-    n_generator: Count
     noise: Noise
-    reuse_fake: bool
-    clip: Positive | None
 
     generator: GeneratorBase = field(init=False)
-    discriminator: DiscriminatorBase = field(init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.parts.loss is None:
-            raise UserError("loss=none: this game is adversarial; choose a loss such as loss=gan")
-        if self.reuse_fake and self.n_critic > 1:
-            raise UserError(f"game.reuse_fake=true asks for game.n_critic=1, and it is {self.n_critic}")
-        self._check_uses()
-        self.loss = self.parts.loss
         self.prior = LatentPrior(self.generator.latent, self.noise)
-        self._fake_to_reuse: tuple[Tensor, tuple[Tensor, ...]] | None = None
-        through = (self.generator,) if self.reuse_fake else ()
-        self.players = {
-            "d": Player(self.discriminator, self.discriminator_turn, graph_through=through),
-            "g": Player(self.generator, self.generator_turn, every=self.n_critic, times=self.n_generator),
-        }
-
-    def _check_uses(self) -> None:
-        """Raises UserError for networks that take or give what this game does not use."""
-        for name, net in self.parts.nets.items():
-            if getattr(net, "classes", 0) and not self.USES_LABELS:
-                raise UserError(f"arch.{name}.classes={net.classes}: this game has no labels; game=cgan has")
-            if getattr(net, "outputs", 0) and not self.USES_OUTPUTS:
-                raise UserError(
-                    f"arch.{name}.outputs={net.outputs}: this game has no use for them; game=acgan has"
-                )
-
-    def discriminator_turn(self, batch: Batch) -> Turn:
-        """The discriminator's losses on real and fake samples; no gradient reaches the generator."""
-        return critic_turn(self.loss, self.penalties_of("d"), self.discriminator_call(batch), self.augment)
-
-    def generator_turn(self, batch: Batch) -> Turn:
-        """The generator's losses on new or reused fakes, through the frozen discriminator."""
-        return generator_turn(self.loss, self.penalties_of("g"), self.generator_call(batch))
-
-    def discriminator_call(self, batch: Batch) -> PlayerCall:
-        """The discriminator's answers to real and fake samples; the fakes are detached."""
-        real, (fake, inputs) = self.real(batch), self._fake_for_critic(batch)
-        critic = self.critic(batch)
-        answers = real_and_fake_logits(
-            critic, real, fake, samplewise=getattr(self.discriminator, "samplewise", False)
-        )
-        return self.player_call(critic, batch, real, fake, *answers, inputs)
-
-    def generator_call(self, batch: Batch) -> PlayerCall:
-        """The discriminator's answer to new or reused fakes, through which gradients reach the generator."""
-        critic, real = self.critic(batch), self.real(batch)
-        fake, inputs = self._fake_to_reuse or self.fake(batch)
-        self._fake_to_reuse = None  # its autograd graph is freed by one backward pass
-        fake_answer, real_answer = critic(fake), real_logits_if_needed(self.loss, critic, real)
-        return self.player_call(critic, batch, real, fake, real_answer, fake_answer, inputs)
-
-    def real(self, batch: Batch) -> Tensor:
-        """The batch's samples, in the form that the discriminator takes."""
-        return batch.x
-
-    def fake(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """As many fakes, and the generator's inputs; noise comes from the global RNG."""
-        inputs = self.training_inputs(batch)
-        samples: Tensor = self.generator(*inputs)
-        return samples, inputs
 
     def training_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        """The generator's inputs in training."""
         return (self.latents(batch),)
 
     def latents(self, batch: Batch) -> Tensor:
         """z [N, latent], one for each sample of the batch."""
         assert self.prior is not None
         return self.prior(len(batch.x), device=batch.x.device)
-
-    def critic(self, batch: Batch, *, augmented: bool = True) -> Critic:
-        """A function from samples, one or several times the batch size, to what the discriminator answers.
-
-        These are logits, and its other outputs if it has any, in float32 at least.
-        """
-
-        def critic(samples: Tensor) -> Tensor:
-            (shown,) = self.augment(samples) if augmented else (samples,)
-            return at_least_float32(self.discriminate(shown, batch))
-
-        return critic
-
-    def discriminate(self, samples: Tensor, batch: Batch) -> Tensor:
-        """The discriminator's answer to samples, one or several times the batch size."""
-        logits: Tensor = self.discriminator(samples)
-        return logits
 
     def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
         if request.label is not None:
@@ -144,46 +44,3 @@ class GAN(Game):
             raise UserError("code: this run has no codes; train one with game=infogan")
         assert self.prior is not None
         return Inputs((request.repeat(self.prior(request.draws, generator=rng)),))
-
-    def after_step(self, player: str) -> None:
-        """WGAN's clipping of the critic's weights."""
-        if player == "d" and self.clip is not None:
-            with torch.no_grad():
-                for parameter in self.discriminator.parameters():
-                    parameter.clamp_(-self.clip, self.clip)
-
-    def _fake_for_critic(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Fakes, and the generator's inputs. An autograd graph is kept only if the generator reuses them."""
-        if not self.reuse_fake:
-            with torch.no_grad():
-                return self.fake(batch)
-        self._fake_to_reuse = fake, inputs = self.fake(batch)
-        return fake.detach(), inputs
-
-    def player_call(
-        self,
-        critic: Critic,
-        batch: Batch,
-        real: Tensor,
-        fake: Tensor,
-        real_answer: Tensor | None,
-        fake_answer: Tensor,
-        inputs: tuple[Tensor, ...],
-    ) -> PlayerCall:
-        """What penalties and terms of a turn are computed from; ``critic``'s answers are split."""
-        outputs = getattr(self.discriminator, "outputs", 0)
-        plain = self.critic(batch, augmented=False)
-        if not outputs:
-            return PlayerCall(critic, plain, real, fake, real_answer, fake_answer, self.generator, inputs)
-        return PlayerCall(
-            lambda samples: critic(samples)[:, 0],
-            lambda samples: plain(samples)[:, 0],
-            real,
-            fake,
-            None if real_answer is None else real_answer[:, 0],
-            fake_answer[:, 0],
-            self.generator,
-            inputs,
-            None if real_answer is None else real_answer[:, 1:],
-            fake_answer[:, 1:],
-        )

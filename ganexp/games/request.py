@@ -53,6 +53,13 @@ class Inputs(NamedTuple):
     continuous: Tensor | None = None
 
 
+class Baseline(NamedTuple):
+    """What a method that learns nothing makes of the same sources: its name, and samples [N, ...]."""
+
+    name: str
+    samples: Tensor
+
+
 class Grid(NamedTuple):
     """A grid of samples: the request, row by row, and the number of columns."""
 

@@ -14,22 +14,23 @@ _ARROWS, _ASCII_ARROWS = ("\N{BLACK DOWN-POINTING TRIANGLE}", "\N{BLACK UP-POINT
 
 def score_line(
     scores: Mapping[str, float],
-    floor: Mapping[str, float],
+    beside: Mapping[str, Mapping[str, float]],
     previous: Mapping[str, float],
     directions: Mapping[str, Direction],
 ) -> str:
     """One line of scores: ``fid_cnn 8.63 (real 2.06) \N{BLACK DOWN-POINTING TRIANGLE} better``.
 
-    ``floor``: the scores of real samples; ``previous``: the last scores, which an arrow compares with; both may
-    lack some. ``directions``: see ``direction_of``. Standard deviations of estimates are left out.
+    ``beside``: the scores of real samples and of trivial methods, by what they are of; ``previous``: the last
+    scores, which an arrow compares with; each may lack some. ``directions``: see ``direction_of``. Standard
+    deviations of estimates are left out.
     """
     parts = []
     for name, score in scores.items():
         if name.endswith("_std"):
             continue
-        real = f" (real {_short(floor[name])})" if name in floor else ""
+        known = ", ".join(f"{of} {_short(found[name])}" for of, found in beside.items() if name in found)
         change = _change(score, previous[name], direction_of(name, directions)) if name in previous else ""
-        parts.append(f"{name} {_short(score)}{real}{change}")
+        parts.append(f"{name} {_short(score)}{f' ({known})' if known else ''}{change}")
     return "  ".join(parts)
 
 
@@ -53,21 +54,22 @@ def _short(score: float) -> str:
 
 def score_table(
     scores: Mapping[str, float | None],
-    floor: Mapping[str, float | None],
+    beside: Mapping[str, Mapping[str, float | None]],
     published: DictConfig | None,
     images: int | None,
 ) -> str:
     """One line per score. ``published``: ``evaluate.published``; ``images``: the number trained on so far.
 
-    None and infinity are scores without a value, such as a divergence without samples. ``floor``, the scores of
-    real samples, may lack some scores.
+    None and infinity are scores without a value, such as a divergence without samples. ``beside``: see
+    ``score_line``.
     """
     published_scores = {} if published is None else published.scores
-    methods = ["generated", "real", *published_scores]
+    methods = ["generated", *beside, *published_scores]
     widths = [max(12, len(method) + 1) for method in methods]
     lines = [_line("score", methods, widths)]
     for name in scores:
-        cells = [_format_score(scores[name]), _format_score(floor[name]) if name in floor else "-"]
+        cells = [_format_score(scores[name])]
+        cells += [_format_score(found[name]) if name in found else "-" for found in beside.values()]
         cells += [f"{figures[name]:g}" if name in figures else "-" for figures in published_scores.values()]
         lines.append(_line(name, cells, widths))
     if published is not None:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ganexp.augment import Augment
+from ganexp.data.degradations.degradation import Degradation
 from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.games.game import Game, Parts
@@ -46,6 +47,7 @@ def build_game(cfg: DictConfig) -> Game:
         },
         augment=build_as(Augment, cfg.augment, "augment"),
         label_kind=build_as(Source, cfg.data, "data").label_kind,
+        degrade=None if cfg.degrade is None else build_as(Degradation, cfg.degrade, "degrade"),
     )
     # The parts are passed to a partial: OmegaConf would turn dataclasses in a configuration into nodes.
     kind = get_object(cfg.game["_target_"])

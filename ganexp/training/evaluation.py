@@ -15,6 +15,8 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ganexp.data.arrays import Arrays
+from ganexp.data.held_out import AUTO, HELD_OUT, TRAINING
+from ganexp.data.reference import random_rows
 from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.games.game import Game
@@ -38,10 +40,6 @@ _LACKING: dict[Need, str] = {
     "target": "compares with what each output should be, which this game does not know",
 }
 
-TRAINING, HELD_OUT = "training", "held_out"
-"""Values of evaluate.split besides a split's name: the training samples; the first held-out split found."""
-
-
 _Drawn = tuple[np.ndarray, np.ndarray | None, np.ndarray]
 """Samples, their labels if they have any, and the numbers of the rows that were drawn."""
 
@@ -57,10 +55,12 @@ class Evaluator:
         """Whether lower or higher is better, for each score."""
         self._seed = cfg.evaluate.seed
         split = cfg.evaluate.split
-        named = None if split in (TRAINING, HELD_OUT) else split
+        named = None if split in (TRAINING, HELD_OUT, AUTO) else split
         with fork_rng(device):
             self.features: Features = build(cfg.features)(source, data, device)
             self._reference = ReferenceSets(source, data, self.features, device, self._seed, named)
+            if split == AUTO and self._reference.held_out is None:
+                split = TRAINING
             self.split = split if split == TRAINING else self._held_out(split)
             self.real, self._other = self._real_sets(data, cfg.evaluate.count)
         self.count = len(self.real.samples)
@@ -87,10 +87,15 @@ class Evaluator:
     def inputs(self, game: Game, data: Arrays) -> Inputs:
         """The generator's inputs for scoring: the same each time; labels as frequent as in ``data``.
 
-        Raises UserError where a metric needs labels or targets that the game does not provide.
+        A game that makes images from images is given images of ``self.split``, each once. Raises UserError
+        where a metric needs labels or targets that the game does not provide.
         """
         rng = np.random.default_rng(seed_for(self._seed, "labels to evaluate"))
-        rows = rng.choice(len(data.labels), self.count)
+        if game.needs_reference:
+            data = data if self.split == TRAINING else self._reference.find_held_out().data
+            rows = random_rows(len(data.samples), self.count, seed_for(self._seed, "sources to evaluate"))
+        else:
+            rows = rng.choice(len(data.labels), self.count)
         seed = seed_for(self._seed, "latents to evaluate")
         inputs = inputs_like_data(game, self._source, data, rows, seed)
         for name, metric in self._metrics.items():
@@ -101,7 +106,11 @@ class Evaluator:
 
     def score_generator(self, generator: nn.Module, inputs: Inputs) -> Scores:
         """The scores of a generator's samples."""
-        samples = self._source.encode(generate(generator, inputs, _BATCH, self._device))
+        return self._score(generate(generator, inputs, _BATCH, self._device), inputs)
+
+    def _score(self, generated: np.ndarray, inputs: Inputs) -> Scores:
+        """The scores of samples [N, ...] float32 that were made from ``inputs``."""
+        samples = self._source.encode(generated)
         labels = None if inputs.labels is None else inputs.labels.numpy()
         target = None if inputs.target is None else self._source.encode(inputs.target.numpy())
         categories, continuous = (
@@ -109,6 +118,13 @@ class Evaluator:
         )
         found = self.features(samples)._replace(labels=labels, target=target)
         return self._scores(found._replace(categories=categories, continuous=continuous))
+
+    def score_baseline(self, game: Game, inputs: Inputs) -> tuple[str, Scores] | None:
+        """The name and the scores of a trivial method, given the same inputs; None where the game has none."""
+        baseline = game.baseline(inputs)
+        if baseline is None:
+            return None
+        return baseline.name, self._score(baseline.samples.numpy(), inputs)
 
     def score_samples(self, samples: np.ndarray, labels: np.ndarray | None) -> Scores:
         """The scores of samples [N, ...], uint8 images or float32 points, and of their labels, if any.

@@ -10,6 +10,7 @@ from torch import nn
 from ganexp.config.stored import read_run
 from ganexp.data.arrays import Arrays
 from ganexp.data.download import load
+from ganexp.data.held_out import evaluated
 from ganexp.data.source import Source
 from ganexp.games.game import Game
 from ganexp.games.sampling import recompute_batch_norm
@@ -43,6 +44,10 @@ class OpenedRun:
     def data(self) -> Arrays:
         """The run's data set; downloaded only if the run is trusted. Raises UserError."""
         return load(self.source, own=self.trust)
+
+    def evaluated(self) -> Arrays:
+        """The samples that the run is scored on: its data set, or a held-out split. Raises UserError."""
+        return evaluated(self.source, self.data(), self.config.evaluate.split)
 
     def generator(self, checkpoint: str) -> LoadedGenerator:
         """``checkpoint``: best, last, or a file. Raises UserError where it cannot be loaded."""

@@ -16,6 +16,9 @@ from ganexp.metrics.table import score_line, score_table
 from ganexp.runs.best_checkpoint import BestCheckpoint
 from ganexp.training.evaluation import Evaluator
 
+REAL = "real"
+"""What the floor's scores are of."""
+
 
 class PeriodicEvaluation:
     """Scores a run's generator every ``evaluate.every`` epochs, and earlier in the first of them."""
@@ -28,7 +31,7 @@ class PeriodicEvaluation:
         self._early = cfg.evaluate.early
         self._batch_size = cfg.batch_size
         self._evaluator: Evaluator | None = None
-        self._floor: Scores = {}
+        self._beside: dict[str, Scores] = {}
         self._last: Scores = {}
         self._previous: Scores = {}
 
@@ -57,23 +60,26 @@ class PeriodicEvaluation:
         """Builds the evaluator, and chooses the score that decides which checkpoint is ``best``.
 
         ``previous``: the last scores of a resumed run; see ``changes``. Returns log lines: number of samples,
-        features, the floor and warnings. Raises UserError where the metrics do not fit the data, or where
-        there is no such score.
+        features, the floor, a trivial method's scores, and warnings. Raises UserError where the metrics do not
+        fit the data, or where there is no such score.
         """
         source, data, cfg, device = self._arguments
         self._previous = dict(previous or {})
         self._evaluator = evaluator = Evaluator(source, data, cfg, device)
         self._inputs = evaluator.inputs(self._game, data)
-        self._floor = floor = evaluator.floor()
+        floor = evaluator.floor()
+        baseline = evaluator.score_baseline(self._game, self._inputs)
+        self._beside = {REAL: floor} | (dict([baseline]) if baseline else {})
         only_generated = [
             stem for stem in evaluator.directions if not any(name.startswith(stem) for name in floor)
         ]
         names = [*floor, *only_generated]  # the floor lacks scores that are not defined for real samples
         best.choose_score(cfg.evaluate.best, names, evaluator.features.suffix, evaluator.directions)
-        values = ", ".join(f"{name} {score:.3f}" for name, score in floor.items())
-        of_real = f"; {evaluator.compared}: {values}" if floor else ""
+        of_real = f"; {evaluator.compared}: {_listed(floor)}" if floor else ""
+        trivial = [f"by {name}: {_listed(scores)}" for name, scores in self._beside.items() if name != REAL]
         return [
             f"scored by {evaluator.count:,} samples and {evaluator.features.about}{of_real}",
+            *trivial,
             *evaluator.warnings(),
         ]
 
@@ -87,10 +93,14 @@ class PeriodicEvaluation:
     def changes(self, scores: Scores) -> str:
         """One line: the scores beside their floor, and whether each is better than in the last call."""
         assert self._evaluator is not None, "prepare() comes first"
-        line = score_line(scores, self._floor, self._previous, self._evaluator.directions)
+        line = score_line(scores, self._beside, self._previous, self._evaluator.directions)
         self._previous |= {name: score for name, score in scores.items() if not math.isnan(score)}
         return line
 
     def closing(self, images: int) -> str:
         """A table of the last scores, after ``images`` images, beside the floor and the published scores."""
-        return score_table(self._last, self._floor, self._published, images)
+        return score_table(self._last, self._beside, self._published, images)
+
+
+def _listed(scores: Scores) -> str:
+    return ", ".join(f"{name} {score:.3f}" for name, score in scores.items())

@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig
 
 from ganexp.data.arrays import Arrays
+from ganexp.data.held_out import evaluated
 from ganexp.data.source import Source
 from ganexp.games.game import Game
 from ganexp.games.request import Inputs, Request
@@ -101,7 +102,9 @@ def build_experiment(cfg: DictConfig) -> Experiment:
 def _evaluation(cfg: DictConfig, game: Game, data: ExperimentData, device: torch.device) -> Evaluation:
     source, arrays = data.source, data.arrays
     request = Request(game.preview_count(source.preview_count))
-    preview, columns = grid_inputs(game, request, source, lambda: arrays, cfg.seed, "preview")
+    preview, columns = grid_inputs(
+        game, request, source, lambda: evaluated(source, arrays, cfg.evaluate.split), cfg.seed, "preview"
+    )
     pairs = game.condition_pairs(
         _PAIRS, torch.Generator().manual_seed(seed_for(cfg.seed, "pairs that differ in one condition"))
     )

@@ -80,7 +80,9 @@ def first_lines(choices: Mapping[str, str], experiment: Experiment, cfg: DictCon
         f"ganexp {__version__}: {len(samples):,} samples of {shape} {experiment.data.store.place}, "
         f"weights {weights}, loss {choices['loss']}, on {experiment.hardware}{reason}{begun}"
     )
-    return [introduction, *_rare_steps(cfg, experiment), *_surplus_steps(cfg, experiment)]
+    degrade = state.game.parts.degrade
+    sources = [] if degrade is None else [f"made from: {degrade.about}"]
+    return [introduction, *sources, *_rare_steps(cfg, experiment), *_surplus_steps(cfg, experiment)]
 
 
 def _rare_steps(cfg: DictConfig, experiment: Experiment) -> list[str]:

@@ -1,0 +1,92 @@
+"""The base class of degradations, which make pairs of a source and a target from images.
+
+A game asks for a pair in each turn, on the device, so that random degradations differ from step to step. In a
+turn random numbers come from the global RNG; for grids, scores and files they come from the generator ``rng``
+on the CPU, so that these are always the same.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ganexp.config.ranges import Shape
+from ganexp.errors import UserError
+
+
+class Pair(NamedTuple):
+    """``source`` [N, *source_shape]: what a generator is given; ``target`` [N, C, H, W]: the image to make."""
+
+    source: Tensor
+    target: Tensor
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Degradation(nn.Module):
+    """Images [N, C, H, W] in [-1, 1] to sources [N, *source_shape].
+
+    A subclass has the same decorator and implements ``forward``; ``restore`` where a part of the image is known
+    from the source, so that the network need not predict it.
+    """
+
+    BASELINE: ClassVar[str] = ""
+    """The name of the trivial method that ``baseline`` is; empty if there is none."""
+
+    source_shape: Shape
+    """The shape of a source, without the batch."""
+
+    output_shape: Shape
+    """The shape of what the network gives, from which ``restore`` makes an image."""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    @property
+    def about(self) -> str:
+        """What the sources are, for the log."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The sources of images [N, C, H, W]."""
+        raise NotImplementedError
+
+    def pair(self, x: Tensor, source: Tensor | None, rng: torch.Generator | None = None) -> Pair:
+        """The pairs of a batch: ``x`` [N, C, H, W] and the data set's own sources, if it has any."""
+        return Pair(self(x, rng), x)
+
+    def restore(self, output: Tensor, source: Tensor) -> Tensor:
+        """Images [N, C, H, W] from a network's output [N, *output_shape] and its source."""
+        return output
+
+    def shown(self, source: Tensor) -> Tensor:
+        """Sources as images [N, 1 or 3, h, w] in [-1, 1], for grids."""
+        return source
+
+    def baseline(self, source: Tensor) -> Tensor:
+        """Images [N, C, H, W] by a method that learns nothing; a network has to be better."""
+        raise NotImplementedError
+
+    def from_image(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The source [1, ...] of an image file [1, C, H, W] in [-1, 1] of any size, for ``ganexp translate``.
+
+        By default the file is the source. ``mask`` [1, 1, H, W]: 1 in a hole, 0 elsewhere. Raises UserError for
+        a mask that is not used.
+        """
+        if mask is not None:
+            raise UserError("mask: this run does not fill holes; a run with degrade=holes does")
+        return image
+
+
+def uniform(x: Tensor, rng: torch.Generator | None, *shape: int) -> Tensor:
+    """Random numbers [*shape] in [0, 1) on the device of ``x``, from ``rng`` or the global RNG."""
+    if rng is None:
+        return torch.rand(shape, device=x.device)
+    return torch.rand(shape, generator=rng).to(x.device)
+
+
+def normal(x: Tensor, rng: torch.Generator | None, *shape: int) -> Tensor:
+    """Random numbers [*shape] of the standard normal distribution; see ``uniform``."""
+    if rng is None:
+        return torch.randn(shape, device=x.device)
+    return torch.randn(shape, generator=rng).to(x.device)
