@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import conftest
 import numpy as np
 import pytest
 import torch
@@ -30,9 +31,19 @@ SMALL = [*TINY, "arch.generator.latent=3", "batch_size=8", "arch.generator.norm=
 LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml") if file.stem != "none")
 PENALTIES = sorted({file.stem for file in (conf_folder() / "penalties").glob("*.yaml")} - {"none", "r1_lazy"})
 GAMES = sorted(file.stem for file in (conf_folder() / "game").glob("*.yaml"))
-OF_GAME = {game: [*SMALL, f"game={game}"] for game in GAMES} | {
-    "infogan": [*SMALL, "arch.generator.latent=5", "game=infogan", "game.categories=[2]", "game.continuous=1"]
-}
+OF_GAME = (
+    {game: [*SMALL, f"game={game}"] for game in GAMES}
+    | conftest.OF_GAME
+    | {
+        "infogan": [
+            *SMALL,
+            "arch.generator.latent=5",
+            "game=infogan",
+            "game.categories=[2]",
+            "game.continuous=1",
+        ]
+    }
+)
 NORMS = ["device=cpu", "device.sync_batch_norm=true", "batch_size=8"]
 DCGAN = ["recipe=none", "data.resolution=16", "arch.generator.width=2", "arch.discriminator.width=2", *NORMS]
 

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 import torch
-from conftest import composed
+from conftest import OF_GAME, composed
 from omegaconf import OmegaConf
 from torch import nn
 
@@ -32,7 +32,9 @@ SMALL = ["arch=mlp", "data.resolution=8", "arch.generator.widths=[12]", "arch.di
 
 
 def parts(*overrides: str) -> tuple[Game, dict[str, torch.optim.Optimizer], Batch]:
-    cfg = composed(*SMALL, *overrides)
+    """``overrides``: the game comes first, if there is one."""
+    named = overrides[0].removeprefix("game=") if overrides else ""
+    cfg = composed(*(OF_GAME.get(named, SMALL)), *overrides)
     torch.manual_seed(0)
     game = build_game(cfg)
     optim = build(cfg.optim)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from conftest import TINY, Verb, asked_to_stop, composed
+from conftest import TINY, Verb, asked_to_stop, composed, tiny
 from emulated import EmulatedRecorder
 from torch import Tensor, nn
 
@@ -90,7 +90,7 @@ def never_captured(plain: Experiment, monkeypatch: pytest.MonkeyPatch) -> Experi
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("game", GAMES)
 def test_every_loss_in_every_game(game: str, loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, made, recorder = pair(f"game={game}", f"loss={loss}")
+    plain, made, recorder = pair(f"loss={loss}", base=tiny(game))
     found = trained(made)
     assert recorder.recorded >= 1 and recorder.played >= STEPS - 2 * WARM_UP - 2
     fused = made.state.optimisers["d"].param_groups[0].get("fused")

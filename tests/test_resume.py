@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ENVIRONMENT, TINY, Verb, asked_to_stop, verb
+from conftest import ENVIRONMENT, OF_GAME, TINY, Verb, asked_to_stop, verb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ganexp.config.targets import conf_folder
@@ -54,7 +54,9 @@ def rows(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_stopped_within_an_epoch(case: str, train: Verb) -> None:
-    overrides = [*(TINY if "data=ring" not in CASES[case] else ["arch.generator.widths=[8]"]), *CASES[case]]
+    game = case.removeprefix("game=")
+    base = OF_GAME.get(game, TINY)
+    overrides = [*(base if "data=ring" not in CASES[case] else ["arch.generator.widths=[8]"]), *CASES[case]]
     overrides.append("epochs=3")
     whole = train(*overrides, name="whole")
     with asked_to_stop(after=20), pytest.raises(Stopped):

@@ -81,12 +81,12 @@ class Degradation(nn.Module):
 def uniform(x: Tensor, rng: torch.Generator | None, *shape: int) -> Tensor:
     """Random numbers [*shape] in [0, 1) on the device of ``x``, from ``rng`` or the global RNG."""
     if rng is None:
-        return torch.rand(shape, device=x.device)
-    return torch.rand(shape, generator=rng).to(x.device)
+        return torch.rand(*shape, device=x.device)
+    return torch.rand(*shape, generator=rng).to(x.device)
 
 
 def normal(x: Tensor, rng: torch.Generator | None, *shape: int) -> Tensor:
     """Random numbers [*shape] of the standard normal distribution; see ``uniform``."""
     if rng is None:
-        return torch.randn(shape, device=x.device)
-    return torch.randn(shape, generator=rng).to(x.device)
+        return torch.randn(*shape, device=x.device)
+    return torch.randn(*shape, generator=rng).to(x.device)
