@@ -17,6 +17,10 @@ GROUPS = ("arch", "data", "device", "experiment", "game", "loss", "optim", "pena
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((conf_folder() / group).glob("*.yaml"))]
 
 
+IMAGE_TO_IMAGE = ("pix2pix", "unet", "unet_small")
+"""Choices for images from images, which go with a game of such and with something to make them from."""
+
+
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path: Path) -> None:
     extra = []
@@ -27,8 +31,13 @@ def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path:
         extra = [f"data.root={tmp_path}"]
     if choice == "rmsprop":
         extra = ["loss=wgan"]
-    cfg = composed(f"{group}={choice}", *extra)
-    assert cfg.seed == 0 and cfg.arch.generator.shape == cfg.data.shape
+    if choice in IMAGE_TO_IMAGE:
+        extra = ["game=pix2pix", "degrade=holes"]
+    elif group == "degrade" and choice != "none":
+        extra = ["game=pix2pix", "data=celeba"]
+    cfg = composed(*extra, f"{group}={choice}")
+    generator = cfg.arch.generator
+    assert cfg.seed == 0 and ("source_shape" in generator or generator.shape == cfg.data.shape)
 
 
 def test_every_combination_of_data_arch_and_loss_composes() -> None:

@@ -90,6 +90,11 @@ def _check_degrade(cfg: DictConfig) -> None:
             f"{name} makes images from images: choose what they are made from, such as degrade=gray or "
             "degrade=holes; data=pairs has pairs of its own"
         )
+    nets = [str(key) for key, net in cfg.arch.items() if isinstance(net, DictConfig) and "source_shape" in net]
+    if uses is False and nets:
+        raise UserError(
+            f"arch.{nets[0]} makes images from images: choose a game that does, such as game=pix2pix"
+        )
     if uses is False and cfg.degrade is not None:
         raise UserError(f"{name} makes no images from images: degrade is for games that do: game=pix2pix")
 

@@ -1,0 +1,199 @@
+"""pix2pix: its networks are the paper's, its critic sees pairs, its phases follow from the step's number."""
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+import torch
+from conftest import OF_GAME, Verb, asked_to_stop, composed
+from torch import Tensor, nn
+
+from ganexp.data.batches import Batch
+from ganexp.data.degradations.gray import Gray
+from ganexp.data.degradations.lab import rgb_to_lab
+from ganexp.errors import UserError
+from ganexp.games.game import StepProgress
+from ganexp.games.image_to_image import Restored
+from ganexp.games.pix2pix import Pix2Pix
+from ganexp.games.request import Request
+from ganexp.nets.layers import count_weights
+from ganexp.nets.patch import PatchDiscriminator
+from ganexp.nets.unet import UNet
+from ganexp.runs.bitwise import differences
+from ganexp.system.signals import Stopped
+from ganexp.training.build import build_game
+
+META = torch.device("meta")
+
+
+def game_of(*overrides: str) -> Pix2Pix:
+    torch.manual_seed(0)
+    return cast(Pix2Pix, build_game(composed(*OF_GAME["pix2pix"], *overrides)))
+
+
+def batch() -> Batch:
+    x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return Batch(x, torch.zeros(4, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("side", "weights"), [(256, 54_413_955), (128, 41_828_995), (64, 29_244_035), (32, 16_659_075)]
+)
+def test_the_u_net_has_the_references_weights(side: int, weights: int) -> None:
+    """junyanz/pytorch-CycleGAN-and-pix2pix prints 54.414 M for unet_256 with batch norm."""
+    with META:
+        net = UNet([3, side, side], [3, side, side], 64, 512, "batch", "transposed", 0.5)
+    assert count_weights(net) == weights
+    assert sum(isinstance(layer, nn.Dropout) for layer in net.modules()) == {256: 3, 128: 2, 64: 1, 32: 0}[side]
+
+
+@pytest.mark.parametrize(
+    ("layers", "weights", "out", "field"), [(3, 2_768_705, 6, 70), (2, 666_433, 14, 34), (1, 139_585, 30, 16)]
+)
+def test_the_critic_of_patches_is_the_references(layers: int, weights: int, out: int, field: int) -> None:
+    with META:
+        assert count_weights(PatchDiscriminator([6, 64, 64], 64, layers, "batch")) == weights
+    critic = PatchDiscriminator([1, 64, 64], 2, layers, "none")
+    assert critic(torch.zeros(2, 1, 64, 64)).shape == (2, out, out)
+    x = torch.randn(1, 1, 128, 128, requires_grad=True)
+    logits = critic(x)
+    logits[0, logits.shape[1] // 2, logits.shape[2] // 2].backward()
+    assert x.grad is not None
+    rows = x.grad[0, 0].abs().sum(1).nonzero().flatten()
+    assert int(rows.max() - rows.min()) + 1 == field
+
+
+def test_a_critic_of_single_pixels_sees_one_pixel() -> None:
+    critic = PatchDiscriminator([1, 8, 8], 2, 0, "none")
+    x = torch.randn(1, 1, 8, 8, requires_grad=True)
+    critic(x)[0, 3, 5].backward()
+    assert x.grad is not None and x.grad.nonzero().tolist() == [[0, 0, 3, 5]]
+
+
+def test_skips_carry_the_source_past_the_innermost_map() -> None:
+    net = UNet([1, 16, 16], [1, 16, 16], 4, 32, "instance", "nearest", 0.0).eval()
+    for parameter in net.down[-1].parameters():
+        parameter.data.zero_()
+    one, two = torch.randn(2, 1, 1, 16, 16)
+    assert not torch.allclose(net(one), net(two))
+    assert net(torch.randn(1, 1, 32, 48)).shape == (1, 1, 32, 48), "a multiple of 16 in both directions"
+    assert net.multiple == 16
+
+
+def test_a_smaller_source_is_enlarged_first() -> None:
+    net = UNet([3, 4, 4], [1, 16, 16], 2, 8, "none", "nearest", 0.0)
+    assert net(torch.randn(2, 3, 4, 4)).shape == (2, 1, 16, 16)
+    assert (net.scale, net.multiple) == (4, 4)
+    with pytest.raises(UserError, match="multiples of their source's"):
+        UNet([3, 5, 5], [1, 16, 16], 2, 8, "none", "nearest", 0.0)
+
+
+def test_the_l1_term_is_the_mean_absolute_difference() -> None:
+    game = game_of("game.l1_weight=7")
+    fake = batch().x.clone().requires_grad_()
+    made = game.content(fake + 0.5, batch())
+    assert made["l1"].item() == pytest.approx(3.5)
+    (gradient,) = torch.autograd.grad(made["l1"], fake)
+    assert torch.allclose(gradient, torch.full_like(gradient, 7 / gradient.numel()))
+
+
+def test_the_critic_sees_the_source_beside_the_image() -> None:
+    game = game_of()
+    paired = game.paired(batch())
+    assert paired.source is not None
+    other = paired._replace(source=paired.source.flip(0))
+    same, different = game.critic(paired)(paired.x), game.critic(other)(paired.x)
+    assert not torch.allclose(same, different)
+    twice = game.critic(paired)(torch.cat([paired.x, paired.x]))
+    assert torch.allclose(twice, torch.cat([same, same]), atol=1e-6), "each half beside its own source"
+
+
+def test_both_turns_use_the_same_pair_where_the_fake_is_reused() -> None:
+    game = game_of("game.reuse_fake=true", "game.pretrain_steps=0")
+    seen: list[Tensor] = []
+    game.generator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    game.discriminator_turn(batch())
+    turn = game.generator_turn(batch())
+    assert len(seen) == 1
+    whole = game.generator(seen[0])
+    x = batch().x
+    assert turn.losses["l1"].item() == pytest.approx(100 * (whole - x).abs().mean().item(), rel=1e-5)
+    game.discriminator_turn(batch())
+    assert not torch.equal(seen[0], seen[-1]), "another hole in the next step"
+
+
+def test_phases_follow_from_the_steps_number() -> None:
+    game = game_of("game.pretrain_steps=2", "game.critic_steps=3")
+    moving = [game.begin_step(StepProgress(step, 0, 0.0)).players for step in range(7)]
+    assert moving == [("g",)] * 2 + [("d",)] * 3 + [("d", "g")] * 2
+    game.begin_step(StepProgress(1, 0, 0.0))
+    assert set(game.generator_turn(batch()).losses) == {"l1"}, "no critic while the generator is alone"
+    game.begin_step(StepProgress(5, 0, 0.0))
+    assert set(game.generator_turn(batch()).losses) == {"l1", "adversarial"}
+
+
+def test_without_a_loss_the_generator_is_alone() -> None:
+    game = game_of("loss=none")
+    assert list(game.players) == ["g"]
+    assert game.begin_step(StepProgress(5, 0, 0.0)).players == ("g",)
+    assert set(game.generator_turn(batch()).losses) == {"l1"}
+
+
+def test_the_adversarial_weight_scales_its_gradient() -> None:
+    found = []
+    for weight in (1.0, 0.25):
+        game = game_of(f"game.adversarial_weight={weight}", "degrade.kind=centre")
+        found.append(game.generator_turn(batch()).losses["adversarial"].item())
+    assert found[1] == pytest.approx(found[0] / 4, rel=1e-6)
+
+
+def test_what_the_source_says_is_exact() -> None:
+    gray = Gray(source_shape=[1, 16, 16], output_shape=[2, 16, 16])
+    torch.manual_seed(0)
+    net = Restored(UNet([1, 16, 16], [2, 16, 16], 4, 32, "instance", "nearest", 0.0), gray)
+    photo = torch.rand(2, 3, 16, 16) * 2 - 1
+    source = gray(photo)
+    lightness = rgb_to_lab(net(source))[:, :1] / 50 - 1
+    assert torch.allclose(lightness, source, atol=1e-4)
+
+
+def test_equal_requests_give_equal_sources() -> None:
+    game = game_of()
+    made = [game.inputs(Request(4), torch.Generator().manual_seed(seed), batch()) for seed in (0, 0, 1)]
+    assert torch.equal(made[0].args[0], made[1].args[0])
+    assert not torch.equal(made[0].args[0], made[2].args[0])
+    with pytest.raises(UserError, match="label: this run makes images from images"):
+        game.inputs(Request(4, torch.zeros(4, dtype=torch.int64)), torch.Generator(), batch())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["game=pix2pix"], "Pix2Pix makes images from images: choose what they are made from"),
+        (["degrade=holes"], "GAN makes no images from images"),
+        (["arch=unet"], "arch.generator makes images from images: choose a game that does"),
+        (["game=pix2pix", "degrade=lowres", "degrade.factor=3"], "16 pixels cannot be divided by 3"),
+    ],
+)
+def test_what_does_not_fit_is_refused(overrides: list[str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        composed(*overrides)
+
+
+def test_a_run_stopped_in_each_phase_goes_on_bit_for_bit(train: Verb) -> None:
+    overrides = [
+        *OF_GAME["pix2pix"],
+        "game.pretrain_steps=8",
+        "game.critic_steps=8",
+        "epochs=1",
+        "max_steps=26",
+    ]
+    whole: Path = train(*overrides, name="whole")
+    with asked_to_stop(after=5), pytest.raises(Stopped):
+        train(*overrides, name="cut")
+    (cut,) = (whole.parents[1] / "cut").iterdir()
+    for _ in range(2):
+        with asked_to_stop(after=7), pytest.raises(Stopped):
+            train(f"resume={cut}", name="cut")
+    train(f"resume={cut}", name="cut")
+    assert list(differences(whole, cut)) == []
