@@ -110,16 +110,18 @@ def test_the_critic_sees_the_source_beside_the_image() -> None:
 
 def test_both_turns_use_the_same_pair_where_the_fake_is_reused() -> None:
     game = game_of("game.reuse_fake=true", "game.pretrain_steps=0")
-    seen: list[Tensor] = []
-    game.generator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    made: list[Tensor] = []
+    judged: list[Tensor] = []
+    game.generator.register_forward_pre_hook(lambda _, given: made.append(given[0]))
+    game.discriminator.register_forward_pre_hook(lambda _, given: judged.append(given[0]))
     game.discriminator_turn(batch())
     turn = game.generator_turn(batch())
-    assert len(seen) == 1
-    whole = game.generator(seen[0])
-    x = batch().x
-    assert turn.losses["l1"].item() == pytest.approx(100 * (whole - x).abs().mean().item(), rel=1e-5)
+    assert len(made) == 1
+    difference = (game.generator(made[0]) - batch().x).abs().mean().item()
+    assert turn.losses["l1"].item() == pytest.approx(100 * difference, rel=1e-5)
+    assert all(torch.equal(pairs[:4, :2], made[0]) for pairs in judged), "the critic sees that source too"
     game.discriminator_turn(batch())
-    assert not torch.equal(seen[0], seen[-1]), "another hole in the next step"
+    assert not torch.equal(made[0], made[-1]), "another hole in the next step"
 
 
 def test_phases_follow_from_the_steps_number() -> None:
