@@ -175,6 +175,25 @@ def test_two_at_once_prepare_it_once(tmp_path: Path, empty: Path) -> None:
     assert entry.meta["shape"] == [1500, 3, 32, 32]
 
 
+def test_a_script_without_a_main_guard_does_not_wait_for_itself(tmp_path: Path, empty: Path) -> None:
+    """The workers that decode images import the script, and with it the call that started them."""
+    root = make_images(tmp_path / "set", _MIN_PARALLEL + 1, side=8)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from ganexp.data.folder import Folder\n"
+        f"Folder(root={str(root)!r}, split=None, channels=1, resolution=8, shape=[1, 8, 8], "
+        "crop='centre', on_error='raise', classes=1, bounded=True, mirror=False).load()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=ENVIRONMENT | {"GANEXP_CACHE": str(empty)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode and "under if __name__ == '__main__':" in done.stderr.splitlines()[-1]
+
+
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("GANEXP_CACHE", str(tmp_path / "file"))

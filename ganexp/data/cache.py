@@ -13,6 +13,7 @@ file lock makes two runs that need the same set prepare it only once.
 
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -138,7 +139,13 @@ def _entry(folder: Path) -> CacheEntry | None:
 
 @contextmanager
 def cache_lock(folder: Path) -> Iterator[None]:
-    """Holds the file lock of one folder of the cache; the system releases it if the process dies."""
+    """Holds the file lock of one folder of the cache; the system releases it if the process dies.
+
+    A worker process imports the script that started it. Where that script calls ganexp at its top level, the
+    worker would wait here for its own parent: it exits instead.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # set while a worker imports a script
+        raise SystemExit(1)
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{folder}.lock")
     try:

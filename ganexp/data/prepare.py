@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -77,6 +78,11 @@ def _results(tree: FileTree, tasks: list[DecodeTask], count: int) -> Iterator[tu
         try:
             for done in as_completed(running):
                 yield done.result(), running[done]
+        except BrokenProcessPool:
+            raise UserError(
+                "the processes that decode images ended: in a Python script, put the calls of ganexp under "
+                "if __name__ == '__main__': (or the memory was not enough for them)"
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 
