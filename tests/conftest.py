@@ -37,6 +37,10 @@ TINY = [
 """A run that takes no time, where the networks are not the point."""
 
 OF_GAME = {
+    "inpaint": [
+        *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=inpaint", "degrade.kind=box"],
+        *["arch.generator.width=2", "arch.discriminator.width=2", "arch.discriminator.layers=2"],
+    ],
     "pix2pix": [
         *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=pix2pix"],
         *["degrade=holes", "degrade.kind=box", "arch.generator.width=2", "arch.generator.max_width=4"],

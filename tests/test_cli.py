@@ -32,8 +32,9 @@ def test_help_of_a_verb_lists_every_choice(tmp_path: Path) -> None:
     for line in (
         "dragan, gan, hinge, lsgan, minimax, none, rpgan, wgan, wgan_gp",
         "celeba, cifar10, digits, fashion_mnist, folder, grid, medmnist, mnist, ring, stacked_mnist",
-        "acgan, acgan_small, dcgan, infogan, infogan_small, maxout, mlp, mlp_small",
-        "acgan, cgan, gan, infogan, pacgan",
+        "acgan, acgan_small, context_encoder, context_encoder_small, dcgan, gated, gated_small, glcic",
+        "glcic_small, infogan, infogan_small, maxout, mlp, mlp_small",
+        "acgan, cgan, gan, infogan, inpaint, pacgan",
         "auto, cpu, cuda, mps",
     ):
         assert line in told

@@ -77,6 +77,6 @@ def hole_mean(error: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
     ``error`` [N, C, H, W]; ``mask`` and ``weights`` [N, 1, H, W]. Each hole counts the same, whatever its size,
     so that the mean over several processes is that over the whole batch.
     """
-    total = (weights * error).sum((1, 2, 3), dtype=torch.float32)
-    count = error.shape[1] * mask.sum((1, 2, 3), dtype=torch.float32)
+    total = at_least_float32(weights * error).sum((1, 2, 3))
+    count = error.shape[1] * at_least_float32(mask).sum((1, 2, 3))
     return (total / count.clamp(min=1)).mean()
