@@ -24,11 +24,11 @@ IMAGE_TO_IMAGE = ("pix2pix", "unet", "unet_small")
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path: Path) -> None:
     extra = []
-    if choice == "folder":
+    if choice in ("folder", "pairs"):
         from PIL import Image
 
         Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
-        extra = [f"data.root={tmp_path}"]
+        extra = [f"data.root={tmp_path}", "degrade=none"]
     if choice == "rmsprop":
         extra = ["loss=wgan"]
     if choice in IMAGE_TO_IMAGE:
@@ -72,6 +72,7 @@ MISTAKES = {
     "ema.rampup=2": "ema.rampup=2: should be less than or equal to 1",
     "name=../away": "name=../away: should have only letters, digits, . _ + and -",
     "data=folder": "data.root is required: set data.root=...",
+    "data=pairs degrade=none": "data.root is required: set data.root=...",
     "data=mnist,digits": "data=mnist,digits names several values: add -m",
     "loss=wgan_gp optim=rmsprop": "optim.betas: no such setting of optim; did you mean",
     "recipe=none +penalties.r1=10": "penalties.r1=10: it is a group of settings",

@@ -36,6 +36,7 @@ def info(cfg: DictConfig) -> None:
     name = type(source).__name__.lower()
     rows = [
         ("samples", f"{len(data.samples):,} of {' x '.join(map(str, data.samples.shape[1:]))}"),
+        *_source_row(data),
         (source.label_kind, _labels(data)),
         *_moments(data, source.value_range),
         ("fingerprint", data.fingerprint),
@@ -48,7 +49,7 @@ def info(cfg: DictConfig) -> None:
     rows_shown = np.sort(np.random.default_rng(0).permutation(len(data.samples))[: source.preview_count])
     write_error = None
     try:
-        save_png(source.draw_stored(data.samples[rows_shown], 8), out)
+        save_png(source.draw_stored(data.samples[rows_shown], 8, _sources(source, data, rows_shown)), out)
     except OSError as error:
         write_error = f"{out}: cannot be written: {error.strerror or error}"
     rows.append(("picture", write_error or str(out)))
@@ -71,6 +72,17 @@ def list_entries() -> None:
 def clear_cache() -> None:
     """Removes all cache entries; they are made again when a run needs them."""
     print_lines(f"{_size(cache.clear())} freed in {cache.cache_folder()}")
+
+
+def _sources(source: Source, data: Arrays, rows: np.ndarray) -> np.ndarray | None:
+    """The sources that belong to the samples of these rows, if there are any."""
+    return data.sources[rows] if data.sources is not None and source.paired else None
+
+
+def _source_row(data: Arrays) -> list[tuple[str, str]]:
+    if data.sources is None:
+        return []
+    return [("sources", f"{len(data.sources):,} of {' x '.join(map(str, data.sources.shape[1:]))}")]
 
 
 def _left_out(entry: cache.CacheEntry) -> str:

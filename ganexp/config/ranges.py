@@ -77,3 +77,9 @@ Noise = Literal["normal", "uniform"]
 
 Crop = Literal["centre", "none"]
 """How an image becomes square: cropped to its largest central square, or resized as a whole."""
+
+Direction = Literal["AtoB", "BtoA"]
+"""Which image of a pair is the source: A (the left half, the first folder), or B."""
+
+OnError = Literal["raise", "skip"]
+"""For images that cannot be used: stop, or leave them out."""

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ganexp.config.ranges import Crop
 from ganexp.errors import UserError, first_line
@@ -21,18 +21,26 @@ if find_spec("PIL.AvifImagePlugin"):
     _FORMATS.append("AVIF")
 _TIFF = (b"II", b"MM")  # the first bytes of a TIFF
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L")  # 16-bit grey
+_TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 _MAKE_SQUARE: dict[str, Callable[..., Image.Image]] = {"centre": ImageOps.fit, "none": Image.Image.resize}
 
 
-class Recipe(NamedTuple):
-    """How images are decoded: channels (1 or 3), side in pixels, crop.
+Part = Literal["whole", "left", "right"]
+"""A file's whole image, or a half of it."""
 
-    ``centre`` crops the largest central square, ``none`` squeezes the whole image into a square.
+
+class Recipe(NamedTuple):
+    """How images are decoded: channels (1 or 3), side in pixels, crop, the part of the file that is the image.
+
+    ``centre`` crops the largest central square, ``none`` squeezes the whole image into a square. ``setting``
+    names the resolution in errors.
     """
 
     channels: int
     resolution: int
     crop: Crop
+    part: Part = "whole"
+    setting: str = "data.resolution"
 
 
 def decode(raw: bytes, name: str, recipe: Recipe) -> np.ndarray:
@@ -41,22 +49,28 @@ def decode(raw: bytes, name: str, recipe: Recipe) -> np.ndarray:
     Raises UserError with the image's name where it is empty, damaged, too large (a decompression bomb) or
     smaller than the resolution.
     """
-    with _opened(raw, name) as image:
-        picture = _to_8_bit(ImageOps.exif_transpose(image), "L" if recipe.channels == 1 else "RGB")
+    picture = _part(_upright(raw, name, recipe.channels), name, recipe.part)
     if min(picture.size) < recipe.resolution:
         size = f"{picture.width} x {picture.height}"
-        raise UserError(f"{name} is only {size}, smaller than data.resolution={recipe.resolution}")
+        told = name if recipe.part == "whole" else f"the {recipe.part} half of {name}"
+        raise UserError(f"{told} is only {size}, smaller than {recipe.setting}={recipe.resolution}")
     square = _MAKE_SQUARE[recipe.crop](
         picture, (recipe.resolution, recipe.resolution), Image.Resampling.BICUBIC
     )
-    array = np.asarray(square)
-    return array[None] if recipe.channels == 1 else array.transpose(2, 0, 1)
+    return _channels_first(square)
+
+
+def decode_whole(raw: bytes, name: str, channels: int) -> np.ndarray:
+    """One image in its own size: [channels, H, W] uint8. Raises UserError as ``decode`` does."""
+    return _channels_first(_upright(raw, name, channels))
 
 
 def size_of(raw: bytes, name: str) -> tuple[int, int]:
-    """An image's width and height, without decoding it. Raises UserError as ``decode`` does."""
+    """The width and height of the upright image, without decoding it. Raises UserError as ``decode`` does."""
     with _opened(raw, name) as image:
-        return image.size
+        # not image.getexif(), which decodes a PNG to look for metadata behind its pixels
+        turned = Image.Image.getexif(image).get(ExifTags.Base.Orientation) in _TURNED
+        return image.size[::-1] if turned else image.size
 
 
 def shrink(image: np.ndarray, side: int) -> np.ndarray:
@@ -111,6 +125,28 @@ def _stderr_to_null() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def _upright(raw: bytes, name: str, channels: int) -> Image.Image:
+    with _opened(raw, name) as image:
+        return _to_8_bit(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
+
+
+def _part(picture: Image.Image, name: str, part: Part) -> Image.Image:
+    """Raises UserError where a half is asked of an image that is not two images side by side."""
+    if part == "whole":
+        return picture
+    width, height = picture.size
+    if width % 2 or width < height:
+        told = "its width is odd" if width % 2 else "it is higher than wide"
+        raise UserError(f"{name} of {width} x {height} is not a pair of images side by side: {told}")
+    left = 0 if part == "left" else width // 2
+    return picture.crop((left, 0, left + width // 2, height))
+
+
+def _channels_first(picture: Image.Image) -> np.ndarray:
+    array = np.asarray(picture)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
 def _to_8_bit(picture: Image.Image, mode: str) -> Image.Image:

@@ -14,7 +14,9 @@ from pathlib import Path, PurePosixPath
 from ganexp.data.bounded import LARGEST_IMAGE, MIB, read_file, read_stream
 from ganexp.errors import UserError, first_line
 
-_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+"""Of image files, in lower case."""
+
 _TEXT = 16 * MIB  # bytes of a text file beside the images; with many images, _LINE bytes for each
 _LINE = 1024
 _MOST_OTHERS = 50_000  # other files, if they outnumber the images: the root may be a whole disk by mistake
@@ -109,4 +111,4 @@ class FileTree:
 def _is_image(name: str) -> bool:
     parts = PurePosixPath(name).parts
     hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)
-    return name.lower().endswith(_ENDINGS) and not hidden
+    return name.lower().endswith(ENDINGS) and not hidden

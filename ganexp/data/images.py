@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from ganexp.config.ranges import Count, Crop
+from ganexp.config.ranges import Count, Crop, OnError
 from ganexp.data import cache
 from ganexp.data.arrays import Arrays
 from ganexp.data.decode import Recipe
@@ -67,8 +67,10 @@ class Images(Source):
     def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
         return tile(to_uint8(samples), columns)
 
-    def draw_stored(self, samples: np.ndarray, columns: int) -> Image.Image:
-        return tile(samples, columns)
+    def draw_stored(self, samples: np.ndarray, columns: int, sources: np.ndarray | None = None) -> Image.Image:
+        if sources is None:
+            return tile(samples, columns)
+        return tile(side_by_side([sources, samples]), 2 * columns)
 
     def draw_beside(
         self, sources: np.ndarray | None, samples: np.ndarray, targets: np.ndarray | None, columns: int
@@ -92,6 +94,18 @@ class Images(Source):
             raise UserError(f"data.resolution={self.resolution}: the largest for {name} is {largest}")
 
 
+def leave_out(reasons: Sequence[str], count: int, noun: str, root: Path, on_error: OnError) -> None:
+    """Prints why some of ``count`` images or pairs (``noun``) are left out.
+
+    Raises UserError where ``on_error`` says so, or none would be left.
+    """
+    told = f"{len(reasons):,} of {count:,} {noun} cannot be used"
+    if on_error == "raise" or len(reasons) == count:
+        hint = "" if len(reasons) == count else "; data.on_error=skip leaves such files out"
+        raise UserError(f"{told}, the first: {reasons[0]} (in {root}){hint}")
+    print("\n".join([f"{told} and are left out:", *map(readable, reasons)]), file=sys.stderr)
+
+
 class Listing(NamedTuple):
     """The image files of a data set and their labels."""
 
@@ -106,7 +120,7 @@ class ImageFiles(Images):
     """A data set of one file per image."""
 
     crop: Crop
-    on_error: Literal["raise", "skip"]
+    on_error: OnError
 
     def listing(self) -> Listing:
         """The files to read and their labels. Raises UserError."""
@@ -124,14 +138,10 @@ class ImageFiles(Images):
         draft.labels, draft.classes = listing.labels, listing.classes
         if not failed:
             return
-        told = f"{len(failed):,} of {len(listing.names):,} images cannot be used"
-        if self.on_error == "raise" or len(failed) == len(listing.names):
-            hint = "" if len(failed) == len(listing.names) else "; data.on_error=skip leaves such files out"
-            raise UserError(f"{told}, the first: {failed[0][1]} (in {listing.tree.root}){hint}")
+        reasons = [reason for _, reason in failed]
+        leave_out(reasons, len(listing.names), "images", listing.tree.root, self.on_error)
         draft.labels = draft.labels[drop_rows(draft.samples, [row for row, _ in failed])]
-        draft.left_out = tuple(reason for _, reason in failed)
-        left_out = [readable(reason) for reason in draft.left_out]
-        print("\n".join([f"{told} and are left out:", *left_out]), file=sys.stderr)
+        draft.left_out = tuple(reasons)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,8 @@
 | ``${medmnist:subset,channels}`` | a subset's channels, or its ``classes`` |
 | ``${folder_resolution:path}`` | the largest power of two, at most 64, that fits into a folder's images |
 | ``${folder_classes:path,split}`` | the number of classes in a folder |
+| ``${pairs_resolution:path,split,direction}`` | the largest resolution, at most 64, that pairs' targets fill |
+| ``${pairs_source_resolution:path,split,direction,64}`` | the resolution of their sources, if it is 64 |
 """
 
 from pathlib import Path
@@ -22,6 +24,8 @@ def register() -> None:
         ("medmnist", _medmnist),
         ("folder_resolution", _folder_resolution),
         ("folder_classes", _folder_classes),
+        ("pairs_resolution", _pairs_resolution),
+        ("pairs_source_resolution", _pairs_source_resolution),
     ):
         OmegaConf.register_new_resolver(name, resolver, replace=True)
 
@@ -43,3 +47,15 @@ def _folder_classes(root: str, split: Any) -> int:
     from ganexp.data.folder import class_names
 
     return len(class_names(Path(root), split))
+
+
+def _pairs_resolution(root: str, split: Any, direction: str) -> int:
+    from ganexp.data.pairs import default_resolution
+
+    return default_resolution(Path(root), split, direction)
+
+
+def _pairs_source_resolution(root: str, split: Any, direction: str, resolution: Any) -> int:
+    from ganexp.data.pairs import source_resolution
+
+    return source_resolution(Path(root), split, direction, resolution)

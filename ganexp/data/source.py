@@ -94,8 +94,8 @@ class Source:
         """Samples as networks take them (float32, images in [-1, 1]), drawn as one picture."""
         raise NotImplementedError
 
-    def draw_stored(self, samples: np.ndarray, columns: int) -> Image.Image:
-        """Stored samples, drawn as one picture."""
+    def draw_stored(self, samples: np.ndarray, columns: int, sources: np.ndarray | None = None) -> Image.Image:
+        """Stored samples, drawn as one picture, each behind its source where there are any."""
         return self.draw(samples, columns)
 
     def draw_beside(
