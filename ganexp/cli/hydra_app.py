@@ -26,6 +26,7 @@ _FUNCTIONS = {
     "evaluate": "ganexp.cli.evaluate:evaluate",
     "film": "ganexp.cli.film:film",
     "neighbours": "ganexp.cli.neighbours:neighbours",
+    "translate": "ganexp.cli.translate:translate",
     "verify": "ganexp.cli.verify:verify",
     "tune": "ganexp.sweeps.tune.search:search",
     "data_info": "ganexp.cli.data:info",

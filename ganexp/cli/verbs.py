@@ -7,6 +7,7 @@ VERBS = {
     "evaluate": "score a run: ganexp evaluate run=outputs/<name>/<run> metrics=[fid,precision,recall]",
     "film": "animate a run's sample grids: ganexp film run=outputs/<name>/<run>",
     "neighbours": "show samples beside training images: ganexp neighbours run=outputs/<name>/<run>",
+    "translate": "apply a run to images: ganexp translate run=outputs/<name>/<run> input=in output=out",
     "compare": "rank groups of runs and test their differences: ganexp compare outputs/<name>",
     "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
     "runs": "list runs: ganexp runs outputs loss=gan sort=fid_cnn",

@@ -23,6 +23,7 @@ from ganexp.config.verb_schema import (
     FilmSettings,
     NeighboursSettings,
     SampleSettings,
+    TranslateSettings,
     TuneSettings,
     VerifySettings,
 )
@@ -182,6 +183,7 @@ VALIDATORS: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "evaluate": partial(_validate_reader, EvaluateSettings, ["run"]),
     "film": partial(_validate_reader, FilmSettings, ["run"]),
     "neighbours": partial(_validate_reader, NeighboursSettings, ["run"]),
+    "translate": partial(_validate_reader, TranslateSettings, ["run"]),
     "verify": partial(_validate_reader, VerifySettings, ["run", "against"]),
     "tune": validate_tune,
     "data_info": validate_data,

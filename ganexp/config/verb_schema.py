@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from ganexp.config.ranges import Count
@@ -99,6 +99,34 @@ class NeighboursSettings(BaseModel):
     device: Node
 
 
+class TranslateSettings(BaseModel):
+    """The keys of ``conf/translate.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    input: Folder
+    output: Folder
+    mask: Folder | None
+    degrade_input: bool
+    direction: str | None
+    tile: Annotated[int, Field(ge=16, le=1_000_000)]
+    overlap: Annotated[int, Field(ge=0, le=1_000_000)]
+    format: Literal["png", "jpg", "webp"]
+    sheet: bool
+    overwrite: bool
+    checkpoint: str
+    seed: Seed
+    trust: bool
+    device: Node
+
+    @field_validator("overlap")
+    @classmethod
+    def _check_overlap(cls, overlap: int, other: ValidationInfo) -> int:
+        if "tile" in other.data and 2 * overlap >= other.data["tile"]:
+            raise ValueError(f"should be less than half of tile={other.data['tile']}")
+        return overlap
+
+
 class VerifySettings(BaseModel):
     """The keys of ``conf/verify.yaml``."""
 
@@ -134,6 +162,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "evaluate": EvaluateSettings,
     "film": FilmSettings,
     "neighbours": NeighboursSettings,
+    "translate": TranslateSettings,
     "verify": VerifySettings,
     "tune": TuneSettings,
     "data_info": DataSettings,

@@ -124,6 +124,9 @@ class Game(nn.Module):
     code_kinds: tuple[int, ...] = field(init=False, default=())
     """The kind of each code that a request may have: its number of categories, or 0 if it is continuous."""
 
+    directions: tuple[str, ...] = field(init=False, default=())
+    """The names of the directions in which the game makes images from images; empty if there is one or none."""
+
     def __post_init__(self) -> None:
         super().__init__()
         parts = self.parts

@@ -67,6 +67,10 @@ class ImageToImage(AdversarialGame):
         self._phase: Phase = "generator" if self.parts.loss is None else "both"
         self._paired_batch: Batch | None = None
 
+    def translator(self, direction: str | None) -> Restored:
+        """The generator that ``ganexp translate`` applies; ``direction`` is one of ``directions``, if any."""
+        return self.generator
+
     def begin_step(self, progress: StepProgress) -> StepPlan:
         plan = super().begin_step(progress)
         self._phase = self._phase_of(progress.step)

@@ -67,6 +67,11 @@ class Degradation(nn.Module):
         """Images [N, C, H, W] by a method that learns nothing; a network has to be better."""
         raise NotImplementedError
 
+    @property
+    def file_channels(self) -> int:
+        """The channels of the image that ``from_image`` takes."""
+        return self.source_shape[0]
+
     def from_image(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """The source [1, ...] of an image file [1, C, H, W] in [-1, 1] of any size, for ``ganexp translate``.
 
@@ -76,6 +81,10 @@ class Degradation(nn.Module):
         if mask is not None:
             raise UserError("mask: this run does not fill holes; a run with degrade=holes does")
         return image
+
+    def pad(self, source: Tensor, bottom: int, right: int) -> Tensor:
+        """A source [N, c, h, w] continued by ``bottom`` rows and ``right`` columns, which are cut off later."""
+        return reflected(source, bottom, right)
 
 
 def uniform(x: Tensor, rng: torch.Generator | None, *shape: int) -> Tensor:
@@ -90,3 +99,16 @@ def normal(x: Tensor, rng: torch.Generator | None, *shape: int) -> Tensor:
     if rng is None:
         return torch.randn(*shape, device=x.device)
     return torch.randn(*shape, generator=rng).to(x.device)
+
+
+def reflected(images: Tensor, bottom: int, right: int) -> Tensor:
+    """Images [N, C, H, W] with ``bottom`` rows and ``right`` columns more, mirrored at the last ones.
+
+    A side that is too short for that is continued by repeating its last pixels.
+    """
+    for axis, more in ((2, bottom), (3, right)):
+        side = images.shape[axis]
+        beyond = torch.arange(side, side + more, device=images.device)
+        places = 2 * (side - 1) - beyond if more < side else torch.full_like(beyond, side - 1)
+        images = torch.cat([images, images.index_select(axis, places)], axis)
+    return images

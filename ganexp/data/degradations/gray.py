@@ -42,6 +42,10 @@ class Gray(Degradation):
         """Grey in all three channels."""
         return self.restore(source.new_zeros(len(source), 2, *source.shape[2:]), source)
 
+    @property
+    def file_channels(self) -> int:
+        return 3
+
     def from_image(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         image = super().from_image(image, mask)
         return self.forward(image if image.shape[1] == 3 else image.expand(-1, 3, -1, -1))

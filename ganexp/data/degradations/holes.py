@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from ganexp.config.ranges import Share
-from ganexp.data.degradations.degradation import Degradation, uniform
+from ganexp.data.degradations.degradation import Degradation, reflected, uniform
 from ganexp.errors import UserError
 
 
@@ -58,6 +58,21 @@ class Holes(Degradation):
     def baseline(self, source: Tensor) -> Tensor:
         """The hole filled with a solution of Laplace's equation: as smooth as its border allows."""
         return laplace_fill(source[:, :-1], source[:, -1:])
+
+    @property
+    def file_channels(self) -> int:
+        return self.source_shape[0] - 1
+
+    def pad(self, source: Tensor, bottom: int, right: int) -> Tensor:
+        """Continued as if it had no hole: what is mirrored of a hole is its smooth filling."""
+        if not bottom and not right:
+            return source
+        height, width = source.shape[2:]
+        padded = reflected(
+            torch.cat([self.baseline(source), torch.zeros_like(source[:, -1:])], 1), bottom, right
+        )
+        padded[:, :, :height, :width] = source
+        return padded
 
     def from_image(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:
