@@ -186,10 +186,10 @@ def test_same_seeds_are_pairs_where_there_are_enough_of_them(tmp_path: Path) -> 
 
 
 def test_every_direction_is_that_of_the_metric() -> None:
-    from ganexp.metrics import codes, conditional, memorisation, scores
+    from ganexp.metrics import codes, colour, conditional, memorisation, paired, perceptual, scores
     from ganexp.metrics.metric import Metric
 
-    modules = (scores, conditional, codes, memorisation)
+    modules = (scores, conditional, codes, memorisation, paired, colour, perceptual)
     kinds = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type)]
     metrics = {kind.__name__: kind for kind in kinds if issubclass(kind, Metric) and kind is not Metric}
     called = {
@@ -209,6 +209,12 @@ def test_every_direction_is_that_of_the_metric() -> None:
         "CodeAccuracy": "code_accuracy_cnn",
         "CodeCorrelation": "code_slant",
         "Memorisation": "memorisation_cnn",
+        "PSNR": "psnr",
+        "SSIM": "ssim",
+        "MultiScaleSSIM": "ms_ssim",
+        "Colourfulness": "colourfulness",
+        "Identity": "identity_cnn",
+        "LPIPS": "lpips",
     }
     assert metrics.keys() == called.keys()
     for name, kind in metrics.items():

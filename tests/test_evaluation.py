@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, Verb, composed, verb
+from omegaconf import OmegaConf
 from PIL import Image
 
 from ganexp.data.arrays import Arrays
@@ -141,6 +142,16 @@ def test_a_resumed_run_remembers_the_best(train: Verb, monkeypatch: pytest.Monke
     for epochs, best in ((2, 29), (3, 85)):
         train(f"resume={folder}", f"epochs={epochs}")
         assert read(folder / "checkpoints/best.pt")["progress"]["step"] == best
+
+
+def test_a_score_that_real_samples_lack_is_found_without_its_suffix(tmp_path: Path) -> None:
+    """Real samples have no targets, so the floor does not say that ``identity`` is called ``identity_cnn``."""
+    best = BestCheckpoint(tmp_path / "best.pt")
+    settings = OmegaConf.create({"score": "identity", "direction": None})
+    best.choose_score(settings, ["fid_cnn", "identity"], "_cnn", {"identity": "higher"})
+    assert best.improves({"fid_cnn": 9.0, "identity_cnn": 0.5}) and best.value == 0.5
+    assert not best.improves({"fid_cnn": 1.0, "identity_cnn": 0.4, "identity_cnn_std": 7.0})
+    assert best.improves({"identity": 0.6, "identity_cnn": 0.1}) and best.value == 0.6
 
 
 def test_which_score_is_the_best_is_found_by_its_name(tmp_path: Path) -> None:

@@ -272,22 +272,22 @@ def test_a_grid_of_sources_outputs_and_targets(train: Verb, monkeypatch: pytest.
 def test_a_metric_with_a_target(
     train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    scored = ["evaluate.every=1", "evaluate.count=50", "metrics=psnr", "max_steps=2"]
+    scored = ["evaluate.every=1", "evaluate.count=50", "metrics=worst_psnr", "max_steps=2"]
     folder = train(*CONF, *FAST, *SYSTEMS["super_resolution"], *scored)
     told = capfd.readouterr().out
     assert "scored by 50 samples and the values themselves\n" in told, "of real samples there is no floor"
-    score = rows(folder)[-1]["score/psnr"]
-    assert re.search(rf"^psnr +{score:.4f} +-$", told, re.MULTILINE) and 5 < score < 60
-    assert Manifest(folder / "run.json").content["scores"] == {"psnr": "higher"}
+    score = rows(folder)[-1]["score/worst_psnr"]
+    assert re.search(rf"^worst_psnr +{score:.4f} +-$", told, re.MULTILINE) and 5 < score < 60
+    assert Manifest(folder / "run.json").content["scores"] == {"worst_psnr": "higher"}
     compared = command(tmp_path, "compare", "outputs", PYTHONPATH=str(OUTSIDE.parent.parent))
-    assert compared.stdout.startswith("data=pairs: best psnr; higher is better\n"), compared.stderr
+    assert compared.stdout.startswith("data=pairs: best worst_psnr; higher is better\n"), compared.stderr
     images = ["n=60", "format=png", f"out={tmp_path / 'images'}"]
     verb(monkeypatch, tmp_path, "sample", f"run={folder}", "trust=true", *images)
     given = [f"run={folder}", "trust=true", "checks=null", "count=50", f"against={tmp_path / 'images'}"]
     line = refused(capfd, lambda: verb(monkeypatch, tmp_path, "evaluate", *given))
-    assert line == "metrics=psnr compares with what each output should be, which samples alone do not say"
+    assert line == "metrics=worst_psnr compares with what each output should be, which samples alone do not say"
     line = refused(capfd, lambda: train(*CONF, *FAST, *SYSTEMS["bigan"], *scored, name="other"))
-    assert line == "metrics=psnr compares with what each output should be, which this game does not know"
+    assert line == "metrics=worst_psnr compares with what each output should be, which this game does not know"
 
 
 @pytest.mark.parametrize("weights", ["averaged", "live"])

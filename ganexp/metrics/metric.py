@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
 
 from ganexp.data.source import Source
 from ganexp.metrics.directions import Direction
-from ganexp.metrics.features import SampleFeatures
+from ganexp.metrics.features import Features, SampleFeatures
 from ganexp.metrics.prdc import PRDC, prdc
 from ganexp.metrics.reference_sets import ReferenceSets
 
@@ -30,6 +32,7 @@ class EvalPair:
     suffix: str
     device: torch.device
     reference: ReferenceSets
+    compute_features: Features
     _prdc_by_k: dict[int, PRDC] = field(default_factory=dict)
 
     def prdc(self, neighbours: int) -> PRDC:
@@ -37,6 +40,12 @@ class EvalPair:
         if neighbours not in self._prdc_by_k:
             self._prdc_by_k[neighbours] = prdc(self.real.features, self.fake.features, neighbours)
         return self._prdc_by_k[neighbours]
+
+    @cached_property
+    def target_features(self) -> np.ndarray:
+        """The features [N, D] of the targets of ``fake``; computed when a metric first needs them."""
+        assert self.fake.target is not None, "the metric's needs have target"
+        return self.compute_features(self.fake.target).features
 
 
 class EvalContext(NamedTuple):
@@ -63,6 +72,9 @@ class Metric:
 
     def __call__(self, pair: EvalPair) -> Scores:
         raise NotImplementedError
+
+    def check(self, source: Source) -> None:
+        """Raises UserError, before training, where the metric does not fit the data set's samples."""
 
     def floor(self, pair: EvalPair) -> Scores:
         """The scores of real samples, given as ``pair.fake``; empty where they lack what the metric needs."""

@@ -46,7 +46,7 @@ class BestCheckpoint:
 
     def improves(self, scores: Mapping[str, float]) -> bool:
         """Whether the chosen one of ``scores`` is the best so far; if so, stores it as ``value``."""
-        score = scores.get(self._score, math.nan)
+        score = self._value_in(scores)
         if not math.isfinite(score):
             return False
         lower = self._direction == "lower"
@@ -54,6 +54,11 @@ class BestCheckpoint:
         if better:
             self.value = score
         return better
+
+    def _value_in(self, scores: Mapping[str, float]) -> float:
+        """The chosen score, or NaN. It lacks the features' suffix if real samples do not have it."""
+        named = (name for name in scores if name.startswith(f"{self._score}_") and not name.endswith("_std"))
+        return scores.get(self._score, scores.get(next(named, ""), math.nan))
 
     def write(self, checkpoint: Path) -> None:
         """Makes a copy of a complete checkpoint file ``best.pt``. Raises OSError."""

@@ -51,6 +51,8 @@ class Evaluator:
         self._source = source
         self._device = device
         self._metrics: dict[str, Metric] = {name: build(node) for name, node in cfg.metrics.items()}
+        for metric in self._metrics.values():
+            metric.check(source)
         self.directions = metric_directions(str(node["_target_"]) for node in cfg.metrics.values())
         """Whether lower or higher is better, for each score."""
         self._seed = cfg.evaluate.seed
@@ -138,7 +140,8 @@ class Evaluator:
         return self._scores(self.features(samples)._replace(labels=labels))
 
     def _scores(self, fake: SampleFeatures, *, floor: bool = False) -> Scores:
-        pair = EvalPair(self._source, self.real, fake, self.features.suffix, self._device, self._reference)
+        suffix, reference = self.features.suffix, self._reference
+        pair = EvalPair(self._source, self.real, fake, suffix, self._device, reference, self.features)
         found: Scores = {}
         with fork_rng(self._device):
             for metric in self._metrics.values():
