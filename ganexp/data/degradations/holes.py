@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
-from ganexp.config.ranges import Share
+from ganexp.config.ranges import Count, Factor, Share
 from ganexp.data.degradations.degradation import Degradation, reflected, uniform
+from ganexp.data.degradations.masks import box_masks, stroke_masks
 from ganexp.errors import UserError
 
 
@@ -20,16 +21,22 @@ class Holes(Degradation):
     """[N, C, H, W] to [N, C + 1, H, W]: the image, 0 in the hole, and the mask.
 
     ``size``: the side of a hole in sides of the image. ``kind``: ``centre`` is a square in the middle, ``box``
-    a square anywhere.
+    a square anywhere, ``boxes`` one to ``most`` rectangles, ``strokes`` one to ``most`` free-form strokes; see
+    ``masks.py`` for ``vertices`` and ``width``.
     """
 
     BASELINE: ClassVar[str] = "Laplace fill"
 
-    kind: Literal["centre", "box"]
+    kind: Literal["centre", "box", "boxes", "strokes"]
     size: Share
+    most: Count = 4
+    vertices: Factor = 8
+    width: Share = 0.12
 
     @property
     def about(self) -> str:
+        if self.kind in ("boxes", "strokes"):
+            return f"images with holes (up to {self.most} {self.kind}) and their mask"
         return f"images with a hole ({self.kind}, {self.size:g} of the side) and its mask"
 
     def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
@@ -37,6 +44,10 @@ class Holes(Degradation):
 
     def mask(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """A hole for each image: [N, 1, H, W] float32, 1 in the hole."""
+        if self.kind == "boxes":
+            return box_masks(x, rng, self.most, self.size)
+        if self.kind == "strokes":
+            return stroke_masks(x, rng, self.most, self.vertices, self.size, self.width)
         sides = [max(1, round(self.size * side)) for side in x.shape[2:]]
         edges = [
             uniform(x, rng, len(x), 1) if self.kind == "box" else torch.full((len(x), 1), 0.5, device=x.device)
