@@ -127,3 +127,22 @@ class RelativisticPairing(Score):
         """-E log sigmoid(D(G(z)) - D(x))."""
         assert real is not None, "a relativistic generator needs the real logits"
         return softplus(real - fake).mean()
+
+
+class RelativisticAverage(Score):
+    """Jolicoeur-Martineau 2019, RaSGAN: whether an image is more realistic than the others' average.
+
+    With the mean over a batch, of each process by itself: a real image should score above the mean of the fake
+    ones, a fake one below the mean of the real ones; the generator wants both the other way round.
+    """
+
+    needs_real: ClassVar[bool] = True
+
+    def d(self, *, real: Tensor, fake: Tensor) -> Tensor:
+        """-E log sigmoid(D(x) - E D(G(z))) - E log(1 - sigmoid(D(G(z)) - E D(x)))."""
+        return softplus(fake.mean() - real).mean() + softplus(fake - real.mean()).mean()
+
+    def g(self, *, real: Tensor | None, fake: Tensor) -> Tensor:
+        """-E log sigmoid(D(G(z)) - E D(x)) - E log(1 - sigmoid(D(x) - E D(G(z))))."""
+        assert real is not None, "a relativistic generator needs the real logits"
+        return softplus(real.mean() - fake).mean() + softplus(real - fake.mean()).mean()

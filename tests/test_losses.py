@@ -13,6 +13,7 @@ from ganexp.losses import (
     Loss,
     Minimax,
     NonSaturating,
+    RelativisticAverage,
     RelativisticPairing,
     Wasserstein,
 )
@@ -75,6 +76,14 @@ BY_HAND: dict[str, tuple[Loss, float, np.ndarray, np.ndarray, float, np.ndarray]
         (1 - sigmoid(REAL - FAKE)) / N,
         -np.log(sigmoid(FAKE - REAL)).mean(),
         (sigmoid(FAKE - REAL) - 1) / N,
+    ),
+    "relativistic average": (
+        RelativisticAverage(),
+        -np.log(sigmoid(REAL - FAKE.mean())).mean() - np.log(1 - sigmoid(FAKE - REAL.mean())).mean(),
+        (sigmoid(REAL - FAKE.mean()) - 1 - sigmoid(FAKE - REAL.mean()).mean()) / N,
+        (sigmoid(FAKE - REAL.mean()) + 1 - sigmoid(REAL - FAKE.mean()).mean()) / N,
+        -np.log(sigmoid(FAKE - REAL.mean())).mean() - np.log(1 - sigmoid(REAL - FAKE.mean())).mean(),
+        (sigmoid(FAKE - REAL.mean()) - 1 - sigmoid(REAL - FAKE.mean()).mean()) / N,
     ),
 }
 
