@@ -46,6 +46,11 @@ OF_GAME = {
         *["degrade=holes", "degrade.kind=box", "arch.generator.width=2", "arch.generator.max_width=4"],
         *["arch.generator.norm=none", "arch.discriminator.width=2", "arch.discriminator.layers=1"],
     ],
+    "srgan": [
+        *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=srgan"],
+        *["arch.generator.width=4", "arch.generator.blocks=1"],
+        *["arch.discriminator.width=2", "arch.discriminator.hidden=8"],
+    ],
 }
 """Games that TINY's networks do not fit: such a run of them."""
 

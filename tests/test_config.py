@@ -17,7 +17,7 @@ GROUPS = ("arch", "data", "device", "experiment", "game", "loss", "optim", "pena
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((conf_folder() / group).glob("*.yaml"))]
 
 
-IMAGE_TO_IMAGE = ("pix2pix", "unet", "unet_small")
+IMAGE_TO_IMAGE = ("pix2pix", "unet", "unet_small", "rrdb", "rrdb_small", "srresnet", "srresnet_small")
 """Choices for images from images, which go with a game of such and with something to make them from."""
 
 

@@ -83,6 +83,7 @@ def test_the_readmes_commands_name_choices_that_exist() -> None:
         "penalties",
         "augment",
         "game",
+        "content",
         "optim",
         "schedule",
         "metrics",

@@ -136,6 +136,12 @@ class Game(nn.Module):
         self.penalties = nn.ModuleDict(parts.penalties)
         self.augment = parts.augment
 
+    def prepare_training(self) -> None:
+        """Called once before training, on the CPU, and not where a run is only read.
+
+        For networks that only losses need, such as one with weights to download.
+        """
+
     def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
         """The generator's inputs for a request, on the CPU, drawn from ``rng`` only.
 

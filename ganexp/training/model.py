@@ -100,6 +100,7 @@ def _compile(game: Game, hardware: Hardware, notes: DeferredLog) -> None:
 def _game(cfg: DictConfig, hardware: Hardware) -> Game:
     """The game on the device, in channels_last format, in which convolutions are fastest."""
     game = within_memory(lambda: build_game(cfg), cfg, hardware.device, training=True)
+    game.prepare_training()
     if hardware.sync_batch_norm and collectives.world_size() > 1:
         convert_sync_batch_norm(game)
     limit_threads(hardware, count_weights(game))
