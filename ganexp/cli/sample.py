@@ -28,7 +28,7 @@ _EMPTY = -0.75  # fills empty places of a grid, in [-1, 1]; as dark as the gaps 
 def sample(cfg: DictConfig) -> None:
     """Writes samples and prints their path; see ``conf/sample.yaml``. Raises UserError."""
     run = open_run(cfg)
-    source, device, loaded = run.source, run.device, run.generator(cfg.checkpoint)
+    source, device, loaded = run.source, run.device, run.generator(cfg.checkpoint, cfg.blend)
     asked = requested(cfg, loaded.game, run)
     inputs, columns = grid_inputs(loaded.game, asked.request, source, run.evaluated, cfg.seed, "sample")
     inputs = asked.in_rows(inputs)
@@ -36,6 +36,7 @@ def sample(cfg: DictConfig) -> None:
     name = _safe_name(f"sample_{cfg.n}_seed_{cfg.seed}" + (f"_{asked.name}" if asked.name else ""))
     name += "_classes" if cfg.format == "classes" else ""
     name += "" if cfg.checkpoint == "last" else f"_{loaded.checkpoint.file.stem}"
+    name += "" if cfg.blend.run is None else f"_blend_{cfg.blend.alpha:g}"
     out = Path(cfg.out).expanduser() if cfg.out else run.folder / "samples" / name
     try:
         if cfg.format == "grid":

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from ganexp.config.ranges import Count
+from ganexp.config.ranges import Count, Share
 from ganexp.config.sample_values import check_codes, check_label
 from ganexp.config.schema import STRICT, Folder, Name, Node, Seed, Split, TrainSettings
 
@@ -35,6 +35,14 @@ def _check_format(value: Any) -> Any:
     return value
 
 
+class BlendSettings(BaseModel):
+    """The keys of ``blend``."""
+
+    model_config = STRICT
+    run: Folder | None
+    alpha: Share
+
+
 class SampleSettings(BaseModel):
     """The keys of ``conf/sample.yaml``."""
 
@@ -46,6 +54,7 @@ class SampleSettings(BaseModel):
     code: Annotated[Any, BeforeValidator(check_codes)]
     format: Annotated[Literal["grid", "classes", "files", "png", "npz"], BeforeValidator(_check_format)]
     checkpoint: str
+    blend: BlendSettings
     out: str | None
     batch_size: Count
     trust: bool

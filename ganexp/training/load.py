@@ -15,6 +15,7 @@ from ganexp.data.source import Source
 from ganexp.games.game import Game
 from ganexp.games.sampling import recompute_batch_norm
 from ganexp.runs.stored_checkpoints import LoadedCheckpoint, resolve_checkpoint
+from ganexp.training.blend import blended
 from ganexp.training.build import build_as, build_game
 from ganexp.training.device import Hardware
 from ganexp.training.memory import within_memory
@@ -49,11 +50,14 @@ class OpenedRun:
         """The samples that the run is scored on: its data set, or a held-out split. Raises UserError."""
         return evaluated(self.source, self.data(), self.config.evaluate.split)
 
-    def generator(self, checkpoint: str) -> LoadedGenerator:
-        """``checkpoint``: best, last, or a file. Raises UserError where it cannot be loaded."""
+    def generator(self, checkpoint: str, blend: DictConfig | None = None) -> LoadedGenerator:
+        """``checkpoint``: best, last, or a file; ``blend``: see ``ganexp/training/blend.py``.
+
+        Raises UserError where it cannot be loaded.
+        """
         game = within_memory(lambda: build_game(self.config), self.config, self.device, training=False)
         found = resolve_checkpoint(self.folder / "checkpoints", checkpoint)
-        load_averaged(game.generator, found.content)
+        load_averaged(game.generator, found.content if blend is None else blended(found.content, blend))
         net = recompute_batch_norm(game, game.generator.to(self.device), self.device)
         return LoadedGenerator(game, net, found)
 
