@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import Verb, verb
+from PIL import Image
 from srgan_games import SMALL
 
 from ganexp.cli import main
@@ -55,3 +57,21 @@ def test_samples_of_weights_between_two_runs(
         sample(f'run="{one}"', f'blend.run="{larger}"')
     told = capfd.readouterr().err
     assert "blend.run=" in told and "networks differ" in told and told.count("\n") == 1
+
+
+def test_files_made_by_weights_between_two_runs(
+    train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [*SMALL, "recipe=none", "evaluate.every=null", "max_steps=3", "batch_size=8"]
+    one, two = train(*settings, name="one"), train(*settings, "seed=1", name="two")
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "small.png")
+
+    def made(run: Path, *overrides: str) -> bytes:
+        files = [f'run="{run}"', "input=small.png", "output=made", "checkpoint=last"]
+        verb(monkeypatch, tmp_path, "translate", *files, *overrides)
+        return (tmp_path / "made" / "small.png").read_bytes()
+
+    apart = [made(one), made(two)]
+    assert apart[0] != apart[1]
+    blend = f'blend.run="{one}"'
+    assert [made(two, blend, f"blend.alpha={alpha}") for alpha in (0, 1)] == apart

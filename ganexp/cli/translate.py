@@ -25,7 +25,7 @@ from ganexp.training.load import open_run
 def translate(cfg: DictConfig) -> None:
     """Writes an output for each image, prints their number; see ``conf/translate.yaml``. Raises UserError."""
     run = open_run(cfg)
-    loaded = run.generator(cfg.checkpoint)
+    loaded = run.generator(cfg.checkpoint, cfg.blend)
     generator = _generator(loaded.game, cfg.direction)
     images = listed("input", cfg.input)
     names = output_names(images.names, cfg.format)

@@ -124,6 +124,7 @@ class TranslateSettings(BaseModel):
     sheet: bool
     overwrite: bool
     checkpoint: str
+    blend: BlendSettings
     seed: Seed
     trust: bool
     device: Node
