@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
-from conftest import OF_GAME, Verb, asked_to_stop, composed
+from conftest import OF_GAME, Verb, asked_to_stop, composed, verb
+from PIL import Image
 from torch import Tensor, nn
 
+from ganexp.cli.ranked import ranked
 from ganexp.data.batches import Batch
 from ganexp.data.degradations.gray import Gray
 from ganexp.data.degradations.lab import rgb_to_lab
@@ -15,13 +18,13 @@ from ganexp.errors import UserError
 from ganexp.games.game import StepProgress
 from ganexp.games.image_to_image import Restored
 from ganexp.games.pix2pix import Pix2Pix
-from ganexp.games.request import Request
+from ganexp.games.request import Inputs, Request
 from ganexp.nets.layers import count_weights
 from ganexp.nets.patch import PatchDiscriminator
 from ganexp.nets.unet import UNet
 from ganexp.runs.bitwise import differences
 from ganexp.system.signals import Stopped
-from ganexp.training.build import build_game
+from ganexp.training.build import build, build_game
 
 META = torch.device("meta")
 
@@ -199,3 +202,27 @@ def test_a_run_stopped_in_each_phase_goes_on_bit_for_bit(train: Verb) -> None:
             train(f"resume={cut}", name="cut")
     train(f"resume={cut}", name="cut")
     assert list(differences(whole, cut)) == []
+
+
+def test_ranked_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output k of 11, in a mixed order, is 10 k grey levels from its target."""
+    source = build(composed("data.resolution=8").data)
+    levels = np.array([7, 2, 10, 0, 4, 9, 1, 6, 3, 8, 5])
+    target = torch.full((11, 1, 8, 8), -1.0)
+    samples = (target + torch.from_numpy(levels * 10 / 127.5)[:, None, None, None]).float().numpy()
+    drawn: list[np.ndarray] = []
+    monkeypatch.setattr(type(source), "draw_beside", lambda _, before, made, after, columns: drawn.append(made))
+    _, told = ranked(samples, Inputs((target,), source=target, target=target), source)
+    assert np.rint((drawn[0][:, 0, 0, 0] + 1) * 12.75).tolist() == [0, 1, 2, 4, 5, 6, 8, 9, 10]
+    assert "best 100.00, median 14.15, worst 8.13 dB" in told
+    with pytest.raises(UserError, match="have no targets"):
+        ranked(samples, Inputs((target,)), source)
+    with pytest.raises(UserError, match="n=8: format=ranked shows 9"):
+        ranked(samples[:8], Inputs((target,), source=target[:8], target=target[:8]), source)
+
+
+def test_a_picture_of_ranked_outputs(train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = train(*OF_GAME["pix2pix"], "max_steps=2", "epochs=1")
+    verb(monkeypatch, tmp_path, "sample", f'run="{run}"', "format=ranked", "n=20")
+    (picture,) = (run / "samples").glob("sample_20_seed_0_ranked.png")
+    assert Image.open(picture).width > Image.open(picture).height, "nine images in a row, and three rows"

@@ -8,6 +8,7 @@ import numpy as np
 from omegaconf import DictConfig
 from PIL import Image
 
+from ganexp.cli.ranked import ranked
 from ganexp.cli.requested import requested
 from ganexp.config.resolvers import MAX_NAME_LENGTH, cut_name
 from ganexp.data.picture import save_png
@@ -34,7 +35,7 @@ def sample(cfg: DictConfig) -> None:
     inputs = asked.in_rows(inputs)
     samples = generate(loaded.net, inputs, cfg.batch_size, device)
     name = _safe_name(f"sample_{cfg.n}_seed_{cfg.seed}" + (f"_{asked.name}" if asked.name else ""))
-    name += "_classes" if cfg.format == "classes" else ""
+    name += f"_{cfg.format}" if cfg.format in ("classes", "ranked") else ""
     name += "" if cfg.checkpoint == "last" else f"_{loaded.checkpoint.file.stem}"
     name += "" if cfg.blend.run is None else f"_blend_{cfg.blend.alpha:g}"
     out = Path(cfg.out).expanduser() if cfg.out else run.folder / "samples" / name
@@ -43,6 +44,10 @@ def sample(cfg: DictConfig) -> None:
             written = _write_grid(out, draw_grid(source, inputs, samples, columns))
         elif cfg.format == "classes":
             written = _write_grid(out, source.draw(*_by_class(samples, run)))
+        elif cfg.format == "ranked":
+            picture, told = ranked(samples, inputs, source)
+            print_lines(told)
+            written = _write_grid(out, picture)
         elif cfg.format == "npz":
             written = _write_array(out, samples, inputs, source)
         else:

@@ -18,7 +18,7 @@ class DataSettings(BaseModel):
     out: str | None = None
 
 
-_SAMPLE_FORMATS = "grid, classes, files, png or npz"
+_SAMPLE_FORMATS = "grid, classes, ranked, files, png or npz"
 
 _OTHER_VERBS = {
     "film": "ganexp film run=<folder> makes one of the epochs' grids",
@@ -52,7 +52,9 @@ class SampleSettings(BaseModel):
     seed: Seed
     label: Annotated[Any, BeforeValidator(check_label)]
     code: Annotated[Any, BeforeValidator(check_codes)]
-    format: Annotated[Literal["grid", "classes", "files", "png", "npz"], BeforeValidator(_check_format)]
+    format: Annotated[
+        Literal["grid", "classes", "ranked", "files", "png", "npz"], BeforeValidator(_check_format)
+    ]
     checkpoint: str
     blend: BlendSettings
     out: str | None
