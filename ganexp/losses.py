@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from ganexp.distributed.collectives import global_mean
+
 
 @runtime_checkable
 class Loss(Protocol):
@@ -132,17 +134,17 @@ class RelativisticPairing(Score):
 class RelativisticAverage(Score):
     """Jolicoeur-Martineau 2019, RaSGAN: whether an image is more realistic than the others' average.
 
-    With the mean over a batch, of each process by itself: a real image should score above the mean of the fake
-    ones, a fake one below the mean of the real ones; the generator wants both the other way round.
+    With the mean over a batch, of all processes: a real image should score above the mean of the fake ones, a
+    fake one below the mean of the real ones; the generator wants both the other way round.
     """
 
     needs_real: ClassVar[bool] = True
 
     def d(self, *, real: Tensor, fake: Tensor) -> Tensor:
         """-E log sigmoid(D(x) - E D(G(z))) - E log(1 - sigmoid(D(G(z)) - E D(x)))."""
-        return softplus(fake.mean() - real).mean() + softplus(fake - real.mean()).mean()
+        return softplus(global_mean(fake) - real).mean() + softplus(fake - global_mean(real)).mean()
 
     def g(self, *, real: Tensor | None, fake: Tensor) -> Tensor:
         """-E log sigmoid(D(G(z)) - E D(x)) - E log(1 - sigmoid(D(x) - E D(G(z))))."""
         assert real is not None, "a relativistic generator needs the real logits"
-        return softplus(real.mean() - fake).mean() + softplus(real - fake.mean()).mean()
+        return softplus(global_mean(real) - fake).mean() + softplus(real - global_mean(fake)).mean()

@@ -215,6 +215,7 @@ def test_every_direction_is_that_of_the_metric() -> None:
         "Colourfulness": "colourfulness",
         "Identity": "identity_cnn",
         "LPIPS": "lpips",
+        "LabelMaps": "mean_iou",
     }
     assert metrics.keys() == called.keys()
     for name, kind in metrics.items():

@@ -13,12 +13,15 @@ from ganexp.config.signatures import constant_of, settings_of
 from ganexp.config.targets import conf_folder
 from ganexp.errors import UserError, suggest
 
-GROUPS = ("arch", "data", "device", "experiment", "game", "loss", "optim", "penalties", "schedule")
+GROUPS = ("arch", "data", "degrade", "device", "experiment", "game", "loss", "optim", "penalties", "schedule")
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((conf_folder() / group).glob("*.yaml"))]
 
 
-IMAGE_TO_IMAGE = ("pix2pix", "unet", "unet_small", "rrdb", "rrdb_small", "srresnet", "srresnet_small")
-"""Choices for images from images, which go with a game of such and with something to make them from."""
+FOR_HOLES = ("context_encoder", "gated", "glcic")
+"""Networks of game=inpaint."""
+
+FROM_IMAGES = ("unet", "rrdb", "srresnet")
+"""Networks of the other games of images from images."""
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
@@ -31,10 +34,14 @@ def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path:
         extra = [f"data.root={tmp_path}", "degrade=none"]
     if choice == "rmsprop":
         extra = ["loss=wgan"]
-    if choice in IMAGE_TO_IMAGE:
-        extra = ["game=pix2pix", "degrade=holes"]
-    elif group == "degrade" and choice != "none":
+    if group == "arch" and choice.removesuffix("_small") in FOR_HOLES:
+        extra = ["game=inpaint"]
+    if (group == "arch" and choice.removesuffix("_small") in FROM_IMAGES) or choice == "pix2pix":
+        extra = ["game=pix2pix", "degrade=noise"]
+    if group == "degrade" and choice not in ("none", "pairs"):
         extra = ["game=pix2pix", "data=celeba"]
+    if group == "degrade" and choice == "pairs":
+        return  # data=pairs chooses it
     cfg = composed(*extra, f"{group}={choice}")
     generator = cfg.arch.generator
     assert cfg.seed == 0 and ("source_shape" in generator or generator.shape == cfg.data.shape)

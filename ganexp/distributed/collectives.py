@@ -116,6 +116,11 @@ def all_gather_rows(row: Tensor) -> Tensor:
     return rows
 
 
+def global_mean(values: Tensor) -> Tensor:
+    """The mean of the values of all ranks, equally many on each, a scalar; can be differentiated."""
+    return all_gather_rows(values.mean()[None]).mean()
+
+
 def global_std(values: Tensor) -> Tensor:
     """The standard deviation of the values of all ranks, equally many on each; no gradient flows back."""
     if _process.world_size == 1:
