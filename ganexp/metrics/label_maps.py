@@ -1,8 +1,8 @@
 """Outputs that are label maps, such as a street's classes in colours, compared with their targets.
 
 Pixel accuracy, class accuracy and IoU of Long et al. 2015, section 5, as Isola et al. 2017 report them for
-photo -> labels. Each pixel of an output counts as the label of the nearest colour of the targets. Of photos made
-of label maps the papers' score needs a segmentation network with its weights, and is not this one.
+photo -> labels. Each pixel of an output counts as the label of the nearest colour of the targets. Of photos
+made of label maps the papers' score needs a segmentation network with its weights, and is not this one.
 """
 
 from collections.abc import Mapping
