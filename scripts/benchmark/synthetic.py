@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ganexp.config.ranges import Shape
 from ganexp.data.arrays import Arrays
 from ganexp.data.images import Images
 
@@ -25,6 +26,19 @@ class Noise(Images):
         """Arrays with label 0 throughout; the given fingerprint avoids hashing the samples."""
         labels = np.zeros(self.count, np.int64)
         return self.check_arrays(Arrays(samples, labels, ("noise",), known="noise"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedNoise(Noise):
+    """Random images, each with a random source."""
+
+    source_shape: Shape
+
+    def load(self) -> Arrays:
+        rng = np.random.default_rng(1)
+        sources = rng.integers(0, 256, (self.count, *self.source_shape), np.uint8)
+        arrays = super().load()
+        return Arrays(arrays.samples, arrays.labels, arrays.classes, known="paired noise", sources=sources)
 
 
 @dataclass(frozen=True, kw_only=True)
