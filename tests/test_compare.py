@@ -1,6 +1,8 @@
 """Planted runs with known scores: grouped, ranked, counted and told as they are."""
 
+import importlib
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -186,10 +188,11 @@ def test_same_seeds_are_pairs_where_there_are_enough_of_them(tmp_path: Path) -> 
 
 
 def test_every_direction_is_that_of_the_metric() -> None:
-    from ganexp.metrics import codes, colour, conditional, memorisation, paired, perceptual, scores
+    import ganexp.metrics
     from ganexp.metrics.metric import Metric
 
-    modules = (scores, conditional, codes, memorisation, paired, colour, perceptual)
+    names = [module.name for module in pkgutil.iter_modules(ganexp.metrics.__path__)]
+    modules = [importlib.import_module(f"ganexp.metrics.{name}") for name in names]
     kinds = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type)]
     metrics = {kind.__name__: kind for kind in kinds if issubclass(kind, Metric) and kind is not Metric}
     called = {
