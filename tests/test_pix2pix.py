@@ -1,5 +1,6 @@
 """pix2pix: its networks are the paper's, its critic sees pairs, its phases follow from the step's number."""
 
+import json
 from pathlib import Path
 from typing import cast
 
@@ -224,5 +225,9 @@ def test_ranked_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_picture_of_ranked_outputs(train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train(*OF_GAME["pix2pix"], "max_steps=2", "epochs=1")
     verb(monkeypatch, tmp_path, "sample", f'run="{run}"', "format=ranked", "n=20")
+    made_from = json.loads((run / "run.json").read_text())["made_from"]
+    assert made_from.startswith("images with a hole (box, 0.5 of the side)"), (
+        "what made the sources is recorded"
+    )
     (picture,) = (run / "samples").glob("sample_20_seed_0_ranked.png")
     assert Image.open(picture).width > Image.open(picture).height, "nine images in a row, and three rows"

@@ -33,7 +33,9 @@ _SIMILAR_SECONDS, _SIMILAR_SHARE = 5.0, 0.2
 def facts(cfg: DictConfig, experiment: Experiment, choices: Mapping[str, str]) -> dict[str, Any]:
     """The manifest's entries on configuration, device and data."""
     data = experiment.data.arrays
-    return {
+    degrade = experiment.state.game.parts.degrade
+    made_from = {} if degrade is None else {"made_from": degrade.about}
+    return made_from | {
         "config": config_hash(cfg),
         "choices": dict(choices),
         "steps": experiment.steps,
