@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from ganexp.config.resolvers import overrides_name
 from ganexp.config.signatures import constant_of, settings_of
+from ganexp.config.start import with_nets_from_run
 from ganexp.config.targets import conf_folder
 from ganexp.errors import UserError, suggest
 
@@ -45,6 +46,27 @@ def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path:
     cfg = composed(*extra, f"{group}={choice}")
     generator = cfg.arch.generator
     assert cfg.seed == 0 and ("source_shape" in generator or generator.shape == cfg.data.shape)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (["game=srgan"], ["game=srgan", "degrade.factor=2"], "its generator has source_shape [1, 4, 4]"),
+        (
+            ["game=pix2pix", "degrade=holes"],
+            ["game=inpaint", "arch=unet_small"],
+            "its discriminator has shape [3, 16, 16], and this run needs [2, 16, 16]",
+        ),
+    ],
+)
+def test_networks_of_a_run_with_other_sources_are_refused(
+    first: list[str], second: list[str], told: str
+) -> None:
+    stored, same = composed(*first), composed(*first, "seed=1")
+    assert with_nets_from_run(same, stored, []).arch == stored.arch
+    with pytest.raises(UserError) as error:
+        with_nets_from_run(composed(*second), stored, [])
+    assert told in str(error.value)
 
 
 def test_every_combination_of_data_arch_and_loss_composes() -> None:

@@ -422,6 +422,14 @@ def test_pixel_art_has_blocks_and_few_colours_and_is_its_own() -> None:
     assert torch.equal(pixel_art().art(art), art)
 
 
+def test_pixel_art_of_any_size_has_that_size() -> None:
+    x = images(1, 3, 10, 33)
+    art = pixel_art().art(x)
+    assert art.shape == x.shape
+    assert torch.equal(art[..., :8, :32], pixel_art().art(x[..., :8, :32]))
+    assert (art[..., 8:, 32] == art[..., 8:9, 32]).all(), "the last block is cut"
+
+
 def test_reverse_exchanges_source_and_target() -> None:
     x = images(2)
     one, two = pixel_art().pair(x, None), pixel_art(reverse=True).pair(x, None)

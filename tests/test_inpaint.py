@@ -115,6 +115,14 @@ def test_the_critic_is_given_the_image_and_the_mask() -> None:
     assert not torch.equal(both[1, :1], batch.x[0])
 
 
+def test_a_critic_that_takes_a_mask_is_refused_where_there_is_none() -> None:
+    """The last channel of what another game's critic is given is not a mask."""
+    overrides = ["degrade=holes", "arch=glcic_small", "recipe=none", "data.resolution=16"]
+    with pytest.raises(UserError, match=r"arch\.discriminator: it takes a mask of holes"):
+        build_game(composed("game=pix2pix", *overrides))
+    build_game(composed("game=inpaint", *overrides))
+
+
 def test_only_holes_are_filled() -> None:
     with pytest.raises(UserError, match="degrade=holes"):
         build_game(composed(*TINY, "degrade=lowres", "degrade.factor=2"))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY, Verb, composed, verb
+from conftest import TINY, Verb, composed, tiny, verb
 from PIL import Image, ImageSequence
 
 from ganexp.cli.film import _caption
@@ -88,6 +88,23 @@ def test_nearest_agrees_with_sorting_everything() -> None:
     assert np.array_equal(rows, np.argsort(everything, 1)[:, :4])
     assert np.allclose(distances, np.sort(everything, 1)[:, :4])
     assert distances[2, 0] == 0, "exactly: it is the same point"
+
+
+def test_a_translator_is_given_images_that_it_did_not_see(
+    train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What it makes of its training images is near to them by design, and says nothing of copies."""
+    for split, level in (("train", 0), ("test", 255)):
+        for number in range(8):
+            pair = np.full((8, 16, 3), level, np.uint8)
+            pair[number, :, 1] = 100
+            (tmp_path / "set" / split).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pair).save(tmp_path / "set" / split / f"{number}.png")
+    chosen = [setting for setting in tiny("pix2pix") if not setting.startswith("degrade")]
+    folder = train(*chosen, "data=pairs", f"data.root={tmp_path / 'set'}", "batch_size=8", "max_steps=1")
+    monkeypatch.setattr("ganexp.games.image_to_image.Restored.forward", lambda _, source: source)
+    run(monkeypatch, "neighbours", f"run={folder}", "n=3", "k=2", "count=8")
+    assert "0 are copies" in capfd.readouterr().out, "the sources of training images would all be copies"
 
 
 def test_a_generator_that_remembers_is_found_out(

@@ -1,8 +1,9 @@
 """pix2pix: its networks are the paper's, its critic sees pairs, its phases follow from the step's number."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -67,6 +68,12 @@ def test_the_critic_of_patches_is_the_references(layers: int, weights: int, out:
     assert int(rows.max() - rows.min()) + 1 == field
 
 
+def test_the_shorter_side_limits_the_critics_layers() -> None:
+    assert PatchDiscriminator([1, 64, 24], 2, 3, "none")(torch.zeros(1, 1, 64, 24)).shape == (1, 6, 1)
+    with pytest.raises(UserError, match="layers=3: too many for 64 x 16 pixels"):
+        PatchDiscriminator([1, 64, 16], 2, 3, "none")
+
+
 def test_a_critic_of_single_pixels_sees_one_pixel() -> None:
     critic = PatchDiscriminator([1, 8, 8], 2, 0, "none")
     x = torch.randn(1, 1, 8, 8, requires_grad=True)
@@ -90,6 +97,14 @@ def test_a_smaller_source_is_enlarged_first() -> None:
     assert (net.scale, net.multiple) == (4, 4)
     with pytest.raises(UserError, match="multiples of their source's"):
         UNet([3, 5, 5], [1, 16, 16], 2, 8, "none", "nearest", 0.0)
+
+
+@pytest.mark.parametrize(("factor", "source"), [(2, 16), (3, 16), (6, 16), (3, 4)])
+def test_sources_that_are_enlarged_may_have_any_multiple(factor: int, source: int) -> None:
+    net = UNet([1, source, source], [1, source * factor, source * factor], 2, 4, "none", "nearest", 0.0)
+    made = net(torch.randn(1, 1, net.multiple, 3 * net.multiple))
+    assert made.shape == (1, 1, factor * net.multiple, 3 * factor * net.multiple)
+    assert net.multiple == source, "of the sources that it was made for, no smaller ones will do"
 
 
 def test_the_l1_term_is_the_mean_absolute_difference() -> None:
@@ -136,6 +151,47 @@ def test_phases_follow_from_the_steps_number() -> None:
     assert set(game.generator_turn(batch()).losses) == {"l1"}, "no critic while the generator is alone"
     game.begin_step(StepProgress(5, 0, 0.0))
     assert set(game.generator_turn(batch()).losses) == {"l1", "adversarial"}
+
+
+def test_a_critic_that_is_alone_keeps_no_pair_for_the_generator() -> None:
+    """Such as after a roll-back to the generator's phase, whose steps have pairs of their own."""
+    game = game_of("game.reuse_fake=true", "game.pretrain_steps=1", "game.critic_steps=1")
+    made: list[Tensor] = []
+    traced: list[bool] = []
+    game.generator.register_forward_pre_hook(lambda _, given: made.append(given[0]))
+    game.generator.register_forward_hook(lambda _, __, fake: traced.append(fake.requires_grad))
+    game.begin_step(StepProgress(1, 0, 0.0))
+    game.discriminator_turn(batch())
+    assert traced == [False], "nothing frees an autograd graph that no turn of the generator uses"
+    game.begin_step(StepProgress(0, 0, 0.0))
+    game.generator_turn(batch())
+    assert len(made) == 2 and not torch.equal(made[0], made[1])
+
+
+def test_many_images_are_degraded_a_hundred_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random strokes of thousands of images at once would take many times the memory of the images."""
+    game = game_of("degrade.kind=strokes")
+    counts: list[int] = []
+
+    def counted(method: Callable[..., Any]) -> Callable[..., Any]:
+        def count(x: Tensor, *rest: Any) -> Any:
+            counts.append(len(x))
+            return method(x, *rest)
+
+        return count
+
+    baseline = game.degrade.baseline
+    monkeypatch.setattr(game.degrade, "pair", counted(game.degrade.pair))
+    monkeypatch.setattr(game.degrade, "baseline", counted(baseline))
+    x = torch.rand(230, 1, 8, 8) * 2 - 1
+    given = Batch(x, torch.zeros(230, dtype=torch.int64))
+    inputs = game.inputs(Request(230), torch.Generator().manual_seed(0), given)
+    made = game.baseline(inputs)
+    assert counts == [100, 100, 30] * 2
+    assert made is not None and inputs.target is not None and inputs.source is not None
+    assert torch.equal(inputs.target, x) and torch.equal(inputs.source, inputs.args[0][:, :1])
+    assert torch.equal(made.samples, baseline(inputs.args[0]))
+    assert not torch.equal(inputs.args[0][:30, 1], inputs.args[0][100:130, 1]), "each part has its own holes"
 
 
 def test_without_a_loss_the_generator_is_alone() -> None:

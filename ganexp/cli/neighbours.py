@@ -42,7 +42,9 @@ def neighbours(cfg: DictConfig) -> None:
     seed = seed_for(cfg.seed, "neighbours")
     rng = np.random.default_rng(seed)
     count = max(cfg.n, cfg.count)
-    inputs = inputs_like_data(loaded.game, source, data, rng.choice(len(data.labels), count), seed)
+    # what is made of a training image resembles it, also where nothing is copied
+    given = run.evaluated() if loaded.game.needs_reference else data
+    inputs = inputs_like_data(loaded.game, source, given, rng.choice(len(given.labels), count), seed)
     samples = source.encode(generate(loaded.net, inputs, _BATCH, device))
     real_rows = rng.permutation(len(data.samples))[:count]
     features: Features = build(cfg.features)(source, data, device)

@@ -9,6 +9,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from ganexp.config.nets import required_nets
 from ganexp.errors import UserError
 
+_SHAPES = ("source_shape", "output_shape", "shape")
+
 
 def with_nets_from_run(cfg: DictConfig, stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration with the networks of another run, whose configuration is ``stored``.
@@ -27,6 +29,8 @@ def with_nets_from_run(cfg: DictConfig, stored: DictConfig, overrides: Sequence[
     if list(stored.data.shape) != list(cfg.data.shape):
         shapes = f"{list(stored.data.shape)}, and this run's data {list(cfg.data.shape)}"
         raise UserError(f"start_from={cfg.start_from}: its samples have the shape {shapes}")
+    for name in names:
+        _check_shapes(name, cfg, stored)
     cfg = deepcopy(cfg)
     with open_dict(cfg):
         cfg.arch = {} if whole else cfg.arch
@@ -34,3 +38,18 @@ def with_nets_from_run(cfg: DictConfig, stored: DictConfig, overrides: Sequence[
             cfg.arch[name] = OmegaConf.create(OmegaConf.to_container(stored.arch[name]))
         cfg.start_from = str(Path(str(cfg.start_from)).expanduser().absolute())
     return cfg
+
+
+def _check_shapes(name: str, cfg: DictConfig, stored: DictConfig) -> None:
+    """Raises UserError where a network of the other run takes or gives other shapes than this run asks for.
+
+    Images of the same data have other sources with another ``degrade``, and critics other inputs in another
+    game.
+    """
+    wanted, found = cfg.arch.get(name), stored.arch[name]
+    for key in _SHAPES:
+        if wanted is not None and key in wanted and key in found and list(wanted[key]) != list(found[key]):
+            raise UserError(
+                f"start_from={cfg.start_from}: its {name} has {key} {list(found[key])}, and this run needs "
+                f"{list(wanted[key])}: choose game and degrade as in that run"
+            )

@@ -40,6 +40,9 @@ class AdversarialGame(Game):
     USES_OUTPUTS: ClassVar[bool] = False
     """Whether the discriminator's outputs beside the logit are used."""
 
+    GIVES_MASK: ClassVar[bool] = False
+    """Whether the discriminator is given a mask of holes in the last channel."""
+
     NEEDS_LOSS: ClassVar[bool] = True
     """Whether the game needs an adversarial loss; without one, the generator is the only player."""
 
@@ -79,6 +82,8 @@ class AdversarialGame(Game):
                 raise UserError(
                     f"arch.{name}.outputs={net.outputs}: this game has no use for them; game=acgan has"
                 )
+            if getattr(net, "takes_mask", False) and not self.GIVES_MASK:
+                raise UserError(f"arch.{name}: it takes a mask of holes, which only game=inpaint gives it")
 
     def discriminator_turn(self, batch: Batch) -> Turn:
         """The discriminator's losses on real and fake samples; no gradient reaches the generator."""
@@ -143,9 +148,13 @@ class AdversarialGame(Game):
                 for parameter in self.discriminator.parameters():
                     parameter.clamp_(-self.clip, self.clip)
 
+    def fake_is_reused(self) -> bool:
+        """Whether the generator's turn of this step uses the discriminator's fakes again."""
+        return self.reuse_fake
+
     def _fake_for_critic(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Fakes, and the generator's inputs. An autograd graph is kept only if the generator reuses them."""
-        if not self.reuse_fake:
+        if not self.fake_is_reused():
             with torch.no_grad():
                 return self.fake(batch)
         self._fake_to_reuse = fake, inputs = self.fake(batch)

@@ -32,6 +32,9 @@ _SHOWN = 24
 
 _COLUMNS = 4
 
+_AT_ONCE = 100
+"""Images of an evaluation that are degraded together: free-form strokes need many times an image's memory."""
+
 
 class Restored(nn.Module):
     """A network and the degradation that makes images of its outputs: sources [N, ...] to [N, C, H, W]."""
@@ -79,7 +82,7 @@ class ImageToImage(AdversarialGame):
 
     def discriminator_turn(self, batch: Batch) -> Turn:
         batch = self.paired(batch)
-        if self.reuse_fake:
+        if self.fake_is_reused():
             self._paired_batch = batch
         return super().discriminator_turn(batch)
 
@@ -93,6 +96,10 @@ class ImageToImage(AdversarialGame):
         losses, logs = generator_turn(self.loss, self.penalties_of("g"), call)
         losses["adversarial"] = self.adversarial_weight * losses["adversarial"]
         return Turn(losses | self.content(call.fake, batch), logs)
+
+    def fake_is_reused(self) -> bool:
+        """Not while the discriminator is alone: no turn of the generator would follow and free the graph."""
+        return self.reuse_fake and self._phase == "both"
 
     def content(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The generator's losses besides the adversarial one, by name; ``batch.x`` holds the targets."""
@@ -112,13 +119,19 @@ class ImageToImage(AdversarialGame):
             asked = "label" if request.label is not None else "code"
             raise UserError(f"{asked}: this run makes images from images, and knows none")
         assert reference is not None
-        source, target = self.degrade.pair(reference.x, reference.source, rng)
-        return Inputs((source,), source=self.degrade.shown(source), target=target)
+        given = [part for part in (reference.x, reference.source) if part is not None]
+        made = []
+        for x, *sources in zip(*(part.split(_AT_ONCE) for part in given), strict=True):
+            pair = self.degrade.pair(x, sources[0] if sources else None, rng)
+            made.append((pair.source, self.degrade.shown(pair.source), pair.target))
+        source, shown, target = (torch.cat(parts) for parts in zip(*made, strict=True))
+        return Inputs((source,), source=shown, target=target)
 
     def baseline(self, inputs: Inputs) -> Baseline | None:
         if not self.degrade.BASELINE:
             return None
-        return Baseline(self.degrade.BASELINE, self.degrade.baseline(inputs.args[0]))
+        parts = [self.degrade.baseline(sources) for sources in inputs.args[0].split(_AT_ONCE)]
+        return Baseline(self.degrade.BASELINE, torch.cat(parts))
 
     def preview_count(self, count: int) -> int:
         return min(count, _SHOWN)

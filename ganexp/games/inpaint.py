@@ -9,7 +9,7 @@ as one more channel. GLCIC's three phases are ``pretrain_steps``, ``critic_steps
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ from ganexp.system.float32 import at_least_float32
 @dataclass(eq=False, repr=False, kw_only=True)
 class Inpaint(ImageToImage):
     """``generator(source)`` against ``discriminator([x, mask])``."""
+
+    GIVES_MASK: ClassVar[bool] = True
 
     hole_weight: NonNegative
     difference: Literal["absolute", "squared"]

@@ -102,6 +102,7 @@ class GlobalLocalDiscriminator(DiscriminatorBase):
     """
 
     classes = 0
+    takes_mask = True
 
     def __init__(
         self,

@@ -99,6 +99,9 @@ class DiscriminatorBase(nn.Module):
     outputs: int = 0
     """Outputs beside the logit, for the game: then logits are [N, 1 + outputs]; see ``heads.py``."""
 
+    takes_mask: bool = False
+    """Whether the last channel of what it judges is a mask of holes."""
+
     head: nn.Module
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:

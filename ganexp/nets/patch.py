@@ -35,7 +35,7 @@ class PatchDiscriminator(DiscriminatorBase):
     def __init__(self, shape: Shape, width: Count, layers: Whole, norm: ImageNorm) -> None:
         super().__init__()
         self.samplewise = norm != "batch"
-        smallest = shape[1] >> layers
+        smallest = min(shape[1:]) >> layers
         if smallest < 3 and layers:
             raise UserError(f"arch.discriminator.layers={layers}: too many for {shape[1]} x {shape[2]} pixels")
         widths = [width * min(2**level, _WIDEST) for level in range(max(layers, 1) + 1)]

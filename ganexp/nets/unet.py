@@ -51,7 +51,7 @@ class UNet(nn.Module):
         super().__init__()
         self.scale = _scale(source_shape, output_shape)
         levels = _levels(output_shape)
-        self.multiple = max(1, 2**levels // self.scale)
+        self.multiple = 2**levels // gcd(2**levels, self.scale)
         channels = [min(width * 2**level, max_width) for level in range(levels)]
         up2x, bias, last = _UPSAMPLES[upsample], norm != "batch", levels - 1
         self.down, self.up = nn.ModuleList(), nn.ModuleList()

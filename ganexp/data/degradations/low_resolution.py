@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from ganexp.config.ranges import Factor
 from ganexp.data.degradations.degradation import Degradation
+from ganexp.data.degradations.filters import in_8_bits
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -29,8 +30,7 @@ class LowResolution(Degradation):
 
     def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
         size = [side // self.factor for side in x.shape[2:]]
-        smaller = interpolate(x.contiguous(), size=size, mode="bicubic", antialias=True).clamp(-1, 1)
-        return ((smaller + 1) * 127.5).round() / 127.5 - 1
+        return in_8_bits(interpolate(x.contiguous(), size=size, mode="bicubic", antialias=True))
 
     def baseline(self, source: Tensor) -> Tensor:
         """Bicubic enlargement."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from ganexp.config.ranges import Factor
-from ganexp.data.degradations.degradation import Degradation, Pair
+from ganexp.data.degradations.degradation import Degradation, Pair, reflected
 from ganexp.errors import UserError
 
 
@@ -44,10 +44,13 @@ class PixelArt(Degradation):
         return x if self.reverse else self.art(x)
 
     def art(self, x: Tensor) -> Tensor:
-        """The pixel art of images [N, C, H, W]; that of pixel art is itself."""
+        """The pixel art of images [N, C, H, W]; that of pixel art is itself. Blocks at the end may be cut."""
         steps = self.colours - 1
-        levels = ((avg_pool2d(x, self.block) + 1) / 2 * steps).round()
-        return interpolate(levels / steps * 2 - 1, scale_factor=float(self.block), mode="nearest")
+        height, width = x.shape[2:]
+        whole = reflected(x, -height % self.block, -width % self.block)
+        levels = ((avg_pool2d(whole, self.block) + 1) / 2 * steps).round()
+        art = interpolate(levels / steps * 2 - 1, scale_factor=float(self.block), mode="nearest")
+        return art[:, :, :height, :width]
 
     def pair(self, x: Tensor, source: Tensor | None, rng: torch.Generator | None = None) -> Pair:
         return Pair(x, self.art(x)) if self.reverse else Pair(self.art(x), x)
