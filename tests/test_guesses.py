@@ -35,6 +35,9 @@ from ganexp.errors import UserError
         ("train latent_dim=64", "did you mean arch.generator.latent=64?"),
         ("train workers=4", "there are no loader processes"),
         ("train run=outputs/a/b", "did you mean resume=outputs/a/b?"),
+        ("translate in=a.png out=b", "did you mean input=a.png output=b?"),
+        ("translate source=a.png", "did you mean input=a.png?"),
+        ("train game=srgan factor=2", "did you mean degrade.factor=2?"),
         ("sample class=7", "did you mean label=7?"),
         ("sample resume=outputs/a/b", "did you mean run=outputs/a/b?"),
         ("sample --run outputs/a/b", "without dashes: run=outputs/a/b"),
@@ -74,7 +77,7 @@ def test_what_exists_is_left_alone(words: str) -> None:
 def test_every_suggestion_exists() -> None:
     known: set[str] = set()
     for name in MODELS:
-        told = verb_settings(name, ["device=cuda", "data=mnist"] if name == "train" else [])
+        told = verb_settings(name, ["device=cuda", "data=mnist", "degrade=lowres"] if name == "train" else [])
         known |= {setting.path for setting in told.settings} | {group.name for group in told.groups}
     for key in (
         target.split("=")[0] for targets in GUESSES.values() for part in targets for target in part.split()
@@ -82,7 +85,8 @@ def test_every_suggestion_exists() -> None:
         assert key in known, key
     for group, choices in CHOICES.items():
         for meant in choices.values():
-            assert (conf_folder() / group / f"{meant}.yaml").is_file()
+            for choice in f"{group}={meant}".split():
+                assert (conf_folder() / f"{choice.replace('=', '/')}.yaml").is_file(), choice
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,18 @@ def test_a_photo_that_its_camera_turned_has_the_size_that_is_seen(tmp_path: Path
     assert len(load(tmp_path).samples) == 1
 
 
+@pytest.mark.parametrize("chosen", ["game=srgan", "experiment=srgan_faces", "experiment=pix2pix_faces"])
+def test_a_degrade_that_would_leave_the_sources_unused_is_refused(tmp_path: Path, chosen: str) -> None:
+    for number in range(3):
+        save(tmp_path / f"HR/{number}.png", ramp(number, 32, 32))
+        save(tmp_path / f"LR/{number}.png", ramp(number))
+    pairs = [chosen, "data=pairs", f"data.root={tmp_path}"]
+    with pytest.raises(UserError, match="does not use: set degrade=pairs"):
+        composed(*pairs)
+    cfg = composed(*pairs, "degrade=pairs")
+    assert cfg.degrade.source_shape[1] * 2 == cfg.data.shape[1]  # as much smaller as the files are
+
+
 def test_data_info_draws_pairs(tmp_path: Path) -> None:
     for number in range(3):
         save(tmp_path / f"set/HR/{number}.png", Image.new("RGB", (64, 64), (200, 0, 0)))

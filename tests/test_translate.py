@@ -202,12 +202,17 @@ def test_mistakes_are_one_line_and_leave_nothing(
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
         archive.write(tmp_path / "set/0.png", "../0.png")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/1.png").write_text("no image")
     Image.new("L", (16, 16)).save(tmp_path / "mask.png")
     for overrides, told in (
         (["input=set", "direction=AtoB"], "direction=AtoB: this run has one direction, from the lightness"),
         (["input=set/0.png", "mask=mask.png"], "mask: this run does not fill holes"),
         (["input=bad.zip"], "../0.png would be written outside of the output folder"),
-        (["input=nowhere"], "input=nowhere: nowhere: there is no such folder or zip"),
+        (["input=nowhere"], "input=nowhere: there is no such file or folder"),
+        (["input=notes.txt"], "input=notes.txt: it is no image, folder or zip"),
+        (["input=damaged"], "input=damaged: 1.png is no readable image: its format is unknown; repair"),
         (["input=empty"], "input=empty: there is no image in it"),
         (["input=set", "tile=64"], "overlap=32: should be less than half of tile=64"),
     ):

@@ -21,29 +21,42 @@ SHEET = "sheet.png"
 
 
 class ImageList(NamedTuple):
-    """Image files by name. ``single``: the path named one image, not a folder or zip of images."""
+    """Image files by name. ``single``: the path named one image, not a folder or zip of images.
 
+    ``setting``: what named the path, such as ``input=photos``, for errors.
+    """
+
+    setting: str
     tree: FileTree
     names: Sequence[str]
     single: bool
 
     def read(self, name: str, channels: int) -> np.ndarray:
-        """[channels, H, W] uint8. Raises UserError where the image cannot be read."""
-        return decode_whole(self.tree.read(name), name, channels)
+        """[channels, H, W] uint8. Raises UserError, which names the setting, where the image cannot be read."""
+        try:
+            return decode_whole(self.tree.read(name), name, channels)
+        except UserError as error:
+            raise UserError(f"{self.setting}: {error}; repair or remove it") from None
 
 
 def listed(setting: str, path: str) -> ImageList:
     """The images that a path names. Raises UserError, which names the setting, where there are none."""
     root = Path(path).expanduser()
     if root.is_file() and root.suffix.lower() in ENDINGS:
-        return ImageList(FileTree(root.parent), [root.name], single=True)
+        return ImageList(f"{setting}={path}", FileTree(root.parent), [root.name], single=True)
+    if not root.exists():
+        raise UserError(f"{setting}={path}: there is no such file or folder")
     try:
         tree = FileTree(root)
     except UserError as error:
+        if root.is_file():
+            raise UserError(
+                f"{setting}={path}: it is no image, folder or zip (images end in {', '.join(ENDINGS)})"
+            ) from None
         raise UserError(f"{setting}={path}: {error}") from None
     if not tree.names:
         raise UserError(f"{setting}={path}: there is no image in it")
-    return ImageList(tree, tree.names, single=False)
+    return ImageList(f"{setting}={path}", tree, tree.names, single=False)
 
 
 class Masks:

@@ -27,6 +27,8 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "degrade": ("degrade_input={}",),
     "epoch n_epochs num_epochs": ("epochs={}",),
     "exp exp_name experiment_name project run_name": ("name={}",),
+    "factor scale upscale": ("degrade.factor={}",),
+    "file image images img in in_dir input_dir photo photos source src": ("input={}",),
     "gpu gpu_id": ("device=cuda device.index={}",),
     "gpus devices n_gpus ngpu num_gpus": ("device=cuda device.count={}",),
     "image_size img_size res resolution size": ("data.resolution={}",),
@@ -56,11 +58,21 @@ _VALUES = {"device=gpu": "device=cuda", "device=nvidia": "device=cuda", "device=
 CHOICES: dict[str, dict[str, str]] = {
     "arch": {"cnn": "dcgan", "conv": "dcgan", "fc": "mlp", "linear": "mlp"},
     "data": {"cifar": "cifar10", "custom": "folder", "fashion": "fashion_mnist", "imagefolder": "folder"},
+    "degrade": {
+        **{"bw": "gray", "colorization": "gray", "colorize": "gray", "colour": "gray", "grayscale": "gray"},
+        **{"canny": "edges", "sketch": "edges", "denoise": "noise", "downsample": "lowres", "sr": "lowres"},
+        **{"inpaint": "holes", "mask": "holes", "masks": "holes"},
+    },
     "experiment": {
         **{"celeba": "dcgan_celeba", "cifar": "cifar10_quick", "cifar10": "cifar10_quick"},
         **{"faces": "faces_quick", "mnist": "mnist_quick"},
     },
-    "game": {"cdcgan": "cgan", "conditional": "cgan", "conditional_gan": "cgan"},
+    "game": {
+        **{"cdcgan": "cgan", "conditional": "cgan", "conditional_gan": "cgan"},
+        **{"colorization": "pix2pix degrade=gray", "colorize": "pix2pix degrade=gray"},
+        **{"esrgan": "srgan arch=rrdb loss=ragan", "super_resolution": "srgan", "superres": "srgan"},
+        **{"inpainting": "inpaint", "paired": "pix2pix"},
+    },
     "loss": {"bce": "gan", "mse": "lsgan", "nsgan": "gan", "vanilla": "gan", "wasserstein": "wgan"},
     "optim": {"adamw": "adam"},
 }

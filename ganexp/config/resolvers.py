@@ -158,7 +158,9 @@ def _sum(*values: Any) -> int:
 def _divided(number: int, divisor: int) -> int:
     """Raises UserError where there is a remainder."""
     if not isinstance(divisor, int) or divisor < 1 or number % divisor:
-        raise UserError(f"{number} pixels cannot be divided by {divisor}: choose a factor that divides them")
+        raise UserError(
+            f"{number} pixels cannot be divided by {divisor}: choose another data.resolution or degrade.factor"
+        )
     return number // divisor
 
 

@@ -33,6 +33,9 @@ class Degradation(nn.Module):
     BASELINE: ClassVar[str] = ""
     """The name of the trivial method that ``baseline`` is; empty if there is none."""
 
+    USES_SOURCES: ClassVar[bool] = False
+    """Whether the sources are those that the data set has, as ``data=pairs``, and none are made of images."""
+
     source_shape: Shape
     """The shape of a source, without the batch."""
 

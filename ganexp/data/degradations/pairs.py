@@ -16,6 +16,7 @@ class Pairs(Degradation):
     """The source that each sample has in the data set, such as ``data=pairs``."""
 
     BASELINE: ClassVar[str] = "source"
+    USES_SOURCES: ClassVar[bool] = True
 
     @property
     def about(self) -> str:
