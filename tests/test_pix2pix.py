@@ -234,6 +234,10 @@ def test_equal_requests_give_equal_sources() -> None:
         (["game=pix2pix"], "Pix2Pix makes images from images: choose what they are made from"),
         (["degrade=holes"], "GAN makes no images from images"),
         (["arch=unet"], "arch.generator makes images from images: choose a game that does"),
+        (
+            ["game=pix2pix", "degrade=pairs"],
+            "degrade=pairs: this data set has no sources of its own: set data=pairs",
+        ),
         (["game=pix2pix", "degrade=lowres", "degrade.factor=3"], "16 pixels cannot be divided by 3"),
     ],
 )

@@ -98,16 +98,19 @@ def _check_degrade(cfg: DictConfig) -> None:
         )
     if uses is False and cfg.degrade is not None:
         raise UserError(f"{name} makes no images from images: degrade is for games that do: game=pix2pix")
-    if uses and "source_shape" in cfg.data:
-        _check_sources_are_used(str(cfg.degrade["_target_"]))
+    if uses:
+        _check_sources_are_used(str(cfg.degrade["_target_"]), "source_shape" in cfg.data)
 
 
-def _check_sources_are_used(degrade: str) -> None:
-    """Raises UserError where the data set has sources of its own and the degradation class makes others.
+def _check_sources_are_used(degrade: str, has_sources: bool) -> None:
+    """Raises UserError where only one of the data set and the degradation class has and uses sources.
 
     Games and experiments choose a degradation too, which wins over that of ``data=pairs``.
     """
-    if not constant_of(degrade, "USES_SOURCES"):
+    uses = bool(constant_of(degrade, "USES_SOURCES"))
+    if uses and not has_sources:
+        raise UserError("degrade=pairs: this data set has no sources of its own: set data=pairs")
+    if has_sources and not uses:
         raise UserError(
             f"data has sources of its own, which {degrade.rpartition('.')[2]} does not use: set degrade=pairs, "
             "or data=folder to make sources of images"

@@ -38,7 +38,7 @@ class Inpaint(ImageToImage):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.degrade, Holes):
-            raise UserError("game=inpaint fills holes: set degrade=holes")
+            raise UserError("game=inpaint fills holes: set degrade=holes, and data=folder or the like")
 
     def critic(self, batch: Batch, *, augmented: bool = True) -> Critic:
         mask = mask_of(batch)
