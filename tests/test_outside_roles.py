@@ -37,7 +37,7 @@ FAST = ["device=cpu", "evaluate.every=null", "features=pixels", "metrics=fid"]
 SYSTEMS = {
     "bigan": ["game=bigan", "arch=bigan", "data.resolution=8"],
     "vae": ["game=vae", "arch=vae", "loss=none", "data.resolution=8"],
-    "super_resolution": ["game=super_resolution", "arch=super_resolution", "data=pairs", "data.mirror=true"],
+    "super_resolution": ["game=super_resolution", "arch=super_resolution", "data=halves", "data.mirror=true"],
     "inversion": ["game=inversion", "arch=inversion", "loss=none", "data.resolution=8"],
 }
 """What is chosen for each, by the module that its classes are of."""
@@ -280,7 +280,7 @@ def test_a_metric_with_a_target(
     assert re.search(rf"^worst_psnr +{score:.4f} +-$", told, re.MULTILINE) and 5 < score < 60
     assert Manifest(folder / "run.json").content["scores"] == {"worst_psnr": "higher"}
     compared = command(tmp_path, "compare", "outputs", PYTHONPATH=str(OUTSIDE.parent.parent))
-    assert compared.stdout.startswith("data=pairs: best worst_psnr; higher is better\n"), compared.stderr
+    assert compared.stdout.startswith("data=halves: best worst_psnr; higher is better\n"), compared.stderr
     images = ["n=60", "format=png", f"out={tmp_path / 'images'}"]
     verb(monkeypatch, tmp_path, "sample", f"run={folder}", "trust=true", *images)
     given = [f"run={folder}", "trust=true", "checks=null", "count=50", f"against={tmp_path / 'images'}"]

@@ -233,6 +233,10 @@ def test_equal_requests_give_equal_sources() -> None:
     [
         (["game=pix2pix"], "Pix2Pix makes images from images: choose what they are made from"),
         (["degrade=holes"], "GAN makes no images from images"),
+        (
+            ["game=pix2pix", "degrade=noise", "data=ring"],
+            "degrade needs a data set of images, and this one has points",
+        ),
         (["arch=unet"], "arch.generator makes images from images: choose a game that does"),
         (
             ["game=pix2pix", "degrade=pairs"],

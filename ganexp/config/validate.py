@@ -96,10 +96,18 @@ def _check_degrade(cfg: DictConfig) -> None:
         raise UserError(
             f"arch.{nets[0]} makes images from images: choose a game that does, such as game=pix2pix"
         )
-    if uses is False and cfg.degrade is not None:
+    if cfg.degrade is None:
+        return
+    degrade = str(cfg.degrade["_target_"])
+    reads_sources = constant_of(target, "needs_reference") and constant_of(degrade, "USES_SOURCES")
+    if uses is False and not reads_sources:  # a game of one's own may read the sources of data=pairs by itself
         raise UserError(f"{name} makes no images from images: degrade is for games that do: game=pix2pix")
+    if len(cfg.data.shape) != 3:
+        raise UserError(
+            "degrade needs a data set of images, and this one has points: set data=celeba or data=folder"
+        )
     if uses:
-        _check_sources_are_used(str(cfg.degrade["_target_"]), "source_shape" in cfg.data)
+        _check_sources_are_used(degrade, "source_shape" in cfg.data)
 
 
 def _check_sources_are_used(degrade: str, has_sources: bool) -> None:
