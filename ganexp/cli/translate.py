@@ -46,7 +46,8 @@ def translate(cfg: DictConfig) -> None:
             folder.save(SHEET, sheet.draw())
     except OSError as error:
         raise UserError(f"output={cfg.output}: cannot be written: {error.strerror or error}") from None
-    print_lines(f"{plural(len(names), 'image')}: {folder.path}")
+    sheet_told = f", the first of them in {SHEET}" if cfg.sheet else ""
+    print_lines(f"{plural(len(names), 'image')}{sheet_told}: {folder.path}")
 
 
 class _Made(NamedTuple):
