@@ -95,7 +95,7 @@ def test_a_smaller_source_is_enlarged_first() -> None:
     net = UNet([3, 4, 4], [1, 16, 16], 2, 8, "none", "nearest", 0.0)
     assert net(torch.randn(2, 3, 4, 4)).shape == (2, 1, 16, 16)
     assert (net.scale, net.multiple) == (4, 4)
-    with pytest.raises(UserError, match="multiples of their source's"):
+    with pytest.raises(UserError, match="one multiple of their source's"):
         UNet([3, 5, 5], [1, 16, 16], 2, 8, "none", "nearest", 0.0)
 
 

@@ -21,6 +21,7 @@ from torch.nn import functional
 from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Upsample
 from ganexp.errors import UserError
 from ganexp.nets.convolutions import ConvDown2x, ConvTransposeUp2x, ResizeConv
+from ganexp.nets.enlarging import enlargement
 from ganexp.nets.layers import IMAGE_NORMS, initialise_normal
 
 _MAX_LEVELS = 8
@@ -49,7 +50,7 @@ class UNet(nn.Module):
         dropout: Fraction,
     ) -> None:
         super().__init__()
-        self.scale = _scale(source_shape, output_shape)
+        self.scale = enlargement(source_shape, output_shape)
         levels = _levels(output_shape)
         self.multiple = 2**levels // gcd(2**levels, self.scale)
         channels = [min(width * 2**level, max_width) for level in range(levels)]
@@ -82,18 +83,6 @@ class UNet(nn.Module):
             x = up(torch.cat([skipped, x], 1))
         images: Tensor = x
         return images
-
-
-def _scale(source_shape: Sequence[int], output_shape: Sequence[int]) -> int:
-    """How many times the output is larger than the source. Raises UserError where that is no whole number."""
-    _, height, width = source_shape
-    scale = output_shape[1] // height
-    if [scale * height, scale * width] != list(output_shape[1:]):
-        raise UserError(
-            f"arch=unet makes images whose sides are multiples of their source's: {output_shape[1:]} are none "
-            f"of {source_shape[1:]}"
-        )
-    return scale
 
 
 def _levels(output_shape: Sequence[int]) -> int:
