@@ -154,7 +154,12 @@ def test_what_has_no_partner_is_named_or_left_out(tmp_path: Path, capfd: pytest.
 
 
 NO_PAIRS = {
-    "1.png of 16 x 20 is not a pair of images side by side: it is higher than wide": {"1.png": (16, 20)},
+    "1.png of 16 x 20 is not a pair of images side by side: it is not wider than high; single": {
+        "1.png": (16, 20)
+    },
+    "1.png of 20 x 20 is not a pair of images side by side: it is not wider than high; single": {
+        "1.png": (20, 20)
+    },
     "1.png of 33 x 16 is not a pair of images side by side: its width is odd": {"1.png": (33, 16)},
     "there is no pair in it; A/1.png has no partner of that name in B/": {"A/1.png": (16, 16)},
     "A/1.bmp and A/1.png have the same name": dict.fromkeys(

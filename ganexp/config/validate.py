@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pydantic import BaseModel
 
 from ganexp.config.check import check_config
+from ganexp.config.degrade import check_degrade
 from ganexp.config.extras import check_extras
 from ganexp.config.nets import check_nets, required_nets
 from ganexp.config.resolvers import RESUMABLE
@@ -44,7 +45,7 @@ def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if isinstance(cfg.game, DictConfig) and isinstance(cfg.arch, DictConfig):
         with suppress(LookupError):  # check_config() below reports a class that does not exist
             _check_arch(cfg)  # first, because check_config() resolves references to missing networks
-            _check_degrade(cfg)
+            check_degrade(cfg)
     validated = _with_absolute_root(check_config(cfg, TrainSettings))
     _check_facts(validated, literals)
     check_batch_split(validated, processes(validated))
@@ -80,49 +81,6 @@ def _check_arch(cfg: DictConfig) -> None:
     nets = required_nets(cfg.game)
     if nets is not None:
         check_nets(str(cfg.game["_target_"]).rpartition(".")[2], nets, cfg.arch)
-
-
-def _check_degrade(cfg: DictConfig) -> None:
-    """Raises UserError for a game without what it makes images from, or with what it has no use for."""
-    target = str(cfg.game["_target_"])
-    name, uses = target.rpartition(".")[2], constant_of(target, "USES_DEGRADE")
-    if uses and cfg.degrade is None:
-        raise UserError(
-            f"{name} makes images from images: choose what they are made from, such as degrade=gray or "
-            "degrade=holes; data=pairs has pairs of its own"
-        )
-    nets = [str(key) for key, net in cfg.arch.items() if isinstance(net, DictConfig) and "source_shape" in net]
-    if uses is False and nets:
-        raise UserError(
-            f"arch.{nets[0]} makes images from images: choose a game that does, such as game=pix2pix"
-        )
-    if cfg.degrade is None:
-        return
-    degrade = str(cfg.degrade["_target_"])
-    reads_sources = constant_of(target, "needs_reference") and constant_of(degrade, "USES_SOURCES")
-    if uses is False and not reads_sources:  # a game of one's own may read the sources of data=pairs by itself
-        raise UserError(f"{name} makes no images from images: degrade is for games that do: game=pix2pix")
-    if len(cfg.data.shape) != 3:
-        raise UserError(
-            "degrade needs a data set of images, and this one has points: set data=celeba or data=folder"
-        )
-    if uses:
-        _check_sources_are_used(degrade, "source_shape" in cfg.data)
-
-
-def _check_sources_are_used(degrade: str, has_sources: bool) -> None:
-    """Raises UserError where only one of the data set and the degradation class has and uses sources.
-
-    Games and experiments choose a degradation too, which wins over that of ``data=pairs``.
-    """
-    uses = bool(constant_of(degrade, "USES_SOURCES"))
-    if uses and not has_sources:
-        raise UserError("degrade=pairs: this data set has no sources of its own: set data=pairs")
-    if has_sources and not uses:
-        raise UserError(
-            f"data has sources of its own, which {degrade.rpartition('.')[2]} does not use: set degrade=pairs, "
-            "or data=folder to make sources of images"
-        )
 
 
 def processes(cfg: DictConfig) -> int:
@@ -168,6 +126,15 @@ def _validate_reader(
     return validated
 
 
+def validate_translate(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of ``ganexp translate``. Raises UserError, also for files that do not exist."""
+    validated = _validate_reader(TranslateSettings, ["run"], cfg, overrides)
+    for key in ("input", "mask"):
+        if validated[key] is not None and not Path(validated[key]).expanduser().exists():
+            raise UserError(f"{key}={validated[key]}: there is no such file or folder")
+    return validated
+
+
 def _with_absolute_root(validated: DictConfig) -> DictConfig:
     """Makes ``data.root`` absolute, because a run can be resumed and sampled from another directory."""
     root = OmegaConf.select(validated, "data.root")
@@ -208,7 +175,7 @@ VALIDATORS: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "evaluate": partial(_validate_reader, EvaluateSettings, ["run"]),
     "film": partial(_validate_reader, FilmSettings, ["run"]),
     "neighbours": partial(_validate_reader, NeighboursSettings, ["run"]),
-    "translate": partial(_validate_reader, TranslateSettings, ["run"]),
+    "translate": validate_translate,
     "verify": partial(_validate_reader, VerifySettings, ["run", "against"]),
     "tune": validate_tune,
     "data_info": validate_data,

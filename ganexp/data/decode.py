@@ -137,8 +137,9 @@ def _part(picture: Image.Image, name: str, part: Part) -> Image.Image:
     if part == "whole":
         return picture
     width, height = picture.size
-    if width % 2 or width < height:
-        told = "its width is odd" if width % 2 else "it is higher than wide"
+    if width % 2 or width <= height:
+        told = "it is not wider than high; single images are for data=folder"
+        told = "its width is odd" if width % 2 and width > height else told
         raise UserError(f"{name} of {width} x {height} is not a pair of images side by side: {told}")
     left = 0 if part == "left" else width // 2
     return picture.crop((left, 0, left + width // 2, height))
