@@ -1,0 +1,217 @@
+"""Residual networks: WGAN-GP (Gulrajani et al. 2017) and SNGAN (Miyato et al. 2018).
+
+For 32 x 32 pixels, with the widths of SNGAN (256 and 128):
+
+    generator                                      discriminator
+    linear           256 x  4 x  4                 first block, halved    128 x 16 x 16
+    block, doubled   256 x  8 x  8                 block, halved          128 x  8 x  8
+    block, doubled   256 x 16 x 16                 block                  128 x  8 x  8
+    block, doubled   256 x 32 x 32                 block                  128 x  8 x  8
+    norm, ReLU, conv 3, tanh                       ReLU, sum or mean over positions, linear
+
+    a generator's block       x -> [norm, ReLU, double, conv 3, norm, ReLU, conv 3] + [double, conv 1]
+    a discriminator's block   x -> [ReLU, conv 3, ReLU, conv 3, halve] + [conv 1, halve]
+
+Halving is the mean of 2 x 2 points. A discriminator's first block has no ReLU before its first convolution. A
+block that changes neither size nor channels has the identity as its shortcut. WGAN-GP pools by the mean and
+SNGAN by the sum; SNGAN divides every weight of the discriminator by its largest singular value.
+"""
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from ganexp.config.ranges import Count, CriticCondition, GeneratorCondition, ImageNorm, Shape, Whole
+from ganexp.errors import UserError
+from ganexp.nets.conditional_norm import ConditionalSequential, norm_layer
+from ganexp.nets.convolutions import ResizeConv
+from ganexp.nets.heads import HeadWithOutputs, LinearHead, ProjectionHead
+from ganexp.nets.layers import (
+    IMAGE_NORMS,
+    DiscriminatorBase,
+    GeneratorBase,
+    label_vectors,
+    smallest_side,
+)
+
+_SMALLEST = 4  # the side of a generator's first map
+
+
+class GeneratorBlock(nn.Module):
+    """Maps [N, C, H, W] to [N, D, 2H, 2W]; ``classes`` > 0: its norms are conditional."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        norm: ImageNorm,
+        upsample: Literal["nearest", "bilinear"],
+        classes: int,
+    ) -> None:
+        super().__init__()
+        self.branch = ConditionalSequential(
+            norm_layer(IMAGE_NORMS, norm, inputs, classes),
+            nn.ReLU(),
+            _doubling(inputs, outputs, upsample),
+            norm_layer(IMAGE_NORMS, norm, outputs, classes),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
+        )
+        # A convolution of kernel 1 may come before the doubling, which costs a quarter, because they commute.
+        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.Upsample(scale_factor=2, mode=upsample))
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        maps: Tensor = self.branch(x, y) + self.shortcut(x)
+        return maps
+
+
+class DiscriminatorBlock(nn.Module):
+    """Maps [N, C, H, W] to [N, D, H, W], or to [N, D, H / 2, W / 2] if ``halved``; ``first``: takes images."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, *, halved: bool, first: bool = False) -> None:
+        super().__init__()
+        pool = [nn.AvgPool2d(2)] if halved else []
+        self.branch = nn.Sequential(
+            *([] if first else [nn.ReLU()]),
+            nn.Conv2d(inputs, hidden, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(hidden, outputs, 3, padding=1),
+            *pool,
+        )
+        same = inputs == outputs and not halved
+        # Halving first costs a quarter and gives the same, because they commute.
+        self.shortcut = nn.Sequential() if same else nn.Sequential(*pool, nn.Conv2d(inputs, outputs, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps: Tensor = self.branch(x) + self.shortcut(x)
+        return maps
+
+
+class Generator(GeneratorBase):
+    """Latents [N, latent] and, if ``classes``, labels to images [N, C, H, W] in [-1, 1].
+
+    The last map has ``width`` channels, each smaller one twice as many, up to ``max_width``.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        latent: Count,
+        classes: Whole,
+        condition: GeneratorCondition,
+        width: Count,
+        max_width: Count,
+        norm: ImageNorm,
+        upsample: Literal["nearest", "bilinear"],
+    ) -> None:
+        super().__init__()
+        self.latent, self.classes = latent, classes
+        self.joined, normed = (classes, 0) if condition == "joined" else (0, classes)
+        doublings = _power_of_two(smallest_side("resnet", shape, _SMALLEST), shape)
+        channels = [min(width * 2**level, max_width) for level in range(doublings + 1)][::-1]
+        self.first = nn.Linear(latent + self.joined, channels[0] * _SMALLEST**2)
+        self.blocks = nn.ModuleList(
+            GeneratorBlock(inputs, outputs, norm, upsample, normed) for inputs, outputs in pairwise(channels)
+        )
+        self.last = ConditionalSequential(norm_layer(IMAGE_NORMS, norm, channels[-1], normed), nn.ReLU())
+        self.to_image = nn.Conv2d(channels[-1], shape[0], 3, padding=1)
+        self.apply(_initialise)
+        nn.init.xavier_uniform_(self.to_image.weight)  # it has no ReLU behind it, and so a gain of 1
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        if self.joined:
+            z = torch.cat([z, label_vectors(y, self.joined)], 1)
+        maps = self.first(z).view(len(z), -1, _SMALLEST, _SMALLEST)
+        for block in self.blocks:
+            maps = block(maps, y)
+        images: Tensor = self.to_image(self.last(maps, y)).tanh()
+        return images
+
+
+class Discriminator(DiscriminatorBase):
+    """Images [N, C, H, W] and, if ``classes``, labels to logits [N], or [N, 1 + outputs].
+
+    The first map has ``width`` channels, each of the ``halvings`` doubles them, up to ``max_width``; ``plain``
+    blocks follow. ``hidden``: the channels between a block's convolutions, those of its input or its output.
+    ``spectral``: every weight is divided by its largest singular value (Miyato et al. 2018, algorithm 1).
+    """
+
+    samplewise = True
+
+    def __init__(
+        self,
+        shape: Shape,
+        classes: Whole,
+        condition: CriticCondition,
+        outputs: Whole,
+        width: Count,
+        max_width: Count,
+        halvings: Count,
+        plain: Whole,
+        hidden: Literal["input", "output"],
+        pooling: Literal["sum", "mean"],
+        spectral: bool,
+    ) -> None:
+        super().__init__()
+        smallest_side("resnet", shape, 2**halvings)
+        self.classes = 0 if condition == "none" else classes
+        self.joined = classes if condition == "joined" else 0
+        self.outputs, self.pooling = outputs, pooling
+        channels = [min(width * 2**level, max_width) for level in range(halvings)]
+        channels += [channels[-1]] * plain
+        first = DiscriminatorBlock(shape[0] + self.joined, width, width, halved=True, first=True)
+        blocks = [
+            DiscriminatorBlock(before, before if hidden == "input" else after, after, halved=level < halvings)
+            for level, (before, after) in enumerate(pairwise(channels), start=1)
+        ]
+        self.blocks = nn.Sequential(first, *blocks, nn.ReLU())
+        self.head: nn.Module = LinearHead(channels[-1])
+        if self.classes and condition == "projection":
+            self.head = ProjectionHead(self.head, channels[-1], classes)
+        if outputs:
+            self.head = HeadWithOutputs(self.head, nn.Linear(channels[-1], outputs))
+        self.apply(_initialise)
+        if spectral:
+            self.apply(_normalise_spectrally)
+
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        if self.joined:
+            maps = label_vectors(y, self.joined)[:, :, None, None]
+            x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
+        points = self.blocks(x).flatten(2)
+        pooled: Tensor = points.sum(2) if self.pooling == "sum" else points.mean(2)
+        return pooled
+
+
+def _doubling(inputs: int, outputs: int, upsample: Literal["nearest", "bilinear"]) -> nn.Module:
+    if upsample == "nearest":
+        return ResizeConv(inputs, outputs, bias=True)
+    bilinear = nn.Upsample(scale_factor=2, mode="bilinear")
+    return nn.Sequential(bilinear, nn.Conv2d(inputs, outputs, 3, padding=1))
+
+
+def _power_of_two(times: int, shape: Shape) -> int:
+    """The exponent. Raises UserError where ``times`` is no power of two above 1."""
+    exponent = times.bit_length() - 1
+    if times < 2 or 2**exponent != times:
+        raise UserError(
+            f"data.resolution={shape[1]}: arch=resnet makes powers of two from 8 on; arch=mlp makes any size"
+        )
+    return exponent
+
+
+def _initialise(module: nn.Module) -> None:
+    """Glorot & Bengio 2010, uniform; of 3 x 3 kernels with a gain of sqrt(2), as in SNGAN's program."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        three = isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
+        nn.init.xavier_uniform_(module.weight, 2**0.5 if three else 1.0)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _normalise_spectrally(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        spectral_norm(module)
