@@ -126,7 +126,9 @@ def test_published_figures_stand_beside_ours() -> None:
             "scores": {"GAN": {"modes": 6.3}, "Better": {"modes": 7, "kl": 0.05}},
         }
     )
-    lines = score_table({"modes": 5.0, "kl": None}, {"modes": 8.0, "kl": 0.0}, published, 25).splitlines()
+    lines = score_table(
+        {"modes": 5.0, "kl": None}, {"real": {"modes": 8.0, "kl": 0.0}}, published, 25
+    ).splitlines()
     assert lines[0].split() == ["score", "generated", "real", "GAN", "Better"]
     assert lines[1].split() == ["modes", "5.0000", "8.0000", "6.3", "7"]
     assert lines[2].split() == ["kl", "infinite", "0.0000", "-", "0.05"]
