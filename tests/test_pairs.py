@@ -55,6 +55,7 @@ def test_a_file_with_a_pair_is_cut_into_left_and_right(tmp_path: Path) -> None:
     there, back = load(tmp_path), load(tmp_path, "data.direction=BtoA")
     assert red(there.sources) == red(back.samples) == [0, 1, 2]
     assert red(there.samples) == red(back.sources) == [100, 101, 102]
+    assert there.sources is not None
     assert np.array_equal(there.samples[:, 1:], there.sources[:, 1:]), "the ramps begin anew in the middle"
     assert there.fingerprint != back.fingerprint
 
