@@ -33,7 +33,7 @@ def test_help_of_a_verb_lists_every_choice(tmp_path: Path) -> None:
         "dragan, gan, hinge, lsgan, minimax, none, ragan, rpgan, wgan, wgan_gp",
         "celeba, cifar10, digits, fashion_mnist, folder, grid, medmnist, mnist, pairs, ring, stacked_mnist",
         "acgan, acgan_small, context_encoder, context_encoder_small, dcgan, gated, gated_small, glcic",
-        "glcic_small, infogan, infogan_small, maxout, mlp, mlp_small, resnet, resnet_32, rrdb, rrdb_small",
+        "glcic_small, infogan, infogan_small, maxout, mlp, mlp_small, resnet, resnet_32, resnet_small, rrdb",
         "acgan, cgan, gan, infogan, inpaint, pacgan, pix2pix, srgan",
         "auto, cpu, cuda, mps",
     ):
