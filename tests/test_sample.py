@@ -119,7 +119,7 @@ def test_points(
     [
         (["label=3"], "knows no labels; train one with game=cgan"),
         (["n=0"], "n=0: should be greater than or equal to 1"),
-        (["format=gif"], "format=gif: should be 'grid', 'classes', 'files', 'png' or 'npz'"),
+        (["format=gif"], "format=gif: should be 'grid', 'classes', 'ranked', 'files', 'png' or 'npz'"),
         (["format=film"], "format=film: ganexp film run=<folder> makes one"),
         (["format=neighbours"], "format=neighbours: ganexp neighbours run=<folder> draws"),
         (["format=interpolation"], "ganexp has none yet; format is grid, classes, ranked, files, png or npz"),

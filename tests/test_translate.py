@@ -139,7 +139,7 @@ def error(monkeypatch: pytest.MonkeyPatch, folder: Path, capfd: Any, *overrides:
 @pytest.fixture
 def gray(train: Verb, tmp_path: Path) -> Path:
     photos(tmp_path / "set")
-    return train(*SMALL, "data=folder", "data.root=set", "degrade=gray", "data.resolution=16")
+    return train(*SMALL, "data=folder", f"data.root={tmp_path}/set", "degrade=gray", "data.resolution=16")
 
 
 def test_names_folders_and_sizes_are_kept(
@@ -233,7 +233,8 @@ def test_masks_are_matched_by_name_and_what_is_known_stays(
     train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     photos(tmp_path / "set")
-    run = f"run={train(*SMALL, 'data=folder', 'data.root=set', 'degrade=holes', 'data.resolution=16')}"
+    data = ["data=folder", f"data.root={tmp_path}/set", "data.resolution=16"]
+    run = f"run={train(*SMALL, *data, 'degrade=holes')}"
     for number in range(8):
         pixels = np.zeros((16, 16 + number), np.uint8)
         pixels[number : number + 4, 2:9] = 255
@@ -266,10 +267,10 @@ def test_low_resolution_is_enlarged_and_a_sharp_photo_keeps_its_size(
         photo(tmp_path / f"set/HR/{number}.png", 32, 32)
         photo(tmp_path / f"set/LR/{number}.png", 8, 8)
     photo(tmp_path / "in/a.png", 13, 9)
-    pairs = train(*SMALL, "data=pairs", "data.root=set", name="pairs")
+    pairs = train(*SMALL, "data=pairs", f"data.root={tmp_path}/set", name="pairs")
     verb(monkeypatch, tmp_path, "translate", f"run={pairs}", "input=in", "output=one")
     assert sizes(tmp_path / "one") == {"a.png": (52, 36)}
-    hr = ["data=folder", "data.root=set/HR", "degrade=lowres", "data.resolution=32"]
+    hr = ["data=folder", f"data.root={tmp_path}/set/HR", "degrade=lowres", "data.resolution=32"]
     lowres = train(*SMALL, *hr, name="lowres")
     verb(monkeypatch, tmp_path, "translate", f"run={lowres}", "input=in", "output=two", "degrade_input=true")
     assert sizes(tmp_path / "two") == {"a.png": (13, 9)}

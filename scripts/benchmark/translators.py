@@ -38,32 +38,36 @@ def ganexp(workload: Workload, size: Size) -> Contender:
     )
 
 
-def _data(size: Size, source_side: int) -> list[str]:
+def _images(size: Size, kind: str) -> list[str]:
+    """Random images of a class of ``synthetic.py``."""
     side = size.resolution
     return [
         "data=digits",
-        "degrade=pairs",
-        "data._target_=benchmark.synthetic.PairedNoise",
+        f"data._target_=benchmark.synthetic.{kind}",
         f"+data.count={8 * size.batch}",
         f"data.resolution={side}",
         f"data.shape=[3,{side},{side}]",
-        f"+data.source_shape=[3,{source_side},{source_side}]",
         "data.classes=1",
     ]
+
+
+def _pairs(size: Size, source_side: int) -> list[str]:
+    shape = f"+data.source_shape=[3,{source_side},{source_side}]"
+    return ["degrade=pairs", shape, *_images(size, "PairedNoise")]
 
 
 def _pix2pix_overrides(size: Size) -> list[str]:
     widths = [f"arch.{net}.width={size.width}" for net in ("generator", "discriminator")]
     limit = [f"arch.generator.max_width={8 * size.width}", "arch.discriminator.layers=2"]
     game = ["game=pix2pix", "game.reuse_fake=true", "arch=unet", "loss=gan"]
-    return [*game, *widths, *limit, *_data(size, size.resolution)]
+    return [*game, *widths, *limit, *_pairs(size, size.resolution)]
 
 
 def _srgan_overrides(size: Size) -> list[str]:
     hidden = "arch.discriminator.hidden=1"  # PyTorch-GAN's critic has no wide dense layer
     game = ["game=srgan", "game.reuse_fake=true", "arch=srresnet", "loss=lsgan"]
     blocks = f"arch.generator.blocks={size.blocks}"
-    return [*game, blocks, hidden, *_data(size, size.resolution // ENLARGED)]
+    return [*game, blocks, hidden, *_pairs(size, size.resolution // ENLARGED)]
 
 
 def _inpaint_overrides(size: Size) -> list[str]:
@@ -76,8 +80,7 @@ def _inpaint_overrides(size: Size) -> list[str]:
     ]
     widest = 4 * size.resolution  # channels of the 4 x 4 maps before and after the bottleneck, up to 128 pixels
     bottleneck = f"arch.generator.bottleneck={_AROUND_BOTTLENECK // (2 * 16 * widest)}"
-    data = [entry for entry in _data(size, size.resolution) if entry != "degrade=pairs"]
-    return [*game, "degrade=holes", "degrade.size=0.5", bottleneck, *critic, *data]
+    return [*game, "degrade=holes", "degrade.size=0.5", bottleneck, *critic, *_images(size, "Noise")]
 
 
 WORKLOADS = {
