@@ -76,7 +76,7 @@ def _inpaint_overrides(size: Size) -> list[str]:
         "arch.discriminator._target_=ganexp.nets.patch.PatchDiscriminator",
         "arch.discriminator.norm=instance",
         "+arch.discriminator.layers=3",
-        *(f"~arch.discriminator.{key}" for key in ("classes", "max_width", "dropout")),
+        *(f"~arch.discriminator.{key}" for key in ("classes", "condition", "outputs", "max_width", "dropout")),
     ]
     widest = 4 * size.resolution  # channels of the 4 x 4 maps before and after the bottleneck, up to 128 pixels
     bottleneck = f"arch.generator.bottleneck={_AROUND_BOTTLENECK // (2 * 16 * widest)}"
