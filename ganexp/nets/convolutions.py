@@ -95,6 +95,13 @@ class ResizeConv(nn.Conv2d):
         return _doubled(x, kernel.contiguous(memory_format=torch.channels_last), self.bias)
 
 
+UPSAMPLES: dict[str, type[ConvTransposeUp2x] | type[ResizeConv]] = {
+    "transposed": ConvTransposeUp2x,
+    "nearest": ResizeConv,
+}
+"""Layers that double a map, by their name in a configuration."""
+
+
 def _doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The transposed convolution of kernel 4, stride 2, padding 1."""
     if not x.is_cpu or needs_torch_operations():

@@ -31,7 +31,7 @@ from ganexp.config.ranges import (
 )
 from ganexp.errors import UserError
 from ganexp.nets.conditional_norm import ConditionalSequential, norm_layer
-from ganexp.nets.convolutions import ConvDown2x, ConvTransposeUp2x, MapToVector, ProjectToMap, ResizeConv
+from ganexp.nets.convolutions import UPSAMPLES, ConvDown2x, MapToVector, ProjectToMap
 from ganexp.nets.heads import HeadWithOutputs, MapHead, ProjectionHead
 from ganexp.nets.layers import (
     IMAGE_NORMS,
@@ -41,11 +41,6 @@ from ganexp.nets.layers import (
     initialise_normal,
     label_vectors,
 )
-
-_UPSAMPLES: dict[str, type[ConvTransposeUp2x] | type[ResizeConv]] = {
-    "transposed": ConvTransposeUp2x,
-    "nearest": ResizeConv,
-}
 
 _SMALLEST_SIDES = {28: 7} | {2**power: 4 for power in range(4, 9)}
 
@@ -91,7 +86,7 @@ class Generator(GeneratorBase):
         self.joined, normed = (classes, 0) if condition == "joined" else (0, classes)
         side, channels = _plan_maps(shape, width, max_width)
         channels = channels[::-1]
-        up2x, bias = _UPSAMPLES[upsample], norm != "batch"
+        up2x, bias = UPSAMPLES[upsample], norm != "batch"
         layers: list[nn.Module] = [ProjectToMap(latent + self.joined, channels[0], side, bias=bias)]
         layers += [norm_layer(IMAGE_NORMS, norm, channels[0], normed), nn.ReLU(inplace=True)]
         for inputs, outputs in pairwise(channels):

@@ -20,16 +20,11 @@ from torch.nn import functional
 
 from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Upsample
 from ganexp.errors import UserError
-from ganexp.nets.convolutions import ConvDown2x, ConvTransposeUp2x, ResizeConv
+from ganexp.nets.convolutions import UPSAMPLES, ConvDown2x
 from ganexp.nets.enlarging import enlargement
 from ganexp.nets.layers import IMAGE_NORMS, initialise_normal
 
 _MAX_LEVELS = 8
-
-_UPSAMPLES: dict[str, type[ConvTransposeUp2x] | type[ResizeConv]] = {
-    "transposed": ConvTransposeUp2x,
-    "nearest": ResizeConv,
-}
 
 
 class UNet(nn.Module):
@@ -54,7 +49,7 @@ class UNet(nn.Module):
         levels = _levels(output_shape)
         self.multiple = 2**levels // gcd(2**levels, self.scale)
         channels = [min(width * 2**level, max_width) for level in range(levels)]
-        up2x, bias, last = _UPSAMPLES[upsample], norm != "batch", levels - 1
+        up2x, bias, last = UPSAMPLES[upsample], norm != "batch", levels - 1
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for level, outputs in enumerate(channels):
             down: list[nn.Module] = [] if level == 0 else [nn.LeakyReLU(0.2)]
