@@ -92,11 +92,12 @@ class Evaluator:
         A game that makes images from images is given images of ``self.split``, each once. Raises UserError
         where a metric needs labels or targets that the game does not provide.
         """
-        rng = np.random.default_rng(seed_for(self._seed, "labels to evaluate"))
         if game.needs_reference:
-            data = data if self.split == TRAINING else self._reference.find_held_out().data
+            held_out = None if self.split == TRAINING else self._reference.held_out
+            data = data if held_out is None else held_out.data
             rows = random_rows(len(data.samples), self.count, seed_for(self._seed, "sources to evaluate"))
         else:
+            rng = np.random.default_rng(seed_for(self._seed, "labels to evaluate"))
             rows = rng.choice(len(data.labels), self.count)
         seed = seed_for(self._seed, "latents to evaluate")
         inputs = inputs_like_data(game, self._source, data, rows, seed)
