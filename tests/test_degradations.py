@@ -13,12 +13,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ganexp.config.targets import conf_folder
 from ganexp.data.degradations.blur import Blur
+from ganexp.data.degradations.cielab import lab_to_rgb, rgb_to_lab
 from ganexp.data.degradations.degradation import Degradation
 from ganexp.data.degradations.edges import Edges, sobel, thinned
 from ganexp.data.degradations.filters import gaussian_blur, gray
 from ganexp.data.degradations.gray import Gray
 from ganexp.data.degradations.holes import Holes, laplace_fill, with_hole
-from ganexp.data.degradations.lab import lab_to_rgb, rgb_to_lab
 from ganexp.data.degradations.low_resolution import LowResolution
 from ganexp.data.degradations.masks import box_masks, stroke_masks
 from ganexp.data.degradations.noise import Noise

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ganexp.cli.ranked import ranked
 from ganexp.data.batches import Batch
+from ganexp.data.degradations.cielab import rgb_to_lab
 from ganexp.data.degradations.gray import Gray
-from ganexp.data.degradations.lab import rgb_to_lab
 from ganexp.errors import UserError
 from ganexp.games.game import StepProgress
 from ganexp.games.image_to_image import Restored

@@ -14,8 +14,7 @@ from torch.nn.functional import pad
 
 from ganexp.config.ranges import Positive
 from ganexp.data.degradations.degradation import Degradation
-from ganexp.data.degradations.filters import gaussian_blur, gray, in_8_bits
-from ganexp.errors import UserError
+from ganexp.data.degradations.filters import check_radius, gaussian_blur, gray, in_8_bits, kernel_radius
 
 _BLACK = 3.0
 """A gradient of so many times the image's root mean square is drawn black."""
@@ -44,20 +43,15 @@ class Edges(Degradation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        side = min(self.source_shape[1:])
-        if self._radius >= side:
-            raise UserError(f"degrade.sigma={self.sigma:g}: three times that exceeds the image's {side} pixels")
-
-    @property
-    def _radius(self) -> int:
-        return math.ceil(3 * self.sigma)
+        check_radius("degrade.sigma", self.sigma, self.source_shape)
 
     @property
     def about(self) -> str:
         return f"{'thin' if self.thin else 'soft'} edges, dark on white"
 
     def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        smooth = gaussian_blur(gray(x), torch.full((len(x),), self.sigma, device=x.device), self._radius)
+        sigma = torch.full((len(x),), self.sigma, device=x.device)
+        smooth = gaussian_blur(gray(x), sigma, kernel_radius(self.sigma))
         down, right = sobel(smooth)
         strength = torch.sqrt(down**2 + right**2)
         scale = _BLACK * (strength**2).mean((1, 2, 3), keepdim=True).sqrt().clamp(min=_FLAT)

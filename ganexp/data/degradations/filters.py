@@ -1,8 +1,13 @@
 """Filters that several degradations share; all of them compute in float32, also under autocast."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
+
+from ganexp.errors import UserError
 
 
 def gray(images: Tensor) -> Tensor:
@@ -20,6 +25,18 @@ def in_8_bits(images: Tensor) -> Tensor:
     Otherwise a network could learn from decimals that no file has, and would fail on files.
     """
     return ((images.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def kernel_radius(sigma: float) -> int:
+    """The pixels that a Gaussian kernel reaches: three standard deviations, rounded up."""
+    return math.ceil(3 * sigma)
+
+
+def check_radius(setting: str, sigma: float, shape: Sequence[int]) -> None:
+    """Raises UserError where the kernel of that sigma is too large for images [C, H, W]; see gaussian_blur."""
+    side = min(shape[1:])
+    if kernel_radius(sigma) >= side:
+        raise UserError(f"{setting}={sigma:g}: three times that exceeds the image's {side} pixels")
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ganexp.data.degradations.cielab import lab_to_rgb, rgb_to_lab
 from ganexp.data.degradations.degradation import Degradation
-from ganexp.data.degradations.lab import lab_to_rgb, rgb_to_lab
 from ganexp.errors import UserError
 
 _CHROMA = 110.0
