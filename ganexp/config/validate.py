@@ -1,5 +1,6 @@
 """Validates each verb's composed configuration, or one read from a run folder, and resolves its paths."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -89,14 +90,28 @@ def processes(cfg: DictConfig) -> int:
 
 
 def check_batch_split(cfg: DictConfig, world: int) -> None:
-    """Raises UserError where ``world`` ranks cannot split a batch evenly in multiples of the game's unit."""
-    name = constant_of(str(cfg.game.get("_target_")), "BATCH_UNIT")
-    unit = 1 if name is None else int(cfg.game[name])
+    """Raises UserError where ``world`` ranks cannot split a batch evenly in multiples of its unit."""
+    units = _batch_units(cfg)
+    unit, named = math.prod(units.values()), " x ".join(f"{name}={size}" for name, size in units.items())
     if cfg.batch_size % unit:
-        raise UserError(f"batch_size={cfg.batch_size}: it has to be a multiple of game.{name}={unit}")
+        raise UserError(f"batch_size={cfg.batch_size}: it has to be a multiple of {named}")
     if cfg.batch_size % (world * unit):
-        how = "evenly" if name is None else f"in multiples of game.{name}={unit}"
+        how = f"in multiples of {named}" if units else "evenly"
         raise UserError(f"batch_size={cfg.batch_size}: {world} processes cannot split it {how}")
+
+
+def _batch_units(cfg: DictConfig) -> dict[str, int]:
+    """The settings of the game and of the networks that ``BATCH_UNIT`` of their classes names, if not null.
+
+    A pack counts as one sample of a network: a group of 4 packs of 2 is made of 8 samples.
+    """
+    nodes = {"game": cfg.game} | {f"arch.{name}": net for name, net in cfg.arch.items()}
+    units = {}
+    for path, node in nodes.items():
+        name = constant_of(str(node.get("_target_")), "BATCH_UNIT")
+        if name is not None and node[name] is not None:
+            units[f"{path}.{name}"] = int(node[name])
+    return units
 
 
 def validate_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:

@@ -1,7 +1,7 @@
 """Layers and base classes that several architectures share."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +89,9 @@ class DiscriminatorBase(nn.Module):
     ``forward(x, y=None)`` returns logits [N], or [N, ...] if the head has a logit for each patch, or
     [N, 1 + outputs] if it has outputs for its game.
     """
+
+    BATCH_UNIT: ClassVar[str | None] = None
+    """The setting of which each rank's share of a batch must be a multiple. A literal, as of a game."""
 
     samplewise: bool
     """Whether a sample's logit depends on that sample only, so that batches may be concatenated."""

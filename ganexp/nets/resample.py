@@ -1,0 +1,47 @@
+r"""Resampling with the filter [1, 3, 3, 1], which removes the aliases that nearest neighbours leave.
+
+The filter is the outer product of [1, 3, 3, 1] with itself, divided by its sum (64). Doubling puts zeros
+between the points and filters with four times the filter; halving filters and keeps every second point. Both
+are one convolution of each channel with itself. Outside a map there are zeros: of a constant map, the points
+inside stay as they are, and the corners of a doubled one become 9/16 of it.
+
+Source: Karras et al. 2020 (StyleGAN2), section 4.2 and their program; Zhang 2019.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class _Filtered(nn.Module):
+    kernel: Tensor
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+        kernel = factor * torch.outer(taps, taps)[None, None] / 64
+        self.register_buffer("kernel", kernel, persistent=False)
+
+    def kernels(self, x: Tensor) -> Tensor:
+        """One kernel for each channel: [C, 1, 4, 4]."""
+        return self.kernel.to(x.dtype).repeat(x.shape[1], 1, 1, 1)
+
+
+class FilteredDouble(_Filtered):
+    """[N, C, H, W] to [N, C, 2H, 2W]."""
+
+    def __init__(self) -> None:
+        super().__init__(4.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv_transpose2d(x, self.kernels(x), stride=2, padding=1, groups=x.shape[1])
+
+
+class FilteredHalve(_Filtered):
+    """[N, C, 2H, 2W] to [N, C, H, W]."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(x, self.kernels(x), stride=2, padding=1, groups=x.shape[1])
