@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pydantic import BaseModel
 
 from ganexp.config.check import check_config
+from ganexp.config.combinations import check_combinations
 from ganexp.config.degrade import check_degrade
 from ganexp.config.extras import check_extras
 from ganexp.config.nets import check_nets, required_nets
@@ -49,6 +50,7 @@ def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             check_degrade(cfg)
     validated = _with_absolute_root(check_config(cfg, TrainSettings))
     _check_facts(validated, literals)
+    check_combinations(validated)
     check_batch_split(validated, processes(validated))
     return validated
 

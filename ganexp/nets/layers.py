@@ -76,6 +76,9 @@ class _LeakyReLU(torch.autograd.Function):
 class GeneratorBase(nn.Module):
     """A generator from noise: ``forward(z, y=None)``. The base class of every architecture's ``Generator``."""
 
+    TRAITS: ClassVar[tuple[str, ...]] = ()
+    """What it is made of, as ``config/combinations.py`` names it. A literal: it is read from the source."""
+
     latent: int
     """Dimensions of z."""
 
@@ -89,6 +92,9 @@ class DiscriminatorBase(nn.Module):
     ``forward(x, y=None)`` returns logits [N], or [N, ...] if the head has a logit for each patch, or
     [N, 1 + outputs] if it has outputs for its game.
     """
+
+    TRAITS: ClassVar[tuple[str, ...]] = ()
+    """What it is made of, as ``config/combinations.py`` names it. A literal: it is read from the source."""
 
     BATCH_UNIT: ClassVar[str | None] = None
     """The setting of which each rank's share of a batch must be a multiple. A literal, as of a game."""

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ganexp import __version__
+from ganexp.config.combinations import combination_warnings
 from ganexp.config.resolvers import identifies_run
 from ganexp.config.stored import DEFAULTS_FOR_OLD_RUNS, foreign_targets
 from ganexp.games.influence import ignored_conditions, influence_text
@@ -70,7 +71,7 @@ def config_hash(cfg: DictConfig) -> str:
 
 
 def first_lines(choices: Mapping[str, str], experiment: Experiment, cfg: DictConfig) -> list[str]:
-    """Data and where it is stored, networks, loss, device; whether ``epochs`` ends the run early."""
+    """Data and where it is stored, networks, loss, device; warnings; whether ``epochs`` ends the run early."""
     state, samples = experiment.state, experiment.data.arrays.samples
     shape = " x ".join(map(str, samples.shape[1:]))
     weights = ", ".join(f"{name} {count_weights(player.net):,}" for name, player in state.game.players.items())
@@ -84,7 +85,8 @@ def first_lines(choices: Mapping[str, str], experiment: Experiment, cfg: DictCon
     )
     degrade = state.game.parts.degrade
     sources = [] if degrade is None else [f"made from: {degrade.about}"]
-    return [introduction, *sources, *_rare_steps(cfg, experiment), *_surplus_steps(cfg, experiment)]
+    warnings = combination_warnings(cfg)
+    return [introduction, *sources, *warnings, *_rare_steps(cfg, experiment), *_surplus_steps(cfg, experiment)]
 
 
 def _rare_steps(cfg: DictConfig, experiment: Experiment) -> list[str]:

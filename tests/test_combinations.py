@@ -1,0 +1,51 @@
+"""What cannot go together is refused or warned of before anything starts, with what to choose instead."""
+
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Verb, composed
+
+from ganexp.config.combinations import combination_warnings, combinations_table
+from ganexp.errors import UserError
+
+SPECTRAL = ["arch=resnet_small", "arch.discriminator.spectral=true"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["penalties=r1", "arch.discriminator.norm=batch"], "norm=batch.*mixes.*norm=none or layer"),
+        (["loss=wgan_gp", "+penalties.dragan=${dragan}"], "certain norm.*choose one"),
+        (["loss=wgan", *SPECTRAL, "data.resolution=32"], "game.clip with spectral norms.*game.clip=null"),
+    ],
+)
+def test_refused(overrides: list[str], told: str) -> None:
+    dragan = "{_target_:ganexp.penalties.Dragan,weight:1.0,target:1.0,noise:0.5,every:1}"
+    with pytest.raises(UserError, match=told):
+        composed(*(override.replace("${dragan}", dragan) for override in overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ([*SPECTRAL, "data.resolution=32", "optim.weight_decay=0.1"], ["optim.weight_decay"]),
+        (["loss=wgan_gp", "optim.ttur=4"], ["optim.ttur above 1"]),
+        (["device=cpu", "device.precision=fp16", "penalties=r1"], ["device.precision=fp16"]),
+        (["loss=wgan_gp"], []),
+        ([], []),
+    ],
+)
+def test_warned_of(overrides: list[str], told: list[str]) -> None:
+    lines = combination_warnings(composed(*overrides))
+    assert len(lines) == len(told)
+    for line, part in zip(lines, told, strict=True):
+        assert line.startswith("warning: ") and part in line
+
+
+def test_a_warning_is_in_the_log(train: Verb) -> None:
+    folder = train(*TINY, "max_steps=2", "loss=wgan_gp", "optim.ttur=4")
+    assert "warning: optim.ttur above 1 with game.n_critic above 1" in (folder / "train.log").read_text()
+
+
+def test_the_documentation_has_the_table() -> None:
+    assert combinations_table() in Path(__file__, "../../docs/networks.md").resolve().read_text()
