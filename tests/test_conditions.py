@@ -87,7 +87,7 @@ def test_a_projection_adds_the_product_of_embedding_and_features(features: Tenso
     assert torch.equal(head(features, a), logit(features))
 
 
-@pytest.mark.parametrize("name", ["batch", "layer", "instance"])
+@pytest.mark.parametrize("name", ["batch", "layer", "group", "instance"])
 def test_a_conditional_norm_is_the_norm_with_a_gain_and_a_bias_for_each_class(name: str) -> None:
     x, y = torch.randn(4, 3, 5, 5), torch.tensor([0, 1, 1, 2])
     norm = cast(ConditionalNorm, norm_layer(IMAGE_NORMS, name, 3, 3))

@@ -21,7 +21,7 @@ from ganexp.nets.convolutions import (
     _from_maps,
     _from_patches,
 )
-from ganexp.nets.layers import LeakyReLU, count_weights
+from ganexp.nets.layers import IMAGE_NORMS, LeakyReLU, count_weights
 
 RESOLUTIONS = (16, 28, 32, 64, 128, 256)
 
@@ -53,12 +53,23 @@ def test_dcgan_makes_and_judges_every_size(resolution: int, channels: int, upsam
     assert critic(images).shape == (2,)
 
 
-@pytest.mark.parametrize("norm", ["batch", "layer", "instance", "none"])
+@pytest.mark.parametrize("norm", ["batch", "layer", "group", "instance", "none"])
 def test_dcgan_norms(norm: str) -> None:
     generator, critic = conv_pair([1, 32, 32], norm=norm)
     found = any(isinstance(layer, nn.BatchNorm2d) for layer in critic.modules())
     assert found == (norm == "batch")
     assert critic(generator(torch.randn(2, 8))).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(16, 1), (32, 1), (48, 2), (64, 2), (96, 3), (67, 67), (1, 1)]
+)
+def test_a_group_norm_has_equal_groups_of_at_most_32_channels(channels: int, groups: int) -> None:
+    """Wu & He 2018, equations 1 and 7: within a sample, each group has mean 0 and variance 1."""
+    x = torch.randn(2, channels, 3, 3) * 4 + torch.arange(channels)[:, None, None]
+    parts = IMAGE_NORMS["group"](channels)(x).detach().view(2, groups, -1)
+    torch.testing.assert_close(parts.mean(2), torch.zeros(2, groups), atol=1e-5, rtol=0)
+    torch.testing.assert_close(parts.var(2, correction=0), torch.ones(2, groups), atol=1e-4, rtol=0)
 
 
 def test_dcgan_follows_the_paper() -> None:

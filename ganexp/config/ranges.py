@@ -54,8 +54,8 @@ Names = Annotated[str | list[str], BeforeValidator(_check_names)]
 Shape = list[Count]
 """A sample's shape without the batch: [channels, height, width] of an image, [dimensions] of a point."""
 
-ImageNorm = Literal["batch", "layer", "instance", "none"]
-"""Normalisation of feature maps."""
+ImageNorm = Literal["batch", "layer", "group", "instance", "none"]
+"""Normalisation of feature maps; ``group``: over groups of at most 32 channels."""
 
 Upsample = Literal["transposed", "nearest"]
 """How feature maps are doubled: a transposed convolution; nearest neighbours, then a convolution."""

@@ -9,9 +9,19 @@ from torch.nn import functional
 
 from ganexp.errors import UserError
 
+_GROUP = 32  # channels of a group norm's groups, at most
+
+
+def _group_norm(channels: int, affine: bool = True) -> nn.GroupNorm:
+    """Wu & He 2018: the fewest equal groups of at most 32 channels: of 32 where these divide them."""
+    groups = next(n for n in range(-(-channels // _GROUP), channels + 1) if channels % n == 0)
+    return nn.GroupNorm(groups, channels, affine=affine)
+
+
 IMAGE_NORMS: dict[str, Callable[..., nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "layer": lambda channels, affine=True: nn.GroupNorm(1, channels, affine=affine),
+    "group": _group_norm,
     "instance": lambda channels, affine=True: nn.InstanceNorm2d(channels, affine=affine),
     "none": lambda channels: nn.Identity(),
 }
