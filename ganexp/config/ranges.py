@@ -63,6 +63,9 @@ Upsample = Literal["transposed", "nearest"]
 FlatNorm = Literal["batch", "layer", "none"]
 """Normalisation of feature vectors."""
 
+Initialisation = Literal["glorot", "orthogonal", "normal"]
+"""The distribution of initial weights; see ``ganexp.nets.initialise``."""
+
 PrecisionName = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 """Numerical precision; see ``ganexp.training.precision``."""
 

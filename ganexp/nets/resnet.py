@@ -18,17 +18,17 @@ SNGAN by the sum; SNGAN divides every weight of the discriminator by its largest
 """
 
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from ganexp.config.ranges import Count, CriticCondition, GeneratorCondition, ImageNorm, Shape, Whole
 from ganexp.errors import UserError
 from ganexp.nets.conditional_norm import ConditionalSequential, norm_layer
 from ganexp.nets.convolutions import ResizeConv
 from ganexp.nets.heads import HeadWithOutputs, LinearHead, ProjectionHead
+from ganexp.nets.initialise import initialise, normalise_spectrally
 from ganexp.nets.layers import (
     IMAGE_NORMS,
     DiscriminatorBase,
@@ -37,7 +37,8 @@ from ganexp.nets.layers import (
     smallest_side,
 )
 
-_SMALLEST = 4  # the side of a generator's first map
+SMALLEST = 4
+"""The side of a generator's first map."""
 
 
 class GeneratorBlock(nn.Module):
@@ -96,6 +97,9 @@ class Generator(GeneratorBase):
     The last map has ``width`` channels, each smaller one twice as many, up to ``max_width``.
     """
 
+    ARCH: ClassVar[str] = "resnet"
+    """Its choice of ``arch``, for messages."""
+
     def __init__(
         self,
         shape: Shape,
@@ -110,21 +114,20 @@ class Generator(GeneratorBase):
         super().__init__()
         self.latent, self.classes = latent, classes
         self.joined, normed = (classes, 0) if condition == "joined" else (0, classes)
-        doublings = _power_of_two(smallest_side("resnet", shape, _SMALLEST), shape)
-        channels = [min(width * 2**level, max_width) for level in range(doublings + 1)][::-1]
-        self.first = nn.Linear(latent + self.joined, channels[0] * _SMALLEST**2)
+        channels = generator_channels(self.ARCH, shape, width, max_width)
+        self.first = nn.Linear(latent + self.joined, channels[0] * SMALLEST**2)
         self.blocks = nn.ModuleList(
             GeneratorBlock(inputs, outputs, norm, upsample, normed) for inputs, outputs in pairwise(channels)
         )
         self.last = ConditionalSequential(norm_layer(IMAGE_NORMS, norm, channels[-1], normed), nn.ReLU())
         self.to_image = nn.Conv2d(channels[-1], shape[0], 3, padding=1)
-        self.apply(_initialise)
+        initialise(self, "glorot")
         nn.init.xavier_uniform_(self.to_image.weight)  # it has no ReLU behind it, and so a gain of 1
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.joined:
             z = torch.cat([z, label_vectors(y, self.joined)], 1)
-        maps = self.first(z).view(len(z), -1, _SMALLEST, _SMALLEST)
+        maps = self.first(z).view(len(z), -1, SMALLEST, SMALLEST)
         for block in self.blocks:
             maps = block(maps, y)
         images: Tensor = self.to_image(self.last(maps, y)).tanh()
@@ -138,6 +141,9 @@ class Discriminator(DiscriminatorBase):
     blocks follow. ``hidden``: the channels between a block's convolutions, those of its input or its output.
     ``spectral``: every weight is divided by its largest singular value (Miyato et al. 2018, algorithm 1).
     """
+
+    ARCH: ClassVar[str] = "resnet"
+    """Its choice of ``arch``, for messages."""
 
     samplewise = True
 
@@ -156,7 +162,7 @@ class Discriminator(DiscriminatorBase):
         spectral: bool,
     ) -> None:
         super().__init__()
-        smallest_side("resnet", shape, 2**halvings)
+        smallest_side(self.ARCH, shape, 2**halvings)
         self.classes = 0 if condition == "none" else classes
         self.joined = classes if condition == "joined" else 0
         self.outputs, self.pooling = outputs, pooling
@@ -173,9 +179,9 @@ class Discriminator(DiscriminatorBase):
             self.head = ProjectionHead(self.head, channels[-1], classes)
         if outputs:
             self.head = HeadWithOutputs(self.head, nn.Linear(channels[-1], outputs))
-        self.apply(_initialise)
+        initialise(self, "glorot")
         if spectral:
-            self.apply(_normalise_spectrally)
+            normalise_spectrally(self)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         if self.joined:
@@ -193,25 +199,15 @@ def _doubling(inputs: int, outputs: int, upsample: Literal["nearest", "bilinear"
     return nn.Sequential(bilinear, nn.Conv2d(inputs, outputs, 3, padding=1))
 
 
-def _power_of_two(times: int, shape: Shape) -> int:
-    """The exponent. Raises UserError where ``times`` is no power of two above 1."""
-    exponent = times.bit_length() - 1
-    if times < 2 or 2**exponent != times:
+def generator_channels(arch: str, shape: Shape, width: int, max_width: int) -> list[int]:
+    """The channels of a generator's maps, from the one of side 4 to the one of the image's side.
+
+    Raises UserError for what the networks ``arch`` cannot make: sides that are no powers of two from 8 on.
+    """
+    times = smallest_side(arch, shape, SMALLEST)
+    doublings = times.bit_length() - 1
+    if times < 2 or 2**doublings != times:
         raise UserError(
-            f"data.resolution={shape[1]}: arch=resnet makes powers of two from 8 on; arch=mlp makes any size"
+            f"data.resolution={shape[1]}: arch={arch} makes powers of two from 8 on; arch=mlp makes any size"
         )
-    return exponent
-
-
-def _initialise(module: nn.Module) -> None:
-    """Glorot & Bengio 2010, uniform; of 3 x 3 kernels with a gain of sqrt(2), as in SNGAN's program."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        three = isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
-        nn.init.xavier_uniform_(module.weight, 2**0.5 if three else 1.0)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-def _normalise_spectrally(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        spectral_norm(module)
+    return [min(width * 2**level, max_width) for level in range(doublings + 1)][::-1]
