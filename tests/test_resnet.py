@@ -97,10 +97,11 @@ def test_labels_and_outputs() -> None:
     projection.embedding.weight.data.normal_()
     assert not torch.allclose(net(images, labels)[:, 0], net(images, labels.flip(0))[:, 0])
     generator = Generator([3, 16, 16], 8, 4, "norm", 4, 8, "batch", "nearest")
+    z = torch.randn(1, 8).expand(4, -1)
+    assert torch.equal(*generator(z, labels)[:2]), "gains start at 1 and biases at 0, whatever the label"
     for layer in generator.modules():
         if hasattr(layer, "gain") and isinstance(layer.gain, nn.Linear):
             layer.gain.weight.data.normal_()
-    z = torch.randn(1, 8).expand(4, -1)
     assert not torch.allclose(*generator(z, labels)[:2])
 
 

@@ -38,6 +38,12 @@ class ConditionalNorm(nn.Module):
         return normed
 
 
+def label_layers(net: nn.Module) -> list[nn.Module]:
+    """The layers in ``net`` that map labels to the gains and biases of its conditional norms."""
+    norms = [module for module in net.modules() if isinstance(module, ConditionalNorm)]
+    return [layer for norm in norms for layer in (norm.gain, norm.bias)]
+
+
 class ConditionalSequential(nn.Sequential):
     """As ``nn.Sequential``, but passes the labels to each ``ConditionalNorm``."""
 

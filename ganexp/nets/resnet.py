@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, CriticCondition, GeneratorCondition, ImageNorm, Shape, Whole
 from ganexp.errors import UserError
-from ganexp.nets.conditional_norm import ConditionalSequential, norm_layer
+from ganexp.nets.conditional_norm import ConditionalSequential, label_layers, norm_layer
 from ganexp.nets.convolutions import ResizeConv
 from ganexp.nets.heads import HeadWithOutputs, LinearHead, ProjectionHead
 from ganexp.nets.initialise import initialise, normalise_spectrally
@@ -121,7 +121,7 @@ class Generator(GeneratorBase):
         )
         self.last = ConditionalSequential(norm_layer(IMAGE_NORMS, norm, channels[-1], normed), nn.ReLU())
         self.to_image = nn.Conv2d(channels[-1], shape[0], 3, padding=1)
-        initialise(self, "glorot")
+        initialise(self, "glorot", apart_from=label_layers(self))
         nn.init.xavier_uniform_(self.to_image.weight)  # it has no ReLU behind it, and so a gain of 1
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
