@@ -51,6 +51,15 @@ def test_larger_images_have_the_papers_widths(side: int, channels: list[int]) ->
     assert [*widths, nets["generator"].to_image.in_channels] == channels
 
 
+def test_the_weights_of_sngan_for_128_pixels() -> None:
+    """As many as mimicry's have."""
+    cfg = composed("arch=resnet_128", "data=celeba", "data.resolution=128")
+    with torch.device("meta"):
+        nets = {name: build(node) for name, node in cfg.arch.items()}
+    assert count_weights(nets["generator"]) == 32_150_787
+    assert count_weights(nets["discriminator"]) == 29_017_857
+
+
 def test_a_block_without_its_second_convolution_is_its_shortcut() -> None:
     block = DiscriminatorBlock(4, 4, 4, halved=False)
     for parameter in block.branch[3].parameters():
