@@ -8,9 +8,13 @@ inside stay as they are, and the corners of a doubled one become 9/16 of it.
 Source: Karras et al. 2020 (StyleGAN2), section 4.2 and their program; Zhang 2019.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from ganexp.nets.layers import needs_torch_operations
 
 
 class _Filtered(nn.Module):
@@ -34,7 +38,10 @@ class FilteredDouble(_Filtered):
         super().__init__(4.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.conv_transpose2d(x, self.kernels(x), stride=2, padding=1, groups=x.shape[1])
+        if needs_torch_operations():
+            return _double(x, self.kernels(x))
+        maps: Tensor = _Doubled.apply(x, self.kernels(x))
+        return maps
 
 
 class FilteredHalve(_Filtered):
@@ -44,4 +51,43 @@ class FilteredHalve(_Filtered):
         super().__init__(1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.conv2d(x, self.kernels(x), stride=2, padding=1, groups=x.shape[1])
+        if needs_torch_operations():
+            return _halve(x, self.kernels(x))
+        maps: Tensor = _Halved.apply(x, self.kernels(x))
+        return maps
+
+
+class _Doubled(torch.autograd.Function):
+    """Its derivative is to halve with the same kernels, and the reverse.
+
+    Torch's second derivative of a convolution computes that of the kernels too, though it is not wanted, by one
+    convolution for each channel: under a gradient penalty, this took longer than the rest of the layer.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernels: Tensor) -> Tensor:
+        ctx.save_for_backward(kernels)
+        return _double(x, kernels)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Halved.apply(gradients[0], *ctx.saved_tensors), None
+
+
+class _Halved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernels: Tensor) -> Tensor:
+        ctx.save_for_backward(kernels)
+        return _halve(x, kernels)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Doubled.apply(gradients[0], *ctx.saved_tensors), None
+
+
+def _double(x: Tensor, kernels: Tensor) -> Tensor:
+    return functional.conv_transpose2d(x, kernels, stride=2, padding=1, groups=x.shape[1])
+
+
+def _halve(x: Tensor, kernels: Tensor) -> Tensor:
+    return functional.conv2d(x, kernels, stride=2, padding=1, groups=x.shape[1])
