@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from ganexp.config.ranges import Betas, Fraction, NonNegative, Positive, Share
+from ganexp.config.ranges import Betas, Fraction, NonNegative, Positive, PositiveShare, Share
 
 
 class Optim(Protocol):
@@ -183,3 +183,19 @@ class Cosine:
 
     def __call__(self, done: float) -> float:
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ramp:
+    """Half a cosine from ``initial`` to ``final`` over the share ``until`` of the run, then ``final``.
+
+    The factors may rise, from 0 too, and exceed 1: beta2 from 0.9 to 0.99 is a ramp from 1 to 1.1.
+    """
+
+    initial: NonNegative
+    final: NonNegative
+    until: PositiveShare
+
+    def __call__(self, done: float) -> float:
+        left = 0.5 * (1 + math.cos(math.pi * min(done / self.until, 1.0)))
+        return self.final + (self.initial - self.final) * left

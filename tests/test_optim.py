@@ -23,6 +23,7 @@ from ganexp.optim import (
     Cosine,
     Linear,
     Optim,
+    Ramp,
     RMSprop,
     _Adam,
     _RMSprop,
@@ -58,6 +59,32 @@ def test_schedules() -> None:
     assert [linear(done) for done in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([1, 1, 0.6, 0.2])
     cosine = Cosine(final=0.0)
     assert [cosine(done) for done in (0.0, 0.5, 1.0)] == pytest.approx([1, 0.5, 0])
+    rising = Ramp(initial=0.0, final=1.1, until=0.5)
+    assert [rising(done) for done in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0, 0.55, 1.1, 1.1])
+    whole = Ramp(initial=1.0, final=0.25, until=1.0)
+    assert [whole(done) for done in (0.0, 1 / 3, 1.0)] == pytest.approx([1, 0.8125, 0.25])
+
+
+def test_ramps_of_beta2_and_halflife() -> None:
+    """R3GAN's: beta2 rises from 0.9 to 0.99, the half-life from 0, of which the average is a copy."""
+    players = {"d": torch.optim.Adam(nn.Linear(1, 1).parameters(), lr=0.1, betas=(0.0, 0.9))}
+    game = build_game(composed(*TINY))
+    ema = EMA(game.generator, 1000, 0.1)
+    driven = {
+        "ema": {"halflife": Ramp(initial=0.0, final=1.0, until=0.5)},
+        "optim": {"beta2": Ramp(initial=1.0, final=1.1, until=0.5)},
+    }
+    made = Schedules(game, ema, dict(players), Constant(), driven)
+    for done, beta2, halflife in ((0.0, 0.9, 0), (0.25, 0.945, 500), (0.5, 0.99, 1000), (1.0, 0.99, 1000)):
+        made.set(done)
+        assert players["d"].param_groups[0]["betas"] == pytest.approx((0, beta2))
+        assert ema.halflife == pytest.approx(halflife)
+
+
+def test_a_beta_of_1_is_refused_before_the_run() -> None:
+    players = {"d": torch.optim.Adam(nn.Linear(1, 1).parameters(), lr=0.1, betas=(0.0, 0.9))}
+    with pytest.raises(UserError, match=r"schedules.optim.beta2: 1.2 times 0.9 is 1.08.* below 1.11"):
+        schedules(dict(players), optim={"beta2": Ramp(initial=1.0, final=1.2, until=1.0)})
 
 
 def test_rates_follow_the_schedule_for_each_player() -> None:

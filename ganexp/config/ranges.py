@@ -42,6 +42,9 @@ Fraction = Annotated[float, Ge(0), Lt(1)]
 Share = Annotated[float, Ge(0), Le(1)]
 """A number in [0, 1]."""
 
+PositiveShare = Annotated[float, Gt(0), Le(1)]
+"""A number in (0, 1]."""
+
 Betas = Annotated[list[Fraction], Len(2, 2)]
 """Adam's two betas."""
 

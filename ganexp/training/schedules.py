@@ -4,7 +4,7 @@
 
     schedules:
       penalties: {r1: {weight: {_target_: ganexp.optim.Cosine, final: 0.1}}}
-      ema: {halflife: {_target_: ...}}
+      ema: {halflife: {_target_: ganexp.optim.Ramp, initial: 0, final: 1, until: 0.1}}
       optim: {beta2: {_target_: ...}, g: {lr: {_target_: ...}}}
 
 ``optim.lr``, ``optim.beta1`` and ``optim.beta2`` apply to every player, ``optim.<player>.lr`` to one. Any other
@@ -87,7 +87,11 @@ class Schedules:
             self._rates |= dict.fromkeys(players, schedule)
         elif setting in _BETAS:
             self.graphable = False
-            self._others += [(schedule, _beta(self._optimisers[one], _BETAS[setting], name)) for one in players]
+            for one in players:
+                setter = _beta(self._optimisers[one], _BETAS[setting], name)
+                setter(schedule(1.0))  # a value that is not allowed is refused before the run starts
+                setter(schedule(0.0))
+                self._others.append((schedule, setter))
         else:
             raise UserError(f"{name}: {suggest(setting, ['lr', *_BETAS])}")
 
@@ -107,15 +111,21 @@ class Schedules:
 
 
 def _beta(optimiser: torch.optim.Optimizer, place: int, name: str) -> Setter:
-    """Sets one of Adam's two betas."""
+    """Sets one of Adam's two betas. The setter raises UserError for values outside of [0, 1)."""
     if "betas" not in optimiser.param_groups[0]:
         raise UserError(f"{name}: this optimiser has no momenta of that kind; optim=adam has")
     initial = optimiser.param_groups[0]["betas"][place]
 
     def setter(factor: float) -> None:
+        value = initial * factor
+        if not 0 <= value < 1:
+            raise UserError(
+                f"{name}: {factor:g} times {initial:g} is {value:g}, and a beta is from 0 to less than 1; "
+                f"choose factors below {1 / initial:g}"
+            )
         for group in optimiser.param_groups:
             betas = list(group["betas"])
-            betas[place] = initial * factor
+            betas[place] = value
             group["betas"] = tuple(betas)
 
     return setter
