@@ -71,7 +71,11 @@ class WorkerRun(CollectiveRun):
     def record_weight_hash(self, state: State) -> None: ...
 
     def record(
-        self, epoch: int | None, scalars: dict[str, float], grid: Image.Image, progress: Progress
+        self,
+        epoch: int | None,
+        scalars: dict[str, float],
+        pictures: Mapping[str, Image.Image],
+        progress: Progress,
     ) -> None: ...
 
     def finish(self, state: State) -> None: ...

@@ -150,6 +150,17 @@ class Game(nn.Module):
         """
         raise NotImplementedError
 
+    def reconstructor(self, generator: nn.Module) -> nn.Module | None:
+        """A network from samples to their reconstructions, made of ``generator``, the live or the averaged one.
+
+        None for games without an encoder.
+        """
+        return None
+
+    def about(self) -> list[str]:
+        """Lines that a run prints before it begins, on what its numbers mean."""
+        return []
+
     def baseline(self, inputs: Inputs) -> Baseline | None:
         """What a trivial method makes of the sources of ``inputs``; None where there is none."""
         return None

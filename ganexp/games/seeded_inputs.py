@@ -15,6 +15,9 @@ from ganexp.games.game import Game
 from ganexp.games.request import Inputs, Request
 from ganexp.system.rng import seed_for
 
+_RECONSTRUCTED, _PAIR_COLUMNS = 32, 4
+"""How many images a picture of reconstructions shows, and its columns of pairs."""
+
 
 def grid_inputs(
     game: Game, request: Request, source: Source, data: Callable[[], Arrays], seed: int, purpose: str
@@ -32,6 +35,21 @@ def grid_inputs(
         real = reference(source, arrays, rows)
     rng = torch.Generator().manual_seed(seed_for(seed, purpose))
     return game.inputs(grid.request, rng, real), grid.columns
+
+
+def reconstruction_inputs(
+    game: Game, source: Source, data: Callable[[], Arrays], seed: int
+) -> tuple[Inputs, int] | None:
+    """Images to reconstruct, drawn before their reconstructions, and the number of columns of that picture.
+
+    None for games without an encoder, and for data that are no images. ``data``: as for ``grid_inputs``.
+    """
+    if game.reconstructor(game.generator) is None or not source.is_image:
+        return None
+    arrays = data()
+    rows = random_rows(len(arrays.samples), _RECONSTRUCTED, seed_for(seed, "images to reconstruct"))
+    x = reference(source, arrays, rows).x
+    return Inputs((x,), source=x), _PAIR_COLUMNS
 
 
 def inputs_like_data(game: Game, source: Source, data: Arrays, rows: np.ndarray, seed: int) -> Inputs:

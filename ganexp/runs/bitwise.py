@@ -17,7 +17,7 @@ TIMES = ("seconds", "speed/images_per_second", "speed/seconds")
 
 
 def differences(one: Path, two: Path) -> Iterator[str]:
-    """Differences of two run folders in last.pt, metrics and grids. Raises UserError where one is damaged."""
+    """Differences of two runs in last.pt, metrics and pictures. Raises UserError where one is damaged."""
     first, second = (_values(read(run / "checkpoints" / "last.pt")) for run in (one, two))
     for path in sorted({*first, *second}):
         if not (path in first and path in second and _same(first[path], second[path])):
@@ -45,7 +45,7 @@ def _values(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _grids(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.glob("epoch_*.png") if file.is_file()}
+    return {file.name: file.read_bytes() for file in folder.glob("*epoch_*.png") if file.is_file()}
 
 
 def _metrics(file: Path) -> list[dict[str, Any]]:

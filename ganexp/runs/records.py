@@ -57,17 +57,28 @@ class RunRecords:
             self._events.begin(cfg, choices)
 
     def write(
-        self, epoch: int | None, scalars: dict[str, float], grid: Image.Image, progress: "Progress"
+        self,
+        epoch: int | None,
+        scalars: dict[str, float],
+        pictures: Mapping[str, Image.Image],
+        progress: "Progress",
     ) -> None:
-        """Writes an epoch's numbers and grid, or those within one (None); they are on the disk on return."""
+        """Writes an epoch's numbers and pictures, or those within one (None); they are on the disk on return.
+
+        Of the pictures by name, ``samples`` is the grid ``epoch_0001.png``; the others are beside it, with
+        their name before that.
+        """
         assert self._events is not None, "open() comes first"
         numbers = {"step": progress.step, "images": progress.images, **scalars}
         self._log.record(numbers if epoch is None else {"epoch": epoch, **numbers})
         name = f"images_{progress.images:08d}.png" if epoch is None else f"epoch_{epoch:04d}.png"
-        png = save_png(grid, _samples(self.folder) / name, self.folder)
-        self._events.write(scalars, grid, png, progress.images)
-        for file in (self._log.metrics, self._events.file):
-            sync(file)
+        encoded = {}
+        for shown, picture in pictures.items():
+            file = name if shown == "samples" else f"{shown}_{name}"
+            encoded[shown] = save_png(picture, _samples(self.folder) / file, self.folder)
+        self._events.write(scalars, pictures, encoded, progress.images)
+        for written in (self._log.metrics, self._events.file):
+            sync(written)
 
     def text(self, name: str, line: str, images: int) -> None:
         """Writes a line for TensorBoard's TEXT tab; ignores OSError."""

@@ -6,6 +6,7 @@ train.log               the lines of the terminal
 metrics.jsonl           one line per epoch, with all scalars that TensorBoard has
 events.out.tfevents.*   TensorBoard
 samples/epoch_0001.png  the same latents every time
+samples/reconstructions_epoch_0001.png  of an autoencoder: images, each beside its reconstruction
 checkpoints/            last.pt, best.pt and older checkpoints (``stored_checkpoints.py``)
 
 An epoch's records are written before its checkpoint. Whenever the process dies, the records up to the newest
@@ -93,12 +94,16 @@ class RunFolder:
         self.manifest.record_weight_hash(state.progress.step, state.weights_hash())
 
     def record(
-        self, epoch: int | None, scalars: dict[str, float], grid: Image.Image, progress: "Progress"
+        self,
+        epoch: int | None,
+        scalars: dict[str, float],
+        pictures: Mapping[str, Image.Image],
+        progress: "Progress",
     ) -> None:
-        """Writes an epoch's scalars and its grid, or those within one (None). Raises Unwritable."""
+        """Writes an epoch's scalars and its pictures by name, or those within one (None). Raises Unwritable."""
         self._check_folder()
         try:
-            self._records.write(epoch, scalars, grid, progress)
+            self._records.write(epoch, scalars, pictures, progress)
         except OSError as error:
             self._check_folder()
             self._checkpoints.wait()

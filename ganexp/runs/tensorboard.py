@@ -54,16 +54,23 @@ class EventWriter:
             self._add(Event(step=images, summary=summary.scalar(name, value)))
         self.flush()
 
-    def write(self, scalars: dict[str, float], grid: Image.Image, png: bytes, images: int) -> None:
-        """Writes an epoch's scalars and its grid; ``png`` is the encoded ``grid``."""
+    def write(
+        self,
+        scalars: dict[str, float],
+        pictures: Mapping[str, Image.Image],
+        encoded: Mapping[str, bytes],
+        images: int,
+    ) -> None:
+        """Writes an epoch's scalars and its pictures by name; ``encoded`` holds them as PNG."""
         self.scalars(scalars, images)
-        picture = Summary.Image(
-            height=grid.height,
-            width=grid.width,
-            colorspace=len(grid.getbands()),  # TensorBoard's code is the number of channels
-            encoded_image_string=png,
-        )
-        self._add(Event(step=images, summary=Summary(value=[Summary.Value(tag="samples", image=picture)])))
+        for name, shown in pictures.items():
+            picture = Summary.Image(
+                height=shown.height,
+                width=shown.width,
+                colorspace=len(shown.getbands()),  # TensorBoard's code is the number of channels
+                encoded_image_string=encoded[name],
+            )
+            self._add(Event(step=images, summary=Summary(value=[Summary.Value(tag=name, image=picture)])))
         self.flush()
 
     def text(self, name: str, line: str, images: int) -> None:
@@ -133,7 +140,7 @@ def _layout(cfg: DictConfig) -> dict[str, dict[str, list[Any]]]:
 
 
 _PENALTIES = (
-    r"(?!score|evaluate|speed|sentinel|precision)\w+/"
+    r"(?!score|evaluate|speed|sentinel|precision|reconstructions)\w+/"
     r"(?!(adversarial|D_x|D_G_z|gradient_norm|weight_norm|lr)$)\w+$"
 )
 """Matches a player's losses besides the adversarial one; the same in all runs, as charts are merged."""

@@ -3,9 +3,12 @@
 Nothing here changes the run: latents and samples to compare with have seeds of their own.
 """
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from omegaconf import DictConfig
+from PIL import Image
 
 from ganexp.games.influence import influences
 from ganexp.games.sampling import draw_grid, generate
@@ -53,7 +56,7 @@ def _record(
     scored: bool,
 ) -> tuple[dict[str, float], Scores]:
     """Makes and records scalars, a grid and, where ``scored``, scores. Returns all scalars, and the scores."""
-    state, (preview, columns, pairs, evaluation) = experiment.state, experiment.evaluation
+    state, (preview, columns, pairs, _, evaluation) = experiment.state, experiment.evaluation
     samples = generate(state.ema.module, preview, cfg.batch_size, state.device)
     scores = evaluation(state.ema.module) if scored else {}
     meter, seconds = state.meter, state.progress.seconds
@@ -61,7 +64,27 @@ def _record(
     scalars = scalars | experiment.schedules.now() | state.sentinel.scalars(samples) | speed
     scalars |= influences(state.ema.module, pairs, cfg.batch_size, state.device)
     scalars |= {f"score/{name}": value for name, value in scores.items()}
-    grid = draw_grid(experiment.data.source, preview, samples, columns)
-    run.record(epoch.number if epoch.ended else None, scalars, grid, state.progress)
+    pictures = {"samples": draw_grid(experiment.data.source, preview, samples, columns)}
+    errors, reconstructions = _reconstructions(experiment, cfg.batch_size)
+    scalars |= errors
+    run.record(epoch.number if epoch.ended else None, scalars, pictures | reconstructions, state.progress)
     run.log.info(epoch_lines(f"{epoch.number}/{cfg.epochs}", experiment, scalars, scores))
     return scalars, scores
+
+
+def _reconstructions(
+    experiment: Experiment, batch_size: int
+) -> tuple[dict[str, float], dict[str, Image.Image]]:
+    """Of an autoencoder: images beside their averaged networks' reconstructions, and the PSNR of these.
+
+    Nothing for other games.
+    """
+    state, given = experiment.state, experiment.evaluation.reconstructed
+    net = state.game.reconstructor(state.ema.module)
+    if net is None or given is None:
+        return {}, {}
+    inputs, columns = given
+    made = generate(net, inputs, batch_size, state.device)
+    error = float(np.square((made - inputs.args[0].numpy()) / 2).mean())  # of values in [0, 1]
+    picture = draw_grid(experiment.data.source, inputs, made, columns)
+    return {"reconstructions/psnr": -10 * math.log10(max(error, 1e-10))}, {"reconstructions": picture}

@@ -9,11 +9,11 @@ import torch
 from omegaconf import DictConfig
 
 from ganexp.data.arrays import Arrays
-from ganexp.data.held_out import evaluated
+from ganexp.data.held_out import AUTO, TRAINING, evaluated
 from ganexp.data.source import Source
 from ganexp.games.game import Game
 from ganexp.games.request import Inputs, Request
-from ganexp.games.seeded_inputs import grid_inputs
+from ganexp.games.seeded_inputs import grid_inputs, reconstruction_inputs
 from ganexp.sentinel import Sentinel, rms_distance, rows_of_each_label
 from ganexp.system.rng import seed_everything, seed_for
 from ganexp.training.build import build, build_as
@@ -40,6 +40,8 @@ class Evaluation(NamedTuple):
     """Columns of the grid."""
     pairs: dict[str, Inputs]
     """Inputs of pairs of samples that differ in one condition, by the condition's name."""
+    reconstructed: tuple[Inputs, int] | None
+    """Images to reconstruct and the picture's columns; None for games without an encoder."""
     periodic: PeriodicEvaluation
 
 
@@ -102,13 +104,17 @@ def build_experiment(cfg: DictConfig) -> Experiment:
 def _evaluation(cfg: DictConfig, game: Game, data: ExperimentData, device: torch.device) -> Evaluation:
     source, arrays = data.source, data.arrays
     request = Request(game.preview_count(source.preview_count))
+    split = cfg.evaluate.split
     preview, columns = grid_inputs(
-        game, request, source, lambda: evaluated(source, arrays, cfg.evaluate.split), cfg.seed, "preview"
+        game, request, source, lambda: evaluated(source, arrays, split), cfg.seed, "preview"
     )
+    unseen = AUTO if split == TRAINING else split  # an autoencoder is looked at on images that it has not seen
+    reconstructed = reconstruction_inputs(game, source, lambda: evaluated(source, arrays, unseen), cfg.seed)
     pairs = game.condition_pairs(
         _PAIRS, torch.Generator().manual_seed(seed_for(cfg.seed, "pairs that differ in one condition"))
     )
-    return Evaluation(preview, columns, pairs, PeriodicEvaluation(source, arrays, game, cfg, device))
+    periodic = PeriodicEvaluation(source, arrays, game, cfg, device)
+    return Evaluation(preview, columns, pairs, reconstructed, periodic)
 
 
 def _sentinel(cfg: DictConfig, source: Source, data: Arrays, preview: Inputs) -> Sentinel:

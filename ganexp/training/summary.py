@@ -85,8 +85,14 @@ def first_lines(choices: Mapping[str, str], experiment: Experiment, cfg: DictCon
     )
     degrade = state.game.parts.degrade
     sources = [] if degrade is None else [f"made from: {degrade.about}"]
-    warnings = combination_warnings(cfg)
-    return [introduction, *sources, *warnings, *_rare_steps(cfg, experiment), *_surplus_steps(cfg, experiment)]
+    return [
+        introduction,
+        *sources,
+        *state.game.about(),
+        *combination_warnings(cfg),
+        *_rare_steps(cfg, experiment),
+        *_surplus_steps(cfg, experiment),
+    ]
 
 
 def _rare_steps(cfg: DictConfig, experiment: Experiment) -> list[str]:
