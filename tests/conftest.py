@@ -36,7 +36,17 @@ TINY = [
 ]
 """A run that takes no time, where the networks are not the point."""
 
+WITHOUT_LOSS = ("beta_vae", "capacity_vae", "vae")
+"""Games that are played with loss=none only."""
+
+_AUTOENCODER = [
+    *["recipe=none", "data.resolution=8", "evaluate.every=null"],
+    *["arch.encoder.widths=[16]", "arch.generator.widths=[16]", "arch.generator.latent=3"],
+]
+
 OF_GAME = {
+    **{game: [*_AUTOENCODER, f"game={game}", "loss=none", "arch=vae_mlp"] for game in WITHOUT_LOSS},
+    "vaegan": [*_AUTOENCODER, "game=vaegan", "arch=vaegan_mlp", "arch.discriminator.widths=[16]"],
     "inpaint": [
         *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=inpaint", "degrade.kind=box"],
         *["arch.generator.width=2", "arch.discriminator.width=2", "arch.discriminator.layers=2"],

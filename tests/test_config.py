@@ -21,6 +21,12 @@ CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((conf_folde
 FOR_HOLES = ("context_encoder", "gated", "glcic")
 """Networks of game=inpaint."""
 
+FOR_CODES = ("vae", "vae_mlp", "vanilla_vae")
+"""Networks of game=vae."""
+
+OF_VAEGAN = ("vaegan", "vaegan_mlp")
+"""Networks of game=vaegan."""
+
 FROM_IMAGES = ("unet", "rrdb", "srresnet")
 """Networks of the other games of images from images."""
 
@@ -37,6 +43,10 @@ def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path:
         extra = ["loss=wgan"]
     if group == "arch" and choice.removesuffix("_small") in FOR_HOLES:
         extra = ["game=inpaint"]
+    if group == "arch" and choice.removesuffix("_small") in FOR_CODES:
+        extra = ["game=vae", "loss=none", "data.resolution=32"]
+    if group == "arch" and choice.removesuffix("_small") in OF_VAEGAN:
+        extra = ["game=vaegan"]
     if (group == "arch" and choice.removesuffix("_small") in FROM_IMAGES) or choice == "pix2pix":
         extra = ["game=pix2pix", "degrade=noise"]
     if group == "degrade" and choice not in ("none", "pairs"):

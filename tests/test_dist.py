@@ -30,7 +30,9 @@ from ganexp.training.device import cuda
 SMALL = [*TINY, "arch.generator.latent=3", "batch_size=8", "arch.generator.norm=none"]
 LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml") if file.stem != "none")
 PENALTIES = sorted({file.stem for file in (conf_folder() / "penalties").glob("*.yaml")} - {"none", "r1_lazy"})
-GAMES = sorted(file.stem for file in (conf_folder() / "game").glob("*.yaml"))
+GAMES = sorted(
+    {file.stem for file in (conf_folder() / "game").glob("*.yaml")}.difference(conftest.WITHOUT_LOSS)
+)
 OF_GAME = (
     {game: [*SMALL, f"game={game}"] for game in GAMES}
     | conftest.OF_GAME
@@ -48,6 +50,7 @@ NORMS = ["device=cpu", "device.sync_batch_norm=true", "batch_size=8"]
 DCGAN = ["recipe=none", "data.resolution=16", "arch.generator.width=2", "arch.discriminator.width=2", *NORMS]
 
 CASES = {
+    **{game: OF_GAME[game] for game in conftest.WITHOUT_LOSS},
     **{f"{g}, {loss}": [*OF_GAME[g], f"loss={loss}"] for g in GAMES for loss in LOSSES},
     **{
         f"{g}, {p}, lazy": [*OF_GAME[g], "loss=hinge", f"penalties={p}", f"penalties.{p}.every=3"]

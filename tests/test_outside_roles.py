@@ -36,7 +36,7 @@ CONF = ["--config-dir", str(OUTSIDE / "conf")]
 FAST = ["device=cpu", "evaluate.every=null", "features=pixels", "metrics=fid"]
 SYSTEMS = {
     "bigan": ["game=bigan", "arch=bigan", "data.resolution=8"],
-    "vae": ["game=vae", "arch=vae", "loss=none", "data.resolution=8"],
+    "vae": ["game=own_vae", "arch=own_vae", "loss=none", "data.resolution=8"],
     "super_resolution": ["game=super_resolution", "arch=super_resolution", "data=halves", "data.mirror=true"],
     "inversion": ["game=inversion", "arch=inversion", "loss=none", "data.resolution=8"],
 }
@@ -179,7 +179,7 @@ def test_penalties_see_pairs_of_samples_and_codes(train: Verb) -> None:
         ),
         (["loss=none"], "loss=none: this game is adversarial; choose a loss such as loss=gan"),
         (
-            ["game=vae", "arch=vae", "loss=none", "penalties=r1"],
+            ["game=own_vae", "arch=own_vae", "loss=none", "penalties=r1"],
             "penalties.r1 belongs to player d; this game's players are vae",
         ),
     ],

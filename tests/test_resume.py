@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ENVIRONMENT, OF_GAME, TINY, Verb, asked_to_stop, verb
+from conftest import ENVIRONMENT, OF_GAME, TINY, WITHOUT_LOSS, Verb, asked_to_stop, verb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ganexp.config.targets import conf_folder
@@ -29,7 +29,10 @@ GAMES = sorted(file.stem for file in (conf_folder() / "game").glob("*.yaml"))
 CASES = {
     **{f"loss={loss}": [f"loss={loss}"] for loss in LOSSES},
     **{f"penalties={p}, lazy": ["loss=hinge", f"penalties={p}", f"penalties.{p}.every=3"] for p in PENALTIES},
-    **{f"game={game}": ["loss=lsgan", f"game={game}"] for game in GAMES},
+    **{
+        f"game={game}": ["loss=none" if game in WITHOUT_LOSS else "loss=lsgan", f"game={game}"]
+        for game in GAMES
+    },
     "mirrored, dropout, linear schedule, SGD": [
         "data.mirror=true",
         "arch.discriminator.dropout=0.3",

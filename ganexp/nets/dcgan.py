@@ -45,7 +45,7 @@ from ganexp.nets.layers import (
 _SMALLEST_SIDES = {28: 7} | {2**power: 4 for power in range(4, 9)}
 
 
-def _plan_maps(shape: list[int], width: int, max_width: int) -> tuple[int, list[int]]:
+def plan_maps(shape: list[int], width: int, max_width: int) -> tuple[int, list[int]]:
     """The side of the smallest map, and the channels of the maps, from the largest map to the smallest."""
     if len(shape) != 3:
         raise UserError("arch=dcgan makes images, and this data has points: use arch=mlp")
@@ -84,7 +84,7 @@ class Generator(GeneratorBase):
         self.latent = latent
         self.classes = classes
         self.joined, normed = (classes, 0) if condition == "joined" else (0, classes)
-        side, channels = _plan_maps(shape, width, max_width)
+        side, channels = plan_maps(shape, width, max_width)
         channels = channels[::-1]
         up2x, bias = UPSAMPLES[upsample], norm != "batch"
         layers: list[nn.Module] = [ProjectToMap(latent + self.joined, channels[0], side, bias=bias)]
@@ -125,7 +125,7 @@ class Discriminator(DiscriminatorBase):
         self.joined = classes if condition == "joined" else 0
         self.outputs = outputs
         self.samplewise = norm != "batch"
-        side, channels = _plan_maps(shape, width, max_width)
+        side, channels = plan_maps(shape, width, max_width)
         layers: list[nn.Module] = []
         for level, (before, after) in enumerate(pairwise([shape[0] + self.joined, *channels])):
             first = level == 0  # section 3.1: no norm on the critic's input layer
