@@ -1,7 +1,7 @@
 r"""VAE-GAN: Larsen et al. 2016, Algorithm 1.
 
     L_prior   KL(q(z | x) || N(0, I))
-    L_feature |phi(x) - phi(G(z))|^2 / 2, summed over the features,   z ~ q(z | x)
+    L_feature |phi(x) - phi(G(z))|^2 / (2 sigma^2), summed over the features,   z ~ q(z | x)
     L_GAN     the adversarial loss, of real samples against G(z_p), z_p ~ N(0, I), and G(z)
 
     the encoder minimises        L_prior + L_feature
@@ -9,7 +9,8 @@ r"""VAE-GAN: Larsen et al. 2016, Algorithm 1.
     the discriminator            L_d + penalties
 
 phi are the discriminator's ``features``: the output of its trunk, which its head makes the logit of. So
-reconstructions are compared by what the discriminator looks at, and not pixel by pixel. Nobody gets another's
+reconstructions are compared by what the discriminator looks at, and not pixel by pixel. The paper's sigma is 1;
+features without a norm are smaller than that, and the codes would collapse. Nobody gets another's
 terms: the encoder not the adversarial loss, the discriminator not the feature loss.
 
 The two kinds of fakes alternate in one batch of twice the size, beside each real sample twice, so that any loss
@@ -25,7 +26,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ganexp.config.ranges import NonNegative
+from ganexp.config.ranges import NonNegative, Positive
 from ganexp.data.batches import Batch
 from ganexp.games.adversarial import AdversarialGame
 from ganexp.games.game import Player, Turn
@@ -43,6 +44,7 @@ class VAEGAN(AdversarialGame):
     NETS: ClassVar[tuple[str, ...]] = ("encoder", "generator", "discriminator")
 
     gamma: NonNegative
+    feature_sigma: Positive
 
     generator: Autoencoder = field(init=False)
 
@@ -85,11 +87,11 @@ class VAEGAN(AdversarialGame):
         return Turn(losses, {"sigma": posterior.sigma.detach().mean()})
 
     def feature_loss(self, made: Tensor, batch: Batch) -> Tensor:
-        """-log of a Gaussian of deviation 1 without its constant: the sum over features, the batch's mean."""
+        """-log of the Gaussian of features without its constant: the sum over features, the batch's mean."""
         with torch.no_grad():
             wanted = at_least_float32(self.discriminator.features(batch.x))
         squares = (at_least_float32(self.discriminator.features(made)) - wanted).square()
-        return 0.5 * squares.flatten(1).sum(1).mean()
+        return squares.flatten(1).sum(1).mean() / (2 * self.feature_sigma**2)
 
     def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
         return inputs_from_prior(self.prior, request, rng)
