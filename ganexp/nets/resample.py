@@ -3,7 +3,8 @@ r"""Resampling with the filter [1, 3, 3, 1], which removes the aliases that near
 The filter is the outer product of [1, 3, 3, 1] with itself, divided by its sum (64). Doubling puts zeros
 between the points and filters with four times the filter; halving filters and keeps every second point. Both
 are one convolution of each channel with itself. Outside a map there are zeros: of a constant map, the points
-inside stay as they are, and the corners of a doubled one become 9/16 of it.
+inside stay as they are, and the corners of a doubled one become 9/16 of it. ``Filtered`` alone stands behind a
+transposed convolution, or before one that keeps every second point.
 
 Source: Karras et al. 2020 (StyleGAN2), section 4.2 and their program; Zhang 2019.
 """
@@ -29,6 +30,17 @@ class _Filtered(nn.Module):
     def kernels(self, x: Tensor) -> Tensor:
         """One kernel for each channel: [C, 1, 4, 4]."""
         return self.kernel.to(x.dtype).repeat(x.shape[1], 1, 1, 1)
+
+
+class Filtered(_Filtered):
+    """[N, C, H, W] to [N, C, H + d, W + d] with d = 2 ``padding`` - 3; values are multiplied by ``factor``."""
+
+    def __init__(self, factor: float, padding: int) -> None:
+        super().__init__(factor)
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(x, self.kernels(x), padding=self.padding, groups=x.shape[1])
 
 
 class FilteredDouble(_Filtered):
