@@ -50,6 +50,7 @@ class SampleSettings(BaseModel):
     run: Folder
     n: Annotated[int, Field(ge=1, le=1_000_000)]
     seed: Seed
+    truncation: Annotated[float, Field(ge=0, le=2)] | None
     label: Annotated[Any, BeforeValidator(check_label)]
     code: Annotated[Any, BeforeValidator(check_codes)]
     format: Annotated[

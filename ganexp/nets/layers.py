@@ -95,6 +95,9 @@ class GeneratorBase(nn.Module):
     classes: int
     """Number of classes of its labels; 0 if it takes no labels."""
 
+    truncation: float | None = None
+    """psi, for sampling: how far styles are from their mean, as a share; None: the generator has no styles."""
+
 
 class DiscriminatorBase(nn.Module):
     """A trunk (``features``) and a head (``heads.py``). The base class of every ``Discriminator``.
