@@ -79,9 +79,8 @@ def trained(cfg: DictConfig) -> dict[str, Tensor]:
     """Gradients of every move, weights and buffers at the end, and what the meter says."""
     found: dict[str, Tensor] = {}
     meter = Meter()
-    batches = parts_of_batches(cfg)
+    batches, game = parts_of_batches(cfg), game_of(cfg)  # initial weights are whole: they are drawn before
     with numbers_of_the_whole_batch(11):
-        game = game_of(cfg)
         optimisers = {name: SGD(player.net.parameters(), 0.01) for name, player in game.players.items()}
         for step, batch in enumerate(batches):
             plan = game.begin_step(StepProgress(step, step * BATCH, step / STEPS))
