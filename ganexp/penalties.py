@@ -12,12 +12,12 @@ sample alone, so the critic must not have batch norm.
 """
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from ganexp.config.ranges import Count, NonNegative
+from ganexp.config.ranges import Count, NonNegative, Share
 from ganexp.distributed import collectives
 from ganexp.system.float32 import at_least_float32
 
@@ -47,6 +47,18 @@ class PlayerCall(NamedTuple):
     fake_outputs: Tensor | None = None
 
 
+@runtime_checkable
+class StyledGenerator(Protocol):
+    """A generator that makes samples of styles w, as StyleGAN2: G(...) = synthesis(styles(...))."""
+
+    synthesis: Callable[[Tensor], Tensor]
+    """Styles [N, layers, D] to samples."""
+
+    def styles(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """The styles [N, layers, D] of the generator's arguments."""
+        ...
+
+
 class Penalty(nn.Module):
     """Base class: the weight and the lazy interval. A subclass implements the equation in ``term``.
 
@@ -58,6 +70,9 @@ class Penalty(nn.Module):
 
     double_backward: ClassVar[bool] = False
     """Whether it differentiates per-sample gradients of that player's network."""
+
+    needs_styles: ClassVar[bool] = False
+    """Whether the generator has to be a ``StyledGenerator``."""
 
     factor: Tensor
 
@@ -145,6 +160,43 @@ class R2(SampleGradientPenalty):
 
     def term(self, call: PlayerCall) -> Tensor:
         return 0.5 * _squared_norms(call.critic, call.fake).mean()
+
+
+class PathLength(Penalty):
+    r"""Karras et al. 2020, section 3.2: :math:`E (\|J_w^T y\|_2 - a)^2`, of the generator.
+
+    :math:`J_w^T y` is the gradient of :math:`\langle G, y \rangle` by w, for :math:`y \sim N(0, I / (H W))`.
+    Where each layer has a w of its own, the squared norms are averaged over the layers. :math:`a` is a running
+    mean of the norms of all processes, which starts at 0 and moves to a batch's mean by ``decay``; the gradient
+    passes through that share, as in the authors' program. Only the first 1 / ``batch_divisor`` of its
+    arguments is used, which saves memory and time.
+    """
+
+    player: ClassVar[str] = "g"
+    double_backward: ClassVar[bool] = True
+    needs_styles: ClassVar[bool] = True
+
+    mean: Tensor
+
+    def __init__(self, weight: NonNegative, decay: Share, batch_divisor: Count, every: Count) -> None:
+        super().__init__(weight, every)
+        self.decay, self.batch_divisor = decay, batch_divisor
+        self.register_buffer("mean", torch.zeros(()))
+
+    def term(self, call: PlayerCall) -> Tensor:
+        generator = call.generator
+        assert isinstance(generator, StyledGenerator)
+        count = max(1, len(call.inputs[0]) // self.batch_divisor)
+        styles = generator.styles(*(part[:count] for part in call.inputs))
+        samples = generator.synthesis(styles)
+        y = torch.randn(*samples.shape, device=samples.device, dtype=samples.dtype)
+        y = y / samples[0, 0].numel() ** 0.5
+        (gradient,) = torch.autograd.grad((samples * y).sum(), styles, create_graph=True)
+        squares = gradient.square().sum(2).mean(1)
+        lengths = (squares + torch.finfo(torch.float32).tiny).sqrt()  # as in _mean_squared_deviation
+        mean = torch.lerp(self.mean, collectives.global_mean(lengths).to(self.mean.dtype), self.decay)
+        self.mean.copy_(mean.detach())
+        return (lengths - mean).square().mean()
 
 
 def _squared_norms(critic: Critic, samples: Tensor) -> Tensor:

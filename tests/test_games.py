@@ -25,7 +25,7 @@ from ganexp.training.precision import Precision
 LOSSES = sorted(path.stem for path in Path(conf_folder(), "loss").glob("*.yaml") if path.stem != "none")
 GAMES = sorted(path.stem for path in Path(conf_folder(), "game").glob("*.yaml"))
 PENALTIES = sorted(
-    {path.stem for path in Path(conf_folder(), "penalties").glob("*.yaml")} - {"none", "r1_lazy"}
+    {path.stem for path in Path(conf_folder(), "penalties").glob("*.yaml")} - {"none", "r1_lazy", "path_length"}
 )
 FP32 = Precision("fp32", torch.device("cpu"))
 SMALL = ["arch=mlp", "data.resolution=8", "arch.generator.widths=[12]", "arch.discriminator.widths=[12]"]

@@ -24,7 +24,8 @@ from ganexp.system.signals import Stopped
 from ganexp.training import experiment_data
 
 LOSSES = sorted(file.stem for file in (conf_folder() / "loss").glob("*.yaml") if file.stem != "none")
-PENALTIES = sorted({file.stem for file in (conf_folder() / "penalties").glob("*.yaml")} - {"none", "r1_lazy"})
+OTHERS = {"none", "r1_lazy", "path_length"}  # the last needs styles: test_stylegan2_runs.py
+PENALTIES = sorted({file.stem for file in (conf_folder() / "penalties").glob("*.yaml")} - OTHERS)
 GAMES = sorted(file.stem for file in (conf_folder() / "game").glob("*.yaml"))
 CASES = {
     **{f"loss={loss}": [f"loss={loss}"] for loss in LOSSES},
