@@ -89,10 +89,15 @@ class ResizeConv(nn.Conv2d):
         super().__init__(inputs, outputs, 3, 1, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        flipped = functional.pad(self.weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
-        wide = flipped[..., 1:] + flipped[..., :-1]
-        kernel = wide[..., 1:, :] + wide[..., :-1, :]
-        return _doubled(x, kernel.contiguous(memory_format=torch.channels_last), self.bias)
+        return doubled_and_convolved(x, self.weight, self.bias)
+
+
+def doubled_and_convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """What ``ResizeConv`` computes with a weight [D, C, 3, 3]."""
+    flipped = functional.pad(weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
+    wide = flipped[..., 1:] + flipped[..., :-1]
+    kernel = wide[..., 1:, :] + wide[..., :-1, :]
+    return _doubled(x, kernel.contiguous(memory_format=torch.channels_last), bias)
 
 
 UPSAMPLES: dict[str, type[ConvTransposeUp2x] | type[ResizeConv]] = {
