@@ -95,7 +95,7 @@ class AdversarialGame(Game):
 
     def discriminator_call(self, batch: Batch) -> PlayerCall:
         """The discriminator's answers to real and fake samples; the fakes are detached."""
-        real, (fake, inputs) = self.real(batch), self._fake_for_critic(batch)
+        real, (fake, inputs) = self.fade_details(self.real(batch)), self._fake_for_critic(batch)
         critic = self.critic(batch)
         answers = real_and_fake_logits(
             critic, real, fake, samplewise=getattr(self.discriminator, "samplewise", False)
@@ -104,7 +104,7 @@ class AdversarialGame(Game):
 
     def generator_call(self, batch: Batch) -> PlayerCall:
         """The discriminator's answer to new or reused fakes, through which gradients reach the generator."""
-        critic, real = self.critic(batch), self.real(batch)
+        critic, real = self.critic(batch), self.fade_details(self.real(batch))
         fake, inputs = self._fake_to_reuse or self.fake(batch)
         self._fake_to_reuse = None  # its autograd graph is freed by one backward pass
         fake_answer, real_answer = critic(fake), real_logits_if_needed(self.loss, critic, real)

@@ -9,6 +9,7 @@ generator's inputs for sampling and evaluation.
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from ganexp.data.source import LabelKind
 from ganexp.games.prior import Prior
 from ganexp.games.request import Baseline, Grid, Inputs, Request
 from ganexp.losses import Loss
+from ganexp.nets.growth import Growth, growths
 from ganexp.penalties import Penalty
 
 
@@ -182,7 +184,7 @@ class Game(nn.Module):
         return {}
 
     def begin_step(self, progress: StepProgress) -> StepPlan:
-        """Sets what depends on the progress (phases, lazy penalties); returns the players of this step."""
+        """Sets what depends on the progress (levels, phases, lazy penalties); returns this step's players."""
         moving_players = {
             name for name, player in self.players.items() if (progress.step + 1) % player.every == 0
         }
@@ -192,7 +194,32 @@ class Game(nn.Module):
         players = tuple(
             name for name, player in self.players.items() if name in moving_players for _ in range(player.times)
         )
-        return StepPlan((players, tuple(penalty.active for penalty in self.parts.penalties.values())), players)
+        grown = tuple(
+            name
+            for name, growing in self._growing.items()
+            if any([growth.grow(progress.images) for growth in growing])  # a list: each of them has to grow
+        )
+        stages = tuple(growth.stage for growing in self._growing.values() for growth in growing)
+        active = tuple(penalty.active for penalty in self.parts.penalties.values())
+        return StepPlan((players, active, stages), players, grown if progress.step else ())
+
+    @cached_property
+    def _growing(self) -> dict[str, list[Growth]]:
+        """The levels of each player's growing networks. Networks that no player trains do not grow."""
+        return {name: found for name, player in self.players.items() if (found := growths(player.net))}
+
+    @cached_property
+    def _generator_growth(self) -> Growth | None:
+        return next(iter(growths(self.generator)), None)
+
+    def fade_details(self, samples: Tensor) -> Tensor:
+        """Real samples with as much of a new level's details as a growing generator's fakes have.
+
+        Without it, the discriminator would know fakes by their weaker details while a level is faded in (Karras
+        et al. 2018, figure 2).
+        """
+        growth = self._generator_growth
+        return samples if growth is None else growth.fade_details(samples)
 
     def after_step(self, player: str) -> None:
         """Called after each optimiser step of a player, e.g. to clip its weights."""
