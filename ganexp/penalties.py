@@ -199,6 +199,20 @@ class PathLength(Penalty):
         return (lengths - mean).square().mean()
 
 
+class Drift(Penalty):
+    r"""Karras et al. 2018, appendix A.1: :math:`\epsilon_{drift}\, E\, D(x)^2` on real samples.
+
+    The Wasserstein loss is the same for D and D + c; this keeps the logits near zero.
+    """
+
+    def __init__(self, weight: NonNegative, every: Count) -> None:
+        super().__init__(weight, every)
+
+    def term(self, call: PlayerCall) -> Tensor:
+        assert call.real_logits is not None, "a discriminator's turn has them"
+        return call.real_logits.square().mean()
+
+
 def _squared_norms(critic: Critic, samples: Tensor) -> Tensor:
     """Each sample's squared gradient norm, shape [N], differentiable in the critic's weights."""
     samples = samples.detach().requires_grad_(True)

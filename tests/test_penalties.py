@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganexp.penalties import R1, R2, Critic, Dragan, GradientPenalty, Penalty, PlayerCall
+from ganexp.penalties import R1, R2, Critic, Dragan, Drift, GradientPenalty, Penalty, PlayerCall
 
 REAL = torch.tensor([[3.0, 4.0], [0.3, 0.4], [1.0, 0.0]])  # norms 5, 0.5, 1
 FAKE = torch.tensor([[0.0, 2.0], [6.0, 8.0], [0.0, 0.0]])  # norms 2, 10, 0
@@ -59,6 +59,16 @@ def test_r2_by_hand() -> None:
     squared = FAKE.square().sum(1).mean().item()
     assert value == pytest.approx(3.0 / 2 * A**2 * squared)
     assert slope == pytest.approx(3.0 * A * squared)
+
+
+def test_drift_by_hand() -> None:
+    """D = a |x|^2 / 2 of the real samples is 12.5 a, 0.125 a and 0.5 a."""
+    value, slope, critic = measured(Drift(weight=3.0, every=1))
+    squared = (12.5**2 + 0.125**2 + 0.5**2) / 3
+    assert value == pytest.approx(3.0 * A**2 * squared)
+    assert slope == pytest.approx(3.0 * 2 * A * squared)
+    assert critic.seen == [], "it needs no answer of its own"
+    assert not Drift.double_backward
 
 
 def test_gradient_penalty_by_hand() -> None:
