@@ -72,7 +72,7 @@ class Penalty(nn.Module):
     """Whether it differentiates per-sample gradients of that player's network."""
 
     needs_styles: ClassVar[bool] = False
-    """Whether the generator has to be a ``StyledGenerator``."""
+    """Whether the generator has to be a ``StyledGenerator``. A literal: config/combinations.py reads it."""
 
     factor: Tensor
 

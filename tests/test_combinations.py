@@ -16,6 +16,11 @@ SPECTRAL = ["arch=resnet_small", "arch.discriminator.spectral=true"]
     [
         (["penalties=r1", "arch.discriminator.norm=batch"], "norm=batch.*mixes.*norm=none or layer"),
         (["loss=wgan_gp", "+penalties.dragan=${dragan}"], "certain norm.*choose one"),
+        (["penalties=path_length"], "without styles.*arch=stylegan2"),
+        (
+            ["arch=progressive_small", "data.resolution=32", "device=cpu", "device.compile=true"],
+            "growing network.*device.compile=false",
+        ),
         (["loss=wgan", *SPECTRAL, "data.resolution=32"], "game.clip with spectral norms.*game.clip=null"),
     ],
 )
@@ -31,6 +36,16 @@ def test_refused(overrides: list[str], told: str) -> None:
         ([*SPECTRAL, "data.resolution=32", "optim.weight_decay=0.1"], ["optim.weight_decay"]),
         (["loss=wgan_gp", "optim.ttur=4"], ["optim.ttur above 1"]),
         (["device=cpu", "device.precision=fp16", "penalties=r1"], ["device.precision=fp16"]),
+        (["arch=progressive_small", "optim=sgd", "data.resolution=32"], ["optim=sgd"]),
+        (["arch=stylegan2_small", "game=pacgan", "data.resolution=32"], ["game=pacgan"]),
+        (
+            ["arch=stylegan2_small", "device=cpu", "device.precision=fp16", "data.resolution=32"],
+            ["demodulated convolutions"],
+        ),
+        (
+            ["arch=sagan", "arch.generator.attention=128", "data=celeba", "data.resolution=128"],
+            ["self-attention"],
+        ),
         (["loss=wgan_gp"], []),
         ([], []),
     ],

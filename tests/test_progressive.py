@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from ganexp.errors import UserError
 from ganexp.games.game import Game, StepProgress
 from ganexp.nets.equalised import PixelNorm
 from ganexp.nets.growth import Growth, Stage, growths
+from ganexp.nets.heads import HeadWithOutputs, ProjectionHead
 from ganexp.nets.layers import count_weights
 from ganexp.nets.progressive import Discriminator, Generator
 from ganexp.runs.bitwise import differences
@@ -113,7 +114,7 @@ def test_a_full_level_is_alone(level: int) -> None:
             growth._stored = lambda: Stage(level, True)  # type: ignore[method-assign]
             assert net(inputs).equal(whole)
             growth.share.fill_(0.999)
-            net.get_submodule(layers)[level - 1].bias.add_(1.0)
+            cast(nn.ModuleList, net.get_submodule(layers))[level - 1].get_parameter("bias").add_(1.0)
             assert not net(inputs).equal(whole)
             growth.share.fill_(1.0)
             assert net(inputs).equal(whole)
@@ -166,7 +167,7 @@ def test_labels_and_outputs() -> None:
     for condition in ("joined", "projection"):
         net = at(discriminator(classes=4, condition=condition, outputs=6, group=None), 2, 0.5)
         if condition == "projection":
-            net.head.logit.embedding.weight.data.normal_()
+            cast(ProjectionHead, cast(HeadWithOutputs, net.head).logit).embedding.weight.data.normal_()
         answers = net(x, y)
         assert answers.shape == (4, 7) and not torch.allclose(answers[0, 0], answers[1, 0])
     assert net.samplewise and not discriminator().samplewise

@@ -125,7 +125,7 @@ COMBINATIONS = (
         "choose arch=stylegan2, or leave the penalty out",
         True,
         lambda cfg: (
-            any(_penalties(cfg, "NEEDS_STYLES", "g")) and "styles" not in _traits(cfg.arch["generator"])
+            any(_penalties(cfg, "needs_styles", "g")) and "styles" not in _traits(cfg.arch["generator"])
         ),
     ),
     Combination(
@@ -159,6 +159,13 @@ COMBINATIONS = (
         "set arch.discriminator.group=null, or game=gan",
         False,
         lambda cfg: _critic(cfg, "group") is not None and "packing" in cfg.game,
+    ),
+    Combination(
+        "self-attention (arch.<network>.attention) behind maps of more than 64 pixels on a side",
+        "its time and memory grow with the fourth power of the side",
+        "set arch.<network>.attention=32 or 64",
+        False,
+        lambda cfg: any((net.get("attention") or 0) > 64 for net in cfg.arch.values()),
     ),
     Combination(
         "device.precision=fp16 with demodulated convolutions or gradient penalties",

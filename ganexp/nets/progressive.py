@@ -58,6 +58,8 @@ class Generator(GeneratorBase):
     to the latents before these are divided by their root mean square.
     """
 
+    TRAITS: ClassVar[tuple[str, ...]] = ("equalised", "grows")
+
     def __init__(
         self,
         shape: Shape,
@@ -109,6 +111,8 @@ class Discriminator(DiscriminatorBase):
     ``group``: samples of which the deviation is taken, which must divide N; None: no deviation. ``joined``
     labels are further channels of the image.
     """
+
+    TRAITS: ClassVar[tuple[str, ...]] = ("equalised", "grows")
 
     BATCH_UNIT: ClassVar[str | None] = "group"
 

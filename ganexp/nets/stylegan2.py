@@ -22,6 +22,7 @@ which moves to each batch's mean by 1 - 0.995, over all processes.
 """
 
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -106,6 +107,8 @@ class Generator(GeneratorBase):
 
     ``style``: dimensions of w. ``mapping_layers``: linear layers between z and w.
     """
+
+    TRAITS: ClassVar[tuple[str, ...]] = ("equalised", "demodulated", "styles")
 
     style_mean: Tensor
 

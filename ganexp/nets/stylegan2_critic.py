@@ -104,6 +104,8 @@ class Discriminator(DiscriminatorBase):
     labels, with ``condition: projection``.
     """
 
+    TRAITS: ClassVar[tuple[str, ...]] = ("equalised",)
+
     BATCH_UNIT: ClassVar[str | None] = "group"
 
     def __init__(

@@ -13,7 +13,7 @@ from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.games.game import Game, Parts
 from ganexp.losses import Loss
-from ganexp.penalties import Penalty, StyledGenerator
+from ganexp.penalties import Penalty
 
 
 def build(node: DictConfig) -> Any:
@@ -61,9 +61,7 @@ def build_game(cfg: DictConfig) -> Game:
 
 
 def _check_penalties(game: Game) -> None:
-    """Raises UserError for a penalty of an unknown player, of sample gradients in a net with batch norm, or of
-    styles that the generator does not have.
-    """
+    """Raises UserError for a penalty of an unknown player, or of sample gradients in a net with batch norm."""
     for name, penalty in game.parts.penalties.items():
         if penalty.player not in game.players:
             players = ", ".join(game.players)
@@ -74,10 +72,6 @@ def _check_penalties(game: Game) -> None:
             raise UserError(
                 f"penalties.{name} takes each sample's own gradient, which batch norm mixes: "
                 "set arch.discriminator.norm=none or layer"
-            )
-        if penalty.needs_styles and not isinstance(game.generator, StyledGenerator):
-            raise UserError(
-                f"penalties.{name} needs a generator with styles: set arch=stylegan2, or penalties=none"
             )
 
 
