@@ -64,7 +64,7 @@ class ConvDown2x(nn.Conv2d):
             )
         if not x.is_cpu or needs_torch_operations():
             return super().forward(x)
-        result: Tensor = _Halved.apply(*_cast_for_autocast(x, self.weight, self.bias))
+        result: Tensor = _Halved.apply(*cast_for_autocast(x, self.weight, self.bias))
         return result
 
 
@@ -111,11 +111,11 @@ def _doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The transposed convolution of kernel 4, stride 2, padding 1."""
     if not x.is_cpu or needs_torch_operations():
         return functional.conv_transpose2d(x, weight, bias, stride=2, padding=1)
-    result: Tensor = _Doubled.apply(*_cast_for_autocast(x, weight, bias))
+    result: Tensor = _Doubled.apply(*cast_for_autocast(x, weight, bias))
     return result
 
 
-def _cast_for_autocast(x: Tensor, weight: Tensor, bias: Tensor | None) -> list[Tensor | None]:
+def cast_for_autocast(x: Tensor, weight: Tensor, bias: Tensor | None) -> list[Tensor | None]:
     """Casts to autocast's dtype, as autocast would before a convolution."""
     if not torch.is_autocast_enabled("cpu"):
         return [x, weight, bias]
