@@ -95,6 +95,14 @@ def test_halving_is_a_quarter_of_doublings_adjoint() -> None:
     assert torch.allclose((FilteredDouble()(x) * y).sum(), 4 * (x * FilteredHalve()(y)).sum())
 
 
+@pytest.mark.parametrize("resample", [FilteredDouble(), FilteredHalve()])
+def test_derivatives_of_filters(resample: nn.Module) -> None:
+    """First and second ones, against finite differences."""
+    x = torch.randn(1, 2, 4, 4, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(resample, [x])
+    assert torch.autograd.gradgradcheck(lambda maps: resample(maps).pow(3), [x])
+
+
 UNIT = """
 from ganexp.nets.mlp import Discriminator as MLP
 
