@@ -112,7 +112,7 @@ def test_the_penalty_by_hand_with_its_gradient(monkeypatch: pytest.MonkeyPatch) 
     expected = 8 * (lengths - 0.01 * lengths.mean()).square().mean()
     assert torch.allclose(found, expected, rtol=1e-5)
     assert torch.allclose(gradient, torch.autograd.grad(expected, leaf)[0], rtol=1e-4)
-    assert float(penalty.mean) == pytest.approx(0.01 * float(lengths.mean()), rel=1e-5)
+    assert float(penalty.mean) == pytest.approx(0.01 * float(lengths.detach().mean()), rel=1e-5)
     assert "mean" in penalty.state_dict()
 
 
