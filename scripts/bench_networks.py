@@ -3,7 +3,7 @@
     python scripts/bench_networks.py --seconds 4 --only small
     python scripts/bench_networks.py --no-time
 
-Parameters and multiply-adds of one image are counted on the meta device, which computes nothing. A time is that
+Multiply-adds are those of one image, forward, in convolutions and matrix products. A time is that
 of a step, one turn of the discriminator and one of the generator with ``loss=gan`` and no penalty, on random
 images, in fp32 and, where the processor has such instructions, in bf16; medians of the steps that begin within
 ``--seconds``, at least one, after one to warm up. Networks of over a billion multiply-adds step with 4 images,
@@ -13,6 +13,7 @@ others with 32. ``--only``: rows whose name contains it.
 import argparse
 import statistics
 import time
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -36,6 +37,9 @@ from ganexp.training.precision import Precision
 LARGE = 1_000
 """Millions of multiply-adds of a generator and a discriminator, from which a step has few images."""
 
+LAST_STEP = StepProgress(step=10**9, images=10**12, done=1.0)
+"""A step at which growing networks have all their layers."""
+
 
 class Row(NamedTuple):
     """What was counted and measured of a network."""
@@ -54,7 +58,7 @@ def row(network: Network, seconds: float, precisions: list[str]) -> Row:
     cfg = composed(["recipe=none", "loss=gan", "device=cpu", *network.overrides])
     with torch.device("meta"):
         game = build_game(cfg)
-        adds = counted(game, cfg)
+    adds = counted(game, cfg)
     found = {}
     if seconds > 0:
         for name in precisions:
@@ -66,11 +70,12 @@ def row(network: Network, seconds: float, precisions: list[str]) -> Row:
 
 
 def counted(game: Game, cfg: DictConfig) -> tuple[float, float]:
-    """Millions of multiply-adds of the generator and of the discriminator, on the meta device, of one image.
+    """Millions of multiply-adds of generator and discriminator for one image; ``game`` has no values yet.
 
     A discriminator that compares the images of a group is given a group, and its operations are divided by it.
     """
-    game.eval()
+    game.to_empty(device="cpu").eval()
+    game.begin_step(LAST_STEP)
     count = int(cfg.arch.discriminator.get("group") or 1)
     z = torch.empty(1, int(cfg.arch.generator.latent))
     images = torch.empty(count, *cfg.data.shape)
@@ -78,8 +83,12 @@ def counted(game: Game, cfg: DictConfig) -> tuple[float, float]:
         (game.generator, z),
         (game.get_submodule("discriminator"), images),
     ]
+    labels = [torch.zeros(len(x), dtype=torch.int64) for _, x in both]
+    asked = [
+        (net, (x, y) if getattr(net, "classes", 0) else (x,)) for (net, x), y in zip(both, labels, strict=True)
+    ]
     with torch.no_grad():
-        found = [operations(lambda net=net, x=x: net(x)) / len(x) / 2e6 for net, x in both]  # type: ignore[misc]
+        found = [operations(partial(net, *given)) / len(given[0]) / 2e6 for net, given in asked]
     return found[0], found[1]
 
 
@@ -94,7 +103,7 @@ def seconds_per_image(cfg: DictConfig, precision: str, images: int, seconds: flo
     end = time.perf_counter() + seconds
     while len(times) < 2 or time.perf_counter() < end:
         began = time.perf_counter()
-        plan = game.begin_step(StepProgress(10**9, 10**12, 1.0))
+        plan = game.begin_step(LAST_STEP)
         for name in plan.players:
             player_step(game, name, optimisers, batch, chosen, measured=False)
         times.append(time.perf_counter() - began)

@@ -32,9 +32,10 @@ def test_help_of_a_verb_lists_every_choice(tmp_path: Path) -> None:
     for line in (
         "dragan, gan, hinge, lsgan, minimax, none, ragan, rpgan, wgan, wgan_gp",
         "celeba, cifar10, digits, fashion_mnist, folder, grid, medmnist, mnist, pairs, ring, stacked_mnist",
-        "acgan, acgan_small, context_encoder, context_encoder_small, dcgan, gated, gated_small, glcic",
-        "glcic_small, infogan, infogan_small, maxout, mlp, mlp_small, resnet, resnet_32, resnet_small, rrdb",
-        "acgan, cgan, gan, infogan, inpaint, pacgan, pix2pix, srgan",
+        "acgan, acgan_small, biggan, biggan_32, biggan_small, context_encoder, context_encoder_small",
+        "maxout, mlp, mlp_small, progressive, progressive_small, r3gan, r3gan_256, r3gan_64",
+        "sagan_32, sagan_small, srresnet, srresnet_small, stylegan2, stylegan2_cifar, stylegan2_small",
+        "acgan, beta_vae, capacity_vae, cgan, gan, infogan, inpaint, pacgan, pix2pix, srgan, vae, vaegan",
         "auto, cpu, cuda, mps",
     ):
         assert line in told

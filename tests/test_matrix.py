@@ -25,11 +25,21 @@ GAMES = [
 SIDE, BATCH = 16, 8
 FP32 = Precision("fp32", torch.device("cpu"))
 
+PLAYERS = ("generator", "discriminator")
 WIDTHS = ["arch.generator.width=4", "arch.discriminator.width=4"]
+ATTENTIVE = [f"arch.{player}.{size}" for player in PLAYERS for size in ("width=8", "attention=8")]
+BASES = [f"arch.{player}.max_width=4" for player in PLAYERS]
 NETS: dict[str, list[str]] = {
     "mlp": ["arch.generator.widths=[8]", "arch.discriminator.widths=[8]"],
     "dcgan": WIDTHS,
     "resnet_small": WIDTHS,
+    "sagan_small": [*ATTENTIVE, "arch.generator.latent=15"],
+    "biggan_small": [*ATTENTIVE, "arch.generator.latent=15", "arch.generator.shared=4"],
+    "progressive_small": [*BASES, "arch.generator.latent=15"],
+    "stylegan2_small": [*BASES, "arch.generator.latent=15", "arch.generator.style=6"],
+    "r3gan_small": [
+        f"arch.{player}.{sizes}" for player in PLAYERS for sizes in ("widths=[4,4,4]", "groups=[2,2,2]")
+    ],
 }
 """Networks from noise, made small."""
 

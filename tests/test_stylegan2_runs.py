@@ -124,7 +124,7 @@ def test_a_generator_without_styles_is_refused() -> None:
 
 
 def test_the_rates_of_lazy_regularisation() -> None:
-    """Of the authors' g without a path length, which has the correction for k = 4 and no second step to correct."""
+    """That of the authors' g without a path length: corrected for k = 4, though no second step moves it."""
     optim = composed("experiment=stylegan2_cifar10").optim
     assert optim.lr == pytest.approx(0.0025 * 4 / 5)
     assert list(optim.betas) == [0.0, pytest.approx(0.99 ** (4 / 5), abs=1e-6)]
