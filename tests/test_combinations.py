@@ -16,6 +16,12 @@ SPECTRAL = ["arch=resnet_small", "arch.discriminator.spectral=true"]
     [
         (["penalties=r1", "arch.discriminator.norm=batch"], "norm=batch.*mixes.*norm=none or layer"),
         (["loss=wgan_gp", "+penalties.dragan=${dragan}"], "certain norm.*choose one"),
+        (["game=vae"], "game=vae, beta_vae or capacity_vae.*loss=none and penalties=none"),
+        (["game=vae", "loss=none", "likelihood=bernoulli", "arch=vae_mlp", "data=ring"], "likelihood=gaussian"),
+        (
+            ["arch=progressive_small", "data.resolution=32", "arch.discriminator.fade_images=9"],
+            "growing networks of different schedules",
+        ),
         (["penalties=path_length"], "without styles.*arch=stylegan2"),
         (
             ["arch=progressive_small", "data.resolution=32", "device=cpu", "device.compile=true"],
@@ -38,6 +44,7 @@ def test_refused(overrides: list[str], told: str) -> None:
         (["device=cpu", "device.precision=fp16", "penalties=r1"], ["device.precision=fp16"]),
         (["arch=progressive_small", "optim=sgd", "data.resolution=32"], ["optim=sgd"]),
         (["arch=stylegan2_small", "game=pacgan", "data.resolution=32"], ["game=pacgan"]),
+        (["arch=stylegan2", "game.noise=uniform", "data.resolution=32"], ["style mixing"]),
         (
             ["arch=stylegan2_small", "device=cpu", "device.precision=fp16", "data.resolution=32"],
             ["demodulated convolutions"],

@@ -39,6 +39,8 @@ def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path:
 
         Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
         extra = [f"data.root={tmp_path}", "degrade=none"]
+    if choice == "path_length":
+        extra = ["arch=stylegan2", "data.resolution=32"]
     if choice == "rmsprop":
         extra = ["loss=wgan"]
     if group == "arch" and choice.removesuffix("_small") in FOR_HOLES:

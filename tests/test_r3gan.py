@@ -16,7 +16,7 @@ from ganexp.losses import RelativisticPairing
 from ganexp.nets.grouped import GroupedConv, PointwiseConv
 from ganexp.nets.layers import count_weights
 from ganexp.nets.r3gan import Block, Discriminator, EmbeddingHead, Generator, LogitHead
-from ganexp.nets.resample import FilteredHalve
+from ganexp.nets.resample import FilteredDouble, FilteredHalve
 from ganexp.runs.bitwise import differences
 from ganexp.system.signals import Stopped
 from ganexp.train import train_step
@@ -257,3 +257,12 @@ def test_resume_with_these_schedules(train: Verb) -> None:
         train(*overrides, name="cut")
     cut: Path = train(*overrides, name="cut")
     assert list(differences(whole, cut)) == []
+
+
+def test_a_step_in_bf16() -> None:
+    """Equal widths: maps are float32 where they are first doubled, and bf16 behind that."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        images = FilteredDouble()(torch.randn(2, 4, 4, 4, requires_grad=True))
+        halved = FilteredHalve()(images.float())
+    assert images.dtype == halved.dtype == torch.bfloat16
+    halved.float().square().sum().backward()

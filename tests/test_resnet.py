@@ -11,7 +11,8 @@ from torch.nn import functional
 from ganexp.errors import UserError
 from ganexp.nets.heads import HeadWithOutputs, ProjectionHead
 from ganexp.nets.layers import count_weights
-from ganexp.nets.resnet import Discriminator, DiscriminatorBlock, Generator, GeneratorBlock
+from ganexp.nets.residual_blocks import DiscriminatorBlock, GeneratorBlock
+from ganexp.nets.resnet import Discriminator, Generator
 from ganexp.training.build import build
 
 

@@ -118,7 +118,7 @@ def test_the_penalty_by_hand_with_its_gradient(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_generator_without_styles_is_refused() -> None:
     with pytest.raises(
-        UserError, match=r"path_length with a generator without styles: .*; choose arch=stylegan2"
+        UserError, match=r"path_length with a generator without styles, .*; choose arch=stylegan2"
     ):
         build_game(composed("penalties=path_length"))
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ganexp.augment import NoAugment
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.games.beta_vae import BetaVAE, CapacityVAE, beta_of
+from ganexp.games.beta_vae import BetaVAE, CapacityVAE
 from ganexp.games.game import Parts, StepProgress
 from ganexp.games.likelihood import Bernoulli, Gaussian
 from ganexp.games.posterior import Autoencoder, Posterior
@@ -134,6 +134,11 @@ def test_bits_of_a_value_are_those_of_its_eight_bit_step() -> None:
     """A density of 1/2 over [-1, 1] tells nothing about one of 256 values."""
     elbo = torch.tensor(10 * math.log(0.5))
     assert Gaussian(sigma=1.0).logs(elbo, 10)["bits_per_value"].item() == pytest.approx(math.log2(255))
+
+
+def beta_of(weight: float, values: int, sigma: float) -> float:
+    """The beta of a program that minimises (mean squared error over ``values``) + ``weight`` KL."""
+    return weight * values / (2 * sigma**2)
 
 
 def test_pytorch_vaes_weight_as_beta() -> None:
@@ -263,9 +268,9 @@ def test_images_of_every_size_go_to_codes_and_back(side: int) -> None:
 @pytest.mark.parametrize(
     ("game", "overrides", "told"),
     [
-        ("vae", ["loss=gan"], "VAE has no discriminator, and so no adversarial loss: set loss=none"),
-        ("vae", ["penalties=r1"], "penalties.r1: VAE has no discriminator: set penalties=none"),
-        ("beta_vae", ["loss=hinge"], "BetaVAE has no discriminator.*loss=none"),
+        ("vae", ["loss=gan"], "no discriminator; set loss=none and penalties=none"),
+        ("vae", ["penalties=r1"], "no discriminator; set loss=none and penalties=none"),
+        ("beta_vae", ["loss=hinge"], "no discriminator; set loss=none and penalties=none"),
         ("vae", ["arch.generator.classes=10"], "arch.generator.classes=10: this game has no labels; game=cgan"),
         ("vae", ["arch.encoder.latent=4"], r"arch.encoder.latent=4: the codes have arch.generator.latent=3"),
         ("vaegan", ["loss=none"], "loss=none: this game is adversarial"),

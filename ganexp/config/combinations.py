@@ -120,12 +120,62 @@ COMBINATIONS = (
         lambda cfg: bool(cfg.device.get("compile")) and _any_net(cfg, "grows"),
     ),
     Combination(
-        "penalties=path_length with a generator without styles",
+        "penalties=path_length with a generator without styles, or with game=vaegan",
         "the path length is that of the step from styles w to the image",
         "choose arch=stylegan2, or leave the penalty out",
         True,
         lambda cfg: (
-            any(_penalties(cfg, "needs_styles", "g")) and "styles" not in _traits(cfg.arch["generator"])
+            any(_penalties(cfg, "needs_styles", "g"))
+            and ("styles" not in _traits(cfg.arch["generator"]) or "encoder" in cfg.arch)
+        ),
+    ),
+    Combination(
+        "a loss or penalties with game=vae, beta_vae or capacity_vae",
+        "they have no discriminator",
+        "set loss=none and penalties=none, or game=vaegan",
+        True,
+        lambda cfg: (
+            constant_of(str(cfg.game["_target_"]), "USES_LOSS") is False
+            and (cfg.loss is not None or len(cfg.penalties) > 0)
+        ),
+    ),
+    Combination(
+        "likelihood=bernoulli with data that are not bounded",
+        "values outside of [-1, 1] are no probabilities",
+        "set likelihood=gaussian",
+        True,
+        lambda cfg: (
+            str((cfg.game.get("likelihood") or {}).get("_target_")).endswith(".Bernoulli")
+            and cfg.data.get("bounded") is False
+        ),
+    ),
+    Combination(
+        "the minibatch deviation (arch.discriminator.group) with game=vaegan",
+        "it judges each real image twice in a batch, and equal images tell real from fake",
+        "set arch.discriminator.group=null",
+        True,
+        lambda cfg: _critic(cfg, "group") is not None and "feature_sigma" in cfg.game,
+    ),
+    Combination(
+        "growing networks of different schedules",
+        "real images are faded in as the generator's are",
+        "set first, fade_images and stable_images of the discriminator to those of the generator",
+        True,
+        lambda cfg: any(
+            _critic(cfg, key) != cfg.arch.generator.get(key)
+            for key in ("first", "fade_images", "stable_images")
+            if "generator" in cfg.arch and "grows" in _traits(cfg.arch.generator)
+        ),
+    ),
+    Combination(
+        "style mixing (arch.generator.mixing) with game=infogan or game.noise=uniform",
+        "the second z is normal and has no codes",
+        "set arch.generator.mixing=0",
+        False,
+        lambda cfg: bool(
+            "generator" in cfg.arch
+            and cfg.arch.generator.get("mixing")
+            and ("categories" in cfg.game or cfg.game.get("noise") == "uniform")
         ),
     ),
     Combination(

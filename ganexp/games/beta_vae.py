@@ -78,8 +78,3 @@ class CapacityVAE(VAE):
     def about(self) -> list[str]:
         held = f"the divergence is held at C nats, which rises from 0 to {self.capacity:g}"
         return [*super().about(), f"{held}, by a weight of {self.gamma:g}"]
-
-
-def beta_of(weight: float, values: int, sigma: float) -> float:
-    """The beta of a program that minimises (mean squared error over ``values``) + ``weight`` KL."""
-    return weight * values / (2 * sigma**2)

@@ -28,9 +28,12 @@ from ganexp.games.request import Inputs, Request
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class VAE(Game):
-    """``encoder(x)`` and the decoder ``generator(z)``. Raises UserError for a loss or penalties."""
+    """``encoder(x)`` and the decoder ``generator(z)``."""
 
     NETS: ClassVar[tuple[str, ...]] = ("encoder", "generator")
+
+    USES_LOSS: ClassVar[bool] = False
+    """Whether it is played with a loss and penalties. A literal: config/combinations.py reads it."""
 
     likelihood: Any
     """``Likelihood``; ``Any`` because a setting's type is read without importing torch."""
@@ -39,13 +42,6 @@ class VAE(Game):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        name = type(self).__name__
-        if self.parts.loss is not None:
-            raise UserError(f"{name} has no discriminator, and so no adversarial loss: set loss=none")
-        if self.parts.penalties:
-            raise UserError(
-                f"penalties.{next(iter(self.parts.penalties))}: {name} has no discriminator: set penalties=none"
-            )
         if not isinstance(self.likelihood, Likelihood):
             raise UserError("game.likelihood: it does not build a Likelihood; choose it with likelihood=")
         encoder, decoder = self.parts.nets["encoder"], self.parts.nets["generator"]
@@ -62,7 +58,8 @@ class VAE(Game):
         losses = {"reconstruction": -found.mean(), "kl": self.divergence_loss(divergence)}
         elbo = (found - divergence).detach().mean()
         logs = {"elbo": elbo, "sigma": posterior.sigma.detach().mean()}
-        return Turn(losses, self.divergence_logs(divergence) | logs | self._likelihood_logs(elbo, batch))
+        of_likelihood = self.likelihood.logs(elbo, batch.x[0].numel())
+        return Turn(losses, self.divergence_logs(divergence) | logs | of_likelihood)
 
     def divergence_loss(self, divergence: Tensor) -> Tensor:
         """What is minimised of the divergences [N] of a batch."""
@@ -71,10 +68,6 @@ class VAE(Game):
     def divergence_logs(self, divergence: Tensor) -> dict[str, Tensor]:
         """Of the same, what is only logged, where the loss is not the divergence itself."""
         return {}
-
-    def _likelihood_logs(self, elbo: Tensor, batch: Batch) -> dict[str, Tensor]:
-        logs: dict[str, Tensor] = self.likelihood.logs(elbo, batch.x[0].numel())
-        return logs
 
     def about(self) -> list[str]:
         return [f"decoder: {self.likelihood.about}"]

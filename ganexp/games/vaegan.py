@@ -89,7 +89,7 @@ class VAEGAN(AdversarialGame):
     def feature_loss(self, made: Tensor, batch: Batch) -> Tensor:
         """-log of the Gaussian of features without its constant: the sum over features, the batch's mean."""
         with torch.no_grad():
-            wanted = at_least_float32(self.discriminator.features(batch.x))
+            wanted = at_least_float32(self.discriminator.features(self.fade_details(batch.x)))
         squares = (at_least_float32(self.discriminator.features(made)) - wanted).square()
         return squares.flatten(1).sum(1).mean() / (2 * self.feature_sigma**2)
 

@@ -29,9 +29,9 @@ from ganexp.errors import UserError
 from ganexp.nets import sagan
 from ganexp.nets.attention import SelfAttention, with_attention
 from ganexp.nets.conditional_norm import label_layers
-from ganexp.nets.initialise import initialise, normalise_spectrally
+from ganexp.nets.initialise import initialise_generator, normalise_spectrally
 from ganexp.nets.layers import IMAGE_NORMS, GeneratorBase, label_vectors
-from ganexp.nets.resnet import SMALLEST, GeneratorBlock, generator_channels
+from ganexp.nets.residual_blocks import SMALLEST, GeneratorBlock, generator_channels
 
 
 class Generator(GeneratorBase):
@@ -82,7 +82,7 @@ class Generator(GeneratorBase):
         self.blocks = nn.ModuleList(with_attention("generator", blocks, channels[1:], sides, attention))
         self.last = nn.Sequential(IMAGE_NORMS[norm](channels[-1]), nn.ReLU())
         self.to_image = nn.Conv2d(channels[-1], shape[0], 3, padding=1)
-        initialise(self, initialisation)
+        initialise_generator(self, self.to_image, initialisation)
         if spectral:
             rows_of_classes = [] if shared or hierarchical else label_layers(self)
             normalise_spectrally(self, apart_from=[self.embedding, *rows_of_classes])

@@ -12,6 +12,8 @@ depend on their number, provided that each slice is a multiple of a group: ``BAT
 import torch
 from torch import Tensor, nn
 
+from ganexp.system.float32 import at_least_float32
+
 
 class MinibatchDeviation(nn.Module):
     """[N, C, H, W] to [N, C + 1, H, W]; N is a multiple of ``group``. Equal samples give 1e-4, not 0."""
@@ -21,7 +23,7 @@ class MinibatchDeviation(nn.Module):
         self.group = group
 
     def forward(self, x: Tensor) -> Tensor:
-        grouped = x.unflatten(0, (-1, self.group))
+        grouped = at_least_float32(x).unflatten(0, (-1, self.group))  # in fp16, 1e-8 is 0
         centred = grouped - grouped.mean(1, keepdim=True)
         deviation = (centred.square().mean(1) + 1e-8).sqrt().flatten(1).mean(1)
         maps = deviation.repeat_interleave(self.group).view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ganexp.system.float32 import at_least_float32
+
 
 class EqualisedLinear(nn.Module):
     """[N, inputs] to [N, outputs]. ``start``: the value that biases start at."""
@@ -51,4 +53,5 @@ class PixelNorm(nn.Module):
     """x / sqrt(mean of x^2 over dimension 1 + 1e-8): Karras et al. 2018, section 4.2; of maps and latents."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+        squares = at_least_float32(x).square()  # in fp16, 1e-8 is 0
+        return x * (squares.mean(1, keepdim=True) + 1e-8).rsqrt().to(x.dtype)

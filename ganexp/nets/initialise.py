@@ -47,6 +47,15 @@ def initialise(net: nn.Module, how: Initialisation, apart_from: Iterable[nn.Modu
             INITIALISATIONS[how](module)
 
 
+def initialise_generator(
+    net: nn.Module, to_image: nn.Conv2d, how: Initialisation, apart_from: Iterable[nn.Module] = ()
+) -> None:
+    """As ``initialise``; Glorot's gain of ``to_image`` is 1, because no ReLU follows it."""
+    initialise(net, how, apart_from)
+    if how == "glorot":
+        nn.init.xavier_uniform_(to_image.weight)
+
+
 def normalise_spectrally(net: nn.Module, apart_from: Iterable[nn.Module] = ()) -> None:
     """Divides every weight of linear layers and convolutions by its largest singular value.
 

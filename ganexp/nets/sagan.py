@@ -33,8 +33,9 @@ from ganexp.config.ranges import (
 from ganexp.nets import resnet
 from ganexp.nets.attention import with_attention
 from ganexp.nets.conditional_norm import ConditionalSequential, label_layers
-from ganexp.nets.initialise import initialise, normalise_spectrally
+from ganexp.nets.initialise import initialise, initialise_generator, normalise_spectrally
 from ganexp.nets.layers import IMAGE_NORMS
+from ganexp.nets.residual_blocks import SMALLEST, generator_channels
 
 
 class Generator(resnet.Generator):
@@ -62,12 +63,12 @@ class Generator(resnet.Generator):
         spectral: bool,
     ) -> None:
         super().__init__(shape, latent, classes, condition, width, max_width, norm, upsample)
-        channels = resnet.generator_channels(self.ARCH, shape, width, max_width)[1:]
-        sides = [2 * resnet.SMALLEST << level for level in range(len(channels))]
+        channels = generator_channels(self.ARCH, shape, width, max_width)[1:]
+        sides = [2 * SMALLEST << level for level in range(len(channels))]
         self.blocks = nn.ModuleList(with_attention("generator", list(self.blocks), channels, sides, attention))
         self.last = ConditionalSequential(IMAGE_NORMS[norm](channels[-1]), nn.ReLU())
         by_label = label_layers(self)
-        initialise(self, initialisation, apart_from=by_label)
+        initialise_generator(self, self.to_image, initialisation, apart_from=by_label)
         if spectral:
             normalise_spectrally(self, apart_from=by_label)
 

@@ -118,19 +118,19 @@ class Discriminator(DiscriminatorBase):
         base: Count,
         max_width: Count,
         residual: bool,
-        group: Count,
+        group: Count | None,
     ) -> None:
         super().__init__()
         channels = channels_of_levels(shape, base, max_width)[::-1]
         self.classes = 0 if condition == "none" else classes
         self.joined = classes if condition == "joined" else 0
         self.outputs = outputs
-        self.samplewise = False
+        self.samplewise = group is None
         last = channels[-1]
         levels = [_Level(*pair, residual=residual) for pair in pairwise(channels)]
         self.levels = nn.Sequential(_ActivatedConv(shape[0] + self.joined, channels[0], 1), *levels)
-        self.deviation = MinibatchDeviation(group)
-        self.conv = _ActivatedConv(last + 1, last, 3)
+        self.deviation = nn.Identity() if group is None else MinibatchDeviation(group)
+        self.conv = _ActivatedConv(last + (group is not None), last, 3)
         self.linear, self.activation = EqualisedLinear(16 * last, last), LeakyReLU(0.2)
         self.head: nn.Module = _Logit(last)
         if self.classes and condition == "projection":
