@@ -117,10 +117,15 @@ def _doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def cast_for_autocast(x: Tensor, weight: Tensor, bias: Tensor | None) -> list[Tensor | None]:
     """Casts to autocast's dtype, as autocast would before a convolution."""
-    if not torch.is_autocast_enabled("cpu"):
-        return [x, weight, bias]
-    half = torch.get_autocast_dtype("cpu")
-    return [part if part is None else part.to(half) for part in (x, weight, bias)]
+    return [part if part is None else in_autocast_dtype(part) for part in (x, weight, bias)]
+
+
+def in_autocast_dtype(x: Tensor) -> Tensor:
+    """Cast to the dtype of autocast on its device, where that is enabled; there is none on the meta device."""
+    kind = x.device.type
+    if x.is_meta or not torch.is_autocast_enabled(kind):
+        return x
+    return x.to(torch.get_autocast_dtype(kind))
 
 
 class _Halved(torch.autograd.Function):

@@ -40,6 +40,7 @@ from ganexp.nets.layers import (
     LeakyReLU,
     initialise_normal,
     label_vectors,
+    with_label_maps,
 )
 
 _SMALLEST_SIDES = {28: 7} | {2**power: 4 for power in range(4, 9)}
@@ -146,7 +147,6 @@ class Discriminator(DiscriminatorBase):
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         if self.joined:
-            maps = label_vectors(y, self.joined)[:, :, None, None]
-            x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
+            x = with_label_maps(x, y, self.joined)
         maps_of_x: Tensor = self.layers(x)
         return maps_of_x

@@ -35,6 +35,16 @@ class EqualisedLinear(nn.Module):
         return functional.linear(x, self.weight * self.factor, bias)
 
 
+class EqualisedHead(EqualisedLinear):
+    """Feature vectors [N, D] to logits [N]."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__(inputs, 1)
+
+    def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        return super().forward(features).squeeze(1)
+
+
 class EqualisedConv2d(nn.Module):
     """[N, inputs, H, W] to [N, outputs, H, W]: an odd ``kernel``, stride 1, padded with zeros to that size."""
 

@@ -158,6 +158,12 @@ def label_vectors(y: Tensor | None, classes: int) -> Tensor:
     )  # functional.one_hot would synchronise
 
 
+def with_label_maps(x: Tensor, y: Tensor | None, classes: int) -> Tensor:
+    """Maps [N, C, H, W] and a constant map for each number of the labels' vectors: [N, C + classes, H, W]."""
+    maps = label_vectors(y, classes)[:, :, None, None]
+    return torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
+
+
 def smallest_side(arch: str, shape: Sequence[int], divisor: int) -> int:
     """The side of an image [C, H, W] over ``divisor``: that of the smallest map of the networks ``arch``.
 
@@ -169,6 +175,21 @@ def smallest_side(arch: str, shape: Sequence[int], divisor: int) -> int:
             f"arch={arch} makes square images whose side is a multiple of {divisor}, and this data has {size}"
         )
     return shape[1] // divisor
+
+
+def doublings(arch: str, shape: Sequence[int], smallest: int) -> int:
+    """How often a map of side ``smallest`` is doubled to an image [C, H, W], once at least.
+
+    Raises UserError for sides of which the networks ``arch`` make none: they make powers of two.
+    """
+    times = smallest_side(arch, shape, smallest)
+    count = times.bit_length() - 1
+    if count < 1 or times != 2**count:
+        raise UserError(
+            f"data.resolution={shape[1]}: arch={arch} makes powers of two from {2 * smallest} on; arch=mlp "
+            "makes any size"
+        )
+    return count
 
 
 def initialise_normal(module: nn.Module) -> None:

@@ -35,10 +35,10 @@ from ganexp.config.ranges import Count, CriticCondition, Shape, Whole
 from ganexp.errors import UserError
 from ganexp.nets.convolutions import doubled_and_convolved
 from ganexp.nets.deviation import MinibatchDeviation
-from ganexp.nets.equalised import EqualisedConv2d, EqualisedLinear, PixelNorm
+from ganexp.nets.equalised import EqualisedConv2d, EqualisedHead, EqualisedLinear, PixelNorm
 from ganexp.nets.growth import Growth
 from ganexp.nets.heads import HeadWithOutputs, ProjectionHead
-from ganexp.nets.layers import DiscriminatorBase, GeneratorBase, LeakyReLU, label_vectors
+from ganexp.nets.layers import DiscriminatorBase, GeneratorBase, LeakyReLU, label_vectors, with_label_maps
 
 _HE = 2**0.5  # gain of a layer with a ReLU behind it: He et al. 2015
 _SLOPE = 0.2
@@ -176,20 +176,9 @@ class Discriminator(DiscriminatorBase):
     def _maps(self, images: Tensor, y: Tensor | None, level: int) -> Tensor:
         """The first map of a level, from images of its size."""
         if self.joined:
-            labels = label_vectors(y, self.joined)[:, :, None, None]
-            images = torch.cat([images, labels.expand(-1, -1, *images.shape[2:]).to(images.dtype)], 1)
+            images = with_label_maps(images, y, self.joined)
         maps: Tensor = self.activation(self.from_image[level](images))
         return maps
-
-
-class EqualisedHead(EqualisedLinear):
-    """Feature vectors [N, D] to logits [N]."""
-
-    def __init__(self, inputs: int) -> None:
-        super().__init__(inputs, 1)
-
-    def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
-        return super().forward(features).squeeze(1)
 
 
 def _widths(shape: Sequence[int], first: int, base: int, largest: int) -> list[int]:

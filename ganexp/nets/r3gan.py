@@ -35,7 +35,14 @@ from ganexp.config.ranges import Count, CriticCondition, Shape, Whole, Widths
 from ganexp.errors import UserError
 from ganexp.nets.grouped import GroupedConv, PointwiseConv
 from ganexp.nets.heads import HeadWithOutputs
-from ganexp.nets.layers import DiscriminatorBase, GeneratorBase, LeakyReLU, label_vectors, smallest_side
+from ganexp.nets.layers import (
+    DiscriminatorBase,
+    GeneratorBase,
+    LeakyReLU,
+    label_vectors,
+    smallest_side,
+    with_label_maps,
+)
 from ganexp.nets.resample import FilteredDouble, FilteredHalve
 
 _SMALLEST = 4  # the side of the smallest map
@@ -143,8 +150,7 @@ class Discriminator(DiscriminatorBase):
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         if self.joined:
-            maps = label_vectors(y, self.joined)[:, :, None, None]
-            x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
+            x = with_label_maps(x, y, self.joined)
         # A depth-wise convolution over the whole map: a product and a sum, which is faster.
         features: Tensor = (self.layers(x) * self.basis).sum((2, 3))
         return features

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ganexp.nets.convolutions import in_autocast_dtype
 from ganexp.nets.layers import needs_torch_operations
 
 
@@ -50,7 +51,7 @@ class FilteredDouble(_Filtered):
         super().__init__(4.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = _cast_for_autocast(x)
+        x = in_autocast_dtype(x)
         if needs_torch_operations():
             return _double(x, self.kernels(x))
         maps: Tensor = _Doubled.apply(x, self.kernels(x))
@@ -64,19 +65,11 @@ class FilteredHalve(_Filtered):
         super().__init__(1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = _cast_for_autocast(x)
+        x = in_autocast_dtype(x)
         if needs_torch_operations():
             return _halve(x, self.kernels(x))
         maps: Tensor = _Halved.apply(x, self.kernels(x))
         return maps
-
-
-def _cast_for_autocast(x: Tensor) -> Tensor:
-    """In autocast's dtype, as before a convolution: maps and kernels have one dtype in the derivatives too."""
-    kind = x.device.type
-    if x.is_meta or not torch.is_autocast_enabled(kind):  # there is no autocast on the meta device
-        return x
-    return x.to(torch.get_autocast_dtype(kind))
 
 
 class _Doubled(torch.autograd.Function):

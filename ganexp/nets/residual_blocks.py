@@ -12,10 +12,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ganexp.config.ranges import ImageNorm, Shape
-from ganexp.errors import UserError
 from ganexp.nets.conditional_norm import ConditionalSequential, norm_layer
 from ganexp.nets.convolutions import ResizeConv
-from ganexp.nets.layers import IMAGE_NORMS, smallest_side
+from ganexp.nets.layers import IMAGE_NORMS, doublings
 
 SMALLEST = 4
 """The side of a generator's first map."""
@@ -83,10 +82,5 @@ def generator_channels(arch: str, shape: Shape, width: int, max_width: int) -> l
 
     Raises UserError for what the networks ``arch`` cannot make: sides that are no powers of two from 8 on.
     """
-    times = smallest_side(arch, shape, SMALLEST)
-    doublings = times.bit_length() - 1
-    if times < 2 or 2**doublings != times:
-        raise UserError(
-            f"data.resolution={shape[1]}: arch={arch} makes powers of two from 8 on; arch=mlp makes any size"
-        )
-    return [min(width * 2**level, max_width) for level in range(doublings + 1)][::-1]
+    levels = range(doublings(arch, shape, SMALLEST) + 1)
+    return [min(width * 2**level, max_width) for level in levels][::-1]

@@ -29,6 +29,7 @@ from ganexp.nets.layers import (
     GeneratorBase,
     label_vectors,
     smallest_side,
+    with_label_maps,
 )
 from ganexp.nets.residual_blocks import SMALLEST, DiscriminatorBlock, GeneratorBlock, generator_channels
 
@@ -126,8 +127,7 @@ class Discriminator(DiscriminatorBase):
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         if self.joined:
-            maps = label_vectors(y, self.joined)[:, :, None, None]
-            x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
+            x = with_label_maps(x, y, self.joined)
         points = self.blocks(x).flatten(2)
         pooled: Tensor = points.sum(2) if self.pooling == "sum" else points.mean(2)
         return pooled

@@ -29,9 +29,8 @@ from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, Shape, Share, Whole
 from ganexp.distributed import collectives
-from ganexp.errors import UserError
 from ganexp.nets.equalised import EqualisedLinear, PixelNorm
-from ganexp.nets.layers import GeneratorBase, LeakyReLU, label_vectors, smallest_side
+from ganexp.nets.layers import GeneratorBase, LeakyReLU, doublings, label_vectors
 from ganexp.nets.modulated import GAIN, StyledConv, ToImage
 from ganexp.nets.resample import FilteredDouble
 
@@ -45,12 +44,7 @@ def channels_of_levels(shape: Shape, base: int, max_width: int) -> list[int]:
 
     Raises UserError for samples that are no square images of 8, 16, 32 ... pixels.
     """
-    times = smallest_side("stylegan2", shape, _SMALLEST)
-    levels = times.bit_length() - 1
-    if times < 2 or 2**levels != times:
-        raise UserError(
-            f"data.resolution={shape[1]}: arch=stylegan2 makes powers of two from 8 on; choose one of them"
-        )
+    levels = doublings("stylegan2", shape, _SMALLEST)
     return [max(1, min(base // (_SMALLEST * 2**level), max_width)) for level in range(levels + 1)]
 
 

@@ -16,15 +16,14 @@ made by linear layers, and which has no unconditional term.
 from itertools import pairwise
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ganexp.config.ranges import Count, CriticCondition, Shape, Whole
 from ganexp.nets.deviation import MinibatchDeviation
-from ganexp.nets.equalised import EqualisedConv2d, EqualisedLinear
+from ganexp.nets.equalised import EqualisedConv2d, EqualisedHead, EqualisedLinear
 from ganexp.nets.heads import HeadWithOutputs
-from ganexp.nets.layers import DiscriminatorBase, LeakyReLU, label_vectors
+from ganexp.nets.layers import DiscriminatorBase, LeakyReLU, with_label_maps
 from ganexp.nets.modulated import GAIN
 from ganexp.nets.resample import Filtered, FilteredHalve
 from ganexp.nets.stylegan2 import Mapping, channels_of_levels
@@ -71,16 +70,6 @@ class _Level(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         maps: Tensor = self.second(self.first(x))
         return maps if self.skip is None else maps + self.skip(x)
-
-
-class _Logit(EqualisedLinear):
-    """Features [N, D] to logits [N]."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__(features, 1)
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return super().forward(x).squeeze(1)
 
 
 class _LabelProduct(nn.Module):
@@ -132,7 +121,7 @@ class Discriminator(DiscriminatorBase):
         self.deviation = nn.Identity() if group is None else MinibatchDeviation(group)
         self.conv = _ActivatedConv(last + (group is not None), last, 3)
         self.linear, self.activation = EqualisedLinear(16 * last, last), LeakyReLU(0.2)
-        self.head: nn.Module = _Logit(last)
+        self.head: nn.Module = EqualisedHead(last)
         if self.classes and condition == "projection":
             self.head = _LabelProduct(last, classes, mapping_layers)
         if outputs:
@@ -140,8 +129,7 @@ class Discriminator(DiscriminatorBase):
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         if self.joined:
-            maps = label_vectors(y, self.joined)[:, :, None, None]
-            x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
+            x = with_label_maps(x, y, self.joined)
         ends = self.conv(self.deviation(self.levels(x)))
         vectors: Tensor = GAIN * self.activation(self.linear(ends.flatten(1)))
         return vectors
