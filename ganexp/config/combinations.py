@@ -67,6 +67,12 @@ def _critic(cfg: DictConfig, key: str) -> object:
     return None if critic is None else critic.get(key)
 
 
+def _traits_of_critic(cfg: DictConfig) -> set[str]:
+    """Empty if there is no discriminator."""
+    critic = cfg.arch.get("discriminator")
+    return set() if critic is None else _traits(critic)
+
+
 def _penalties(cfg: DictConfig, literal: str, player: str) -> Iterator[str]:
     """The names of a player's penalties whose class sets ``literal`` to True."""
     for name, node in cfg.penalties.items():
@@ -110,7 +116,7 @@ COMBINATIONS = (
         "weights that are divided by their largest singular value have that value 1, however small they are",
         "set game.clip=null, or arch.discriminator.spectral=false",
         True,
-        lambda cfg: cfg.game.get("clip") is not None and "spectral" in _traits(cfg.arch.discriminator),
+        lambda cfg: cfg.game.get("clip") is not None and "spectral" in _traits_of_critic(cfg),
     ),
     Combination(
         "device.compile=true with a growing network",
