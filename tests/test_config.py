@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import command, composed, verb
+from conftest import WITHOUT_LOSS, command, composed, verb
 from omegaconf import OmegaConf
 
 from ganexp.config.resolvers import overrides_name
@@ -31,18 +31,21 @@ FROM_IMAGES = ("unet", "rrdb", "srresnet")
 """Networks of the other games of images from images."""
 
 
+BESIDE = {
+    ("penalties", "path_length"): ["arch=stylegan2", "data.resolution=32"],
+    ("optim", "rmsprop"): ["loss=wgan"],
+} | {("game", name): ["loss=none"] for name in WITHOUT_LOSS}
+"""What a choice does not compose without."""
+
+
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path: Path) -> None:
-    extra = []
+    extra = BESIDE.get((group, choice), [])
     if choice in ("folder", "pairs"):
         from PIL import Image
 
         Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
         extra = [f"data.root={tmp_path}", "degrade=none"]
-    if choice == "path_length":
-        extra = ["arch=stylegan2", "data.resolution=32"]
-    if choice == "rmsprop":
-        extra = ["loss=wgan"]
     if group == "arch" and choice.removesuffix("_small") in FOR_HOLES:
         extra = ["game=inpaint"]
     if group == "arch" and choice.removesuffix("_small") in FOR_CODES:
