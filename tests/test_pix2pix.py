@@ -18,9 +18,9 @@ from ganexp.data.degradations.cielab import rgb_to_lab
 from ganexp.data.degradations.gray import Gray
 from ganexp.errors import UserError
 from ganexp.games.game import StepProgress
-from ganexp.games.image_to_image import Restored
 from ganexp.games.pix2pix import Pix2Pix
 from ganexp.games.request import Inputs, Request
+from ganexp.games.translation import Restored
 from ganexp.nets.layers import count_weights
 from ganexp.nets.patch import PatchDiscriminator
 from ganexp.nets.unet import UNet
@@ -118,7 +118,7 @@ def test_the_l1_term_is_the_mean_absolute_difference() -> None:
 
 def test_the_critic_sees_the_source_beside_the_image() -> None:
     game = game_of()
-    paired = game.paired(batch())
+    paired = game.with_source(batch())
     assert paired.source is not None
     other = paired._replace(source=paired.source.flip(0))
     same, different = game.critic(paired)(paired.x), game.critic(other)(paired.x)

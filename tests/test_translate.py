@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from ganexp.data.degradations.holes import Holes
 from ganexp.data.degradations.low_resolution import LowResolution
 from ganexp.errors import UserError
-from ganexp.games.image_to_image import Restored
 from ganexp.games.tiling import Tiles, translated
+from ganexp.games.translation import Restored
 
 SMALL = [
     "game=pix2pix",

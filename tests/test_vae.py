@@ -317,7 +317,7 @@ def test_a_runs_pictures_are_of_the_averaged_networks(
 
 def test_a_reconstruction_is_the_decoders_output_at_the_mean() -> None:
     game, x = game_of(), batch_of().x
-    net = game.reconstructor(game.generator).eval()
+    net = game.views(game.generator)["reconstructions"].net.eval()
     mean = game.generator.posterior(x).mean
     assert torch.equal(net(x), game.generator.decoder(mean)) and torch.equal(net(x), net(x))
 

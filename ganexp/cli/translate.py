@@ -15,8 +15,8 @@ from ganexp.data.degradations.degradation import Degradation, reflected
 from ganexp.data.images import to_uint8
 from ganexp.errors import UserError
 from ganexp.games.game import Game
-from ganexp.games.image_to_image import ImageToImage, Restored
 from ganexp.games.tiling import Tiles, translated
+from ganexp.games.translation import Restored, Translation
 from ganexp.system.rng import fork_rng, seed_for
 from ganexp.system.terminal import plural, print_lines
 from ganexp.training.load import open_run
@@ -106,7 +106,7 @@ class _Translator:
 def _generator(game: Game, direction: str | None) -> Restored:
     """Raises UserError where the run's game makes no images from images, or not in that direction."""
     name = type(game).__name__
-    if not isinstance(game, ImageToImage):
+    if not isinstance(game, Translation):
         raise UserError(
             f"run: {name} makes images from noise, and translate needs a run that makes images from images, "
             "such as one of game=pix2pix; ganexp sample draws samples of this one"

@@ -32,6 +32,11 @@ def check_degrade(cfg: DictConfig) -> None:
         )
     if uses:
         _check_sources_are_used(degrade, "source_shape" in cfg.data)
+        if constant_of(degrade, "PAIRED") is False and not constant_of(target, "UNPAIRED"):
+            raise UserError(
+                f"{name} needs each source's target, and these data are two unpaired domains: choose "
+                "game=cyclegan or game=cut"
+            )
 
 
 def _check_sources_are_used(degrade: str, has_sources: bool) -> None:
@@ -40,8 +45,12 @@ def _check_sources_are_used(degrade: str, has_sources: bool) -> None:
     Games and experiments choose a degradation too, which wins over that of ``data=pairs``.
     """
     uses = bool(constant_of(degrade, "USES_SOURCES"))
-    if uses and not has_sources:
-        raise UserError("degrade=pairs: this data set has no sources of its own: set data=pairs")
+    makes = bool(constant_of(degrade, "MAKES_DOMAINS"))
+    if uses and not has_sources and not makes:
+        choice = degrade.rpartition(".")[2].lower()
+        raise UserError(f"degrade={choice}: this data set has no sources of its own: set data={choice}")
+    if has_sources and makes:
+        raise UserError("degrade=classes: the data have sources of their own: set data=folder or the like")
     if has_sources and not uses:
         raise UserError(
             f"data has sources of its own, which {degrade.rpartition('.')[2]} does not use: set degrade=pairs, "

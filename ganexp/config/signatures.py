@@ -50,20 +50,31 @@ def settings_of(target: str) -> Settings | None:
 def constant_of(target: str, name: str) -> Any:
     """The literal that a class, or the nearest of its bases, assigns to ``name``; None if there is none.
 
-    Raises LookupError if the class's module does not exist.
+    Bases are searched level by level, so that one that several classes share comes after these. Raises
+    LookupError if the class's module does not exist.
     """
-    module, _, class_name = target.rpartition(".")
-    tree = _parse(module)
-    for node in tree.body if tree else []:
-        if isinstance(node, ast.ClassDef) and node.name == class_name:
-            for item in node.body:
-                targets = [item.target] if isinstance(item, ast.AnnAssign) else getattr(item, "targets", [])
-                if any(isinstance(found, ast.Name) and found.id == name for found in targets):
-                    return _literal(getattr(item, "value", None))
-            for base in node.bases:
-                known = _base_path(base, module, tree)
-                if known is not None and (value := constant_of(known, name)) is not None:
-                    return value
+    level = [target]
+    while level:
+        bases: list[str] = []
+        for path in level:
+            module = path.rpartition(".")[0]
+            tree = _parse(module)
+            for node in tree.body if tree else []:
+                if isinstance(node, ast.ClassDef) and node.name == path.rpartition(".")[2]:
+                    if (value := _assigned(node, name)) is not None:
+                        return value
+                    known = (_base_path(base, module, tree) for base in node.bases)
+                    bases += [base for base in known if base is not None]
+        level = bases
+    return None
+
+
+def _assigned(node: ast.ClassDef, name: str) -> Any:
+    """The literal that the body of a class assigns to ``name``; None if there is none."""
+    for item in node.body:
+        targets = [item.target] if isinstance(item, ast.AnnAssign) else getattr(item, "targets", [])
+        if any(isinstance(found, ast.Name) and found.id == name for found in targets):
+            return _literal(getattr(item, "value", None))
     return None
 
 

@@ -5,7 +5,7 @@ Top-level folders are splits if all of them are named train, valid, val or test.
 without these, each sub-folder is a class, named by its relative path.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -43,7 +43,7 @@ class Folder(ImageFiles):
 
     def held_out(self) -> dict[str, Source]:
         root = Path(self.root)
-        tops = _top_level_names(_tree(root))
+        tops = top_level_names(_tree(root))
         if self.split not in (None, "train") or not {"train"} < tops <= _SPLITS:
             return {}
         return {
@@ -68,10 +68,16 @@ def class_names(root: Path, split: str | None) -> set[str]:
 def default_resolution(root: Path) -> int:
     """The largest power of two, at most 64, that fits into the sampled images. Raises UserError."""
     tree = _tree(root)
+    return common_resolution((tree, tree.names))
+
+
+def common_resolution(*images: tuple[FileTree, Sequence[str]]) -> int:
+    """The same of several trees and the names of images in them."""
     smallest = _MAX_DEFAULT_RESOLUTION
-    for name in tree.names[:: max(1, len(tree.names) // _PROBES)]:
-        with suppress(UserError):  # decoding reports it later
-            smallest = min(smallest, *size_of(tree.read(name), name))
+    for tree, names in images:
+        for name in names[:: max(1, len(names) // _PROBES)]:
+            with suppress(UserError):  # decoding reports it later
+                smallest = min(smallest, *size_of(tree.read(name), name))
     return 1 << (smallest.bit_length() - 1)
 
 
@@ -81,7 +87,7 @@ def _labelled(root: Path, split: str | None) -> _LabelledSplit:
     tree = _tree(root)
     if not tree.names:
         raise UserError(f"{root}: there is no image in it")
-    inner = _names_of_split(tree, split)
+    inner = names_of_split(tree, split)
     written = written_labels(tree)
     if written is None:
         return _LabelledSplit(
@@ -93,9 +99,9 @@ def _labelled(root: Path, split: str | None) -> _LabelledSplit:
     return _LabelledSplit(tree, {name: written[name] for name in inner})
 
 
-def _names_of_split(tree: FileTree, split: str | None) -> dict[str, str]:
+def names_of_split(tree: FileTree, split: str | None) -> dict[str, str]:
     """Maps each name of the split's images to the name without the split's folder."""
-    tops = _top_level_names(tree)
+    tops = top_level_names(tree)
     if not tops <= _SPLITS:
         if split is not None:
             raise UserError(f"data.split={split}: {tree.root} has no folders train, valid or test at its top")
@@ -107,7 +113,7 @@ def _names_of_split(tree: FileTree, split: str | None) -> dict[str, str]:
     return {name: rest for name, rest in inner.items() if split is None or name.startswith(f"{split}/")}
 
 
-def _top_level_names(tree: FileTree) -> set[str]:
+def top_level_names(tree: FileTree) -> set[str]:
     """The names of the top-level folders and files."""
     return {PurePosixPath(name).parts[0] for name in tree.names}
 

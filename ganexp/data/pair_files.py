@@ -55,14 +55,7 @@ class _Place(NamedTuple):
 
 def find_pairs(tree: FileTree, split: str | None) -> PairFiles:
     """The pairs of ``split``; None: of ``train`` if there is one, else all. Raises UserError without any."""
-    places = _places(tree)
-    splits = _splits(places)
-    if split is None:
-        split = "train" if "train" in splits else None
-    elif split not in splits:
-        told = f"it has {', '.join(sorted(splits))}" if splits else "it has no folders train, val or test"
-        raise UserError(f"data.split={split}: {tree.root}: {told}")
-    chosen = [place for place in places if split is None or place.split == split]
+    chosen = _places_of_split(tree, split)
     if any(place.side is None for place in chosen):
         return PairFiles([FilePair(place.name, place.name) for place in chosen], True, [])
     return _joined(tree, chosen)
@@ -73,8 +66,37 @@ def splits_of(tree: FileTree) -> set[str]:
     return _splits(_places(tree))
 
 
+def find_domains(tree: FileTree, split: str | None) -> dict[Side, list[str]]:
+    """The names of the images of A and of B, which need not belong together. ``split``: see ``find_pairs``.
+
+    Raises UserError where one of the two has none.
+    """
+    chosen = _places_of_split(tree, split)
+    found: dict[Side, list[str]] = {
+        side: [place.name for place in chosen if place.side == side] for side in ("A", "B")
+    }
+    missing = next((side for side, names in found.items() if not names), None)
+    if missing is not None:
+        raise UserError(
+            f"{tree.root}: there is no image of domain {missing}: it needs folders trainA and trainB, or A and "
+            "B; two folders of other names are set as data.a and data.b"
+        )
+    return found
+
+
 def _splits(places: Iterable[_Place]) -> set[str]:
     return {place.split for place in places if place.split is not None}
+
+
+def _places_of_split(tree: FileTree, split: str | None) -> list[_Place]:
+    places = _places(tree)
+    splits = _splits(places)
+    if split is None:
+        split = "train" if "train" in splits else None
+    elif split not in splits:
+        told = f"it has {', '.join(sorted(splits))}" if splits else "it has no folders train, val or test"
+        raise UserError(f"data.split={split}: {tree.root}: {told}")
+    return [place for place in places if split is None or place.split == split]
 
 
 def _places(tree: FileTree) -> list[_Place]:

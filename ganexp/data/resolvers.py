@@ -6,6 +6,7 @@
 | ``${folder_resolution:path}`` | the largest power of two, at most 64, that fits into a folder's images |
 | ``${folder_classes:path,split}`` | the number of classes in a folder |
 | ``${pairs_resolution:path,split,direction}`` | the largest resolution, at most 64, that pairs' targets fill |
+| ``${unpaired_resolution:path,a,b,split}`` | the largest resolution, at most 64, that both domains fill |
 | ``${pairs_source_resolution:path,split,direction,64}`` | the resolution of their sources, if it is 64 |
 """
 
@@ -24,6 +25,7 @@ def register() -> None:
         ("medmnist", _medmnist),
         ("folder_resolution", _folder_resolution),
         ("folder_classes", _folder_classes),
+        ("unpaired_resolution", _unpaired_resolution),
         ("pairs_resolution", _pairs_resolution),
         ("pairs_source_resolution", _pairs_source_resolution),
     ):
@@ -47,6 +49,12 @@ def _folder_classes(root: str, split: Any) -> int:
     from ganexp.data.folder import class_names
 
     return len(class_names(Path(root), split))
+
+
+def _unpaired_resolution(root: Any, a: Any, b: Any, split: Any) -> int:
+    from ganexp.data.unpaired import default_resolution
+
+    return default_resolution(root, a, b, split)
 
 
 def _pairs_resolution(root: str, split: Any, direction: str) -> int:

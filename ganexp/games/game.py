@@ -52,6 +52,14 @@ class Player(NamedTuple):
     """Other networks that are not frozen in this turn, because a later turn reuses their autograd graph."""
 
 
+class View(NamedTuple):
+    """A network from samples [N, ...] to images that are drawn beside them."""
+
+    net: nn.Module
+    reconstructs: bool
+    """Whether its outputs should equal the samples, so that their PSNR is logged."""
+
+
 class StepProgress(NamedTuple):
     """The progress of a run at the beginning of a step."""
 
@@ -109,6 +117,9 @@ class Game(nn.Module):
     USES_DEGRADE: ClassVar[bool] = False
     """Whether the generator is given what ``degrade`` makes of images. A literal, like ``NETS``."""
 
+    UNPAIRED: ClassVar[bool] = False
+    """Whether sources and samples are drawn independently in training. A literal, like ``NETS``."""
+
     needs_reference: ClassVar[bool] = False
     """Whether ``inputs`` needs real samples, as for image translation."""
 
@@ -152,12 +163,13 @@ class Game(nn.Module):
         """
         raise NotImplementedError
 
-    def reconstructor(self, generator: nn.Module) -> nn.Module | None:
-        """A network from samples to their reconstructions, made of ``generator``, the live or the averaged one.
+    def views(self, generator: nn.Module) -> dict[str, View]:
+        """Networks from samples to what is drawn beside these, by the pictures' names.
 
-        None for games without an encoder.
+        They are made of ``generator``, the live or the averaged one: an autoencoder's reconstructions, or the
+        other direction of a game that has two.
         """
-        return None
+        return {}
 
     def about(self) -> list[str]:
         """Lines that a run prints before it begins, on what its numbers mean."""

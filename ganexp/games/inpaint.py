@@ -57,7 +57,7 @@ class Inpaint(ImageToImage):
 
 
 def mask_of(batch: Batch) -> Tensor:
-    """The masks [N, 1, H, W] of a batch that ``ImageToImage.paired`` returned."""
+    """The masks [N, 1, H, W] of a batch that ``with_source`` returned."""
     assert batch.source is not None
     return batch.source[:, -1:]
 

@@ -15,8 +15,8 @@ from ganexp.games.game import Game
 from ganexp.games.request import Inputs, Request
 from ganexp.system.rng import seed_for
 
-_RECONSTRUCTED, _PAIR_COLUMNS = 32, 4
-"""How many images a picture of reconstructions shows, and its columns of pairs."""
+_VIEWED, _PAIR_COLUMNS = 32, 4
+"""How many images a view shows (``Game.views``), and its columns of pairs."""
 
 
 def grid_inputs(
@@ -37,17 +37,15 @@ def grid_inputs(
     return game.inputs(grid.request, rng, real), grid.columns
 
 
-def reconstruction_inputs(
-    game: Game, source: Source, data: Callable[[], Arrays], seed: int
-) -> tuple[Inputs, int] | None:
-    """Images to reconstruct, drawn before their reconstructions, and the number of columns of that picture.
+def view_inputs(game: Game, source: Source, data: Callable[[], Arrays], seed: int) -> tuple[Inputs, int] | None:
+    """Images for ``Game.views``, which are drawn before what these make of them, and the picture's columns.
 
-    None for games without an encoder, and for data that are no images. ``data``: as for ``grid_inputs``.
+    None for games without views, and for data that are no images. ``data``: as for ``grid_inputs``.
     """
-    if game.reconstructor(game.generator) is None or not source.is_image:
+    if not game.views(game.generator) or not source.is_image:
         return None
     arrays = data()
-    rows = random_rows(len(arrays.samples), _RECONSTRUCTED, seed_for(seed, "images to reconstruct"))
+    rows = random_rows(len(arrays.samples), _VIEWED, seed_for(seed, "images to reconstruct"))
     x = reference(source, arrays, rows).x
     return Inputs((x,), source=x), _PAIR_COLUMNS
 

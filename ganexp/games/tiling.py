@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganexp.errors import UserError
-from ganexp.games.image_to_image import Restored
+from ganexp.games.translation import Restored
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.games.game import Game, Player, Turn
+from ganexp.games.game import Game, Player, Turn, View
 from ganexp.games.likelihood import Likelihood
 from ganexp.games.posterior import Autoencoder, Reconstructor, inputs_from_prior
 from ganexp.games.prior import LatentPrior
@@ -75,6 +75,6 @@ class VAE(Game):
     def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
         return inputs_from_prior(self.prior, request, rng)
 
-    def reconstructor(self, generator: nn.Module) -> nn.Module:
+    def views(self, generator: nn.Module) -> dict[str, View]:
         assert isinstance(generator, Autoencoder)
-        return Reconstructor(generator)
+        return {"reconstructions": View(Reconstructor(generator), reconstructs=True)}

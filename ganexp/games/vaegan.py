@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from ganexp.config.ranges import NonNegative, Positive
 from ganexp.data.batches import Batch
 from ganexp.games.adversarial import AdversarialGame
-from ganexp.games.game import Player, Turn
+from ganexp.games.game import Player, Turn, View
 from ganexp.games.posterior import Autoencoder, Posterior, Reconstructor, inputs_from_prior
 from ganexp.games.prior import LatentPrior
 from ganexp.games.request import Inputs, Request
@@ -96,6 +96,6 @@ class VAEGAN(AdversarialGame):
     def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
         return inputs_from_prior(self.prior, request, rng)
 
-    def reconstructor(self, generator: nn.Module) -> nn.Module:
+    def views(self, generator: nn.Module) -> dict[str, View]:
         assert isinstance(generator, Autoencoder)
-        return Reconstructor(generator)
+        return {"reconstructions": View(Reconstructor(generator), reconstructs=True)}

@@ -32,6 +32,12 @@ def build_as(kind: type[T], node: DictConfig, where: str) -> T:
     return made
 
 
+def build_source(cfg: DictConfig) -> Source:
+    """The data set, in the two domains that ``degrade`` makes of it, if it makes any (``degrade=classes``)."""
+    source = build_as(Source, cfg.data, "data")
+    return source if cfg.degrade is None else build_as(Degradation, cfg.degrade, "degrade").domains(source)
+
+
 def build_game(cfg: DictConfig) -> Game:
     """The game with its networks, loss, penalties and augmentation. Raises UserError where they do not fit.
 
@@ -46,7 +52,7 @@ def build_game(cfg: DictConfig) -> Game:
             str(name): build_as(Penalty, node, f"penalties.{name}") for name, node in cfg.penalties.items()
         },
         augment=build_as(Augment, cfg.augment, "augment"),
-        label_kind=build_as(Source, cfg.data, "data").label_kind,
+        label_kind=build_source(cfg).label_kind,
         degrade=None if cfg.degrade is None else build_as(Degradation, cfg.degrade, "degrade"),
     )
     # The parts are passed to a partial: OmegaConf would turn dataclasses in a configuration into nodes.

@@ -16,7 +16,7 @@ from ganexp.games.game import Game
 from ganexp.games.sampling import recompute_batch_norm
 from ganexp.runs.stored_checkpoints import LoadedCheckpoint, resolve_checkpoint
 from ganexp.training.blend import blended
-from ganexp.training.build import build_as, build_game
+from ganexp.training.build import build_as, build_game, build_source
 from ganexp.training.device import Hardware
 from ganexp.training.memory import within_memory
 from ganexp.training.state import load_averaged
@@ -66,5 +66,5 @@ def open_run(cfg: DictConfig) -> OpenedRun:
     """Opens the run that ``cfg.run`` names, on ``cfg.device``. Raises UserError where it is not a run."""
     config = read_run(cfg.run, trust=cfg.trust)
     hardware = build_as(Hardware, cfg.device, "device")
-    source = build_as(Source, config.data, "data")
+    source = build_source(config)
     return OpenedRun(Path(cfg.run).expanduser(), config, cfg.trust, hardware.device, source)

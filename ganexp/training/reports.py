@@ -65,26 +65,23 @@ def _record(
     scalars |= influences(state.ema.module, pairs, cfg.batch_size, state.device)
     scalars |= {f"score/{name}": value for name, value in scores.items()}
     pictures = {"samples": draw_grid(experiment.data.source, preview, samples, columns)}
-    errors, reconstructions = _reconstructions(experiment, cfg.batch_size)
+    errors, views = _views(experiment, cfg.batch_size)
     scalars |= errors
-    run.record(epoch.number if epoch.ended else None, scalars, pictures | reconstructions, state.progress)
+    run.record(epoch.number if epoch.ended else None, scalars, pictures | views, state.progress)
     run.log.info(epoch_lines(f"{epoch.number}/{cfg.epochs}", experiment, scalars, scores))
     return scalars, scores
 
 
-def _reconstructions(
-    experiment: Experiment, batch_size: int
-) -> tuple[dict[str, float], dict[str, Image.Image]]:
-    """Of an autoencoder: images beside their averaged networks' reconstructions, and the PSNR of these.
-
-    Nothing for other games.
-    """
-    state, given = experiment.state, experiment.evaluation.reconstructed
-    net = state.game.reconstructor(state.ema.module)
-    if net is None or given is None:
+def _views(experiment: Experiment, batch_size: int) -> tuple[dict[str, float], dict[str, Image.Image]]:
+    """The pictures of ``Game.views`` by name, and the PSNR of those that reconstruct the images."""
+    state, viewed = experiment.state, experiment.evaluation.viewed
+    if viewed is None:
         return {}, {}
-    inputs, columns = given
-    made = generate(net, inputs, batch_size, state.device)
-    error = float(np.square((made - inputs.args[0].numpy()) / 2).mean())  # of values in [0, 1]
-    picture = draw_grid(experiment.data.source, inputs, made, columns)
-    return {"reconstructions/psnr": -10 * math.log10(max(error, 1e-10))}, {"reconstructions": picture}
+    (inputs, columns), errors, pictures = viewed, {}, {}
+    for name, view in state.game.views(state.ema.module).items():
+        made = generate(view.net, inputs, batch_size, state.device)
+        pictures[name] = draw_grid(experiment.data.source, inputs, made, columns)
+        if view.reconstructs:
+            error = float(np.square((made - inputs.args[0].numpy()) / 2).mean())  # of values in [0, 1]
+            errors[f"{name}/psnr"] = -10 * math.log10(max(error, 1e-10))
+    return errors, pictures

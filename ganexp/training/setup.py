@@ -13,10 +13,10 @@ from ganexp.data.held_out import AUTO, TRAINING, evaluated
 from ganexp.data.source import Source
 from ganexp.games.game import Game
 from ganexp.games.request import Inputs, Request
-from ganexp.games.seeded_inputs import grid_inputs, reconstruction_inputs
+from ganexp.games.seeded_inputs import grid_inputs, view_inputs
 from ganexp.sentinel import Sentinel, rms_distance, rows_of_each_label
 from ganexp.system.rng import seed_everything, seed_for
-from ganexp.training.build import build, build_as
+from ganexp.training.build import build, build_as, build_source
 from ganexp.training.deferred_log import DeferredLog
 from ganexp.training.device import Hardware
 from ganexp.training.experiment_data import ExperimentData, build_data
@@ -40,8 +40,8 @@ class Evaluation(NamedTuple):
     """Columns of the grid."""
     pairs: dict[str, Inputs]
     """Inputs of pairs of samples that differ in one condition, by the condition's name."""
-    reconstructed: tuple[Inputs, int] | None
-    """Images to reconstruct and the picture's columns; None for games without an encoder."""
+    viewed: tuple[Inputs, int] | None
+    """Images for ``Game.views`` and the columns of their pictures; None for games without views."""
     periodic: PeriodicEvaluation
 
 
@@ -71,10 +71,10 @@ def build_experiment(cfg: DictConfig) -> Experiment:
     began = time.monotonic()
     hardware = build_as(Hardware, cfg.device, "device")
     device = hardware.device
-    source = build_as(Source, cfg.data, "data")
+    source = build_source(cfg)
     seed_everything(cfg.seed)
     model = build_model(cfg, hardware)
-    data = build_data(cfg, source, device)
+    data = build_data(cfg, source, device, unpaired=model.game.UNPAIRED)
     evaluation = _evaluation(cfg, model.game, data, device)
     state = State(
         game=model.game,
@@ -109,12 +109,12 @@ def _evaluation(cfg: DictConfig, game: Game, data: ExperimentData, device: torch
         game, request, source, lambda: evaluated(source, arrays, split), cfg.seed, "preview"
     )
     unseen = AUTO if split == TRAINING else split  # an autoencoder is looked at on images that it has not seen
-    reconstructed = reconstruction_inputs(game, source, lambda: evaluated(source, arrays, unseen), cfg.seed)
+    viewed = view_inputs(game, source, lambda: evaluated(source, arrays, unseen), cfg.seed)
     pairs = game.condition_pairs(
         _PAIRS, torch.Generator().manual_seed(seed_for(cfg.seed, "pairs that differ in one condition"))
     )
     periodic = PeriodicEvaluation(source, arrays, game, cfg, device)
-    return Evaluation(preview, columns, pairs, reconstructed, periodic)
+    return Evaluation(preview, columns, pairs, viewed, periodic)
 
 
 def _sentinel(cfg: DictConfig, source: Source, data: Arrays, preview: Inputs) -> Sentinel:

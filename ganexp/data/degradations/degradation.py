@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganexp.config.ranges import Shape
+from ganexp.data.source import Source
 from ganexp.errors import UserError
 
 
@@ -33,6 +34,12 @@ class Degradation(nn.Module):
     BASELINE: ClassVar[str] = ""
     """The name of the trivial method that ``baseline`` is; empty if there is none."""
 
+    PAIRED: ClassVar[bool] = True
+    """Whether a source's target is known; False where sources and samples are two unpaired domains."""
+
+    MAKES_DOMAINS: ClassVar[bool] = False
+    """Whether ``domains`` gives a data set without sources some. A literal, like those above."""
+
     USES_SOURCES: ClassVar[bool] = False
     """Whether the sources are those that the data set has, as ``data=pairs``, and none are made of images."""
 
@@ -49,6 +56,10 @@ class Degradation(nn.Module):
     def about(self) -> str:
         """What the sources are, for the log."""
         raise NotImplementedError
+
+    def domains(self, source: Source) -> Source:
+        """The data set whose samples and sources are used; by default as it is."""
+        return source
 
     def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """The sources of images [N, C, H, W]."""

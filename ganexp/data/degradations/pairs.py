@@ -1,4 +1,4 @@
-"""The data set's own pairs: nothing is degraded."""
+"""The data set's own sources: nothing is degraded."""
 
 from dataclasses import dataclass
 from typing import ClassVar
