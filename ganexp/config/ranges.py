@@ -63,6 +63,9 @@ ImageNorm = Literal["batch", "layer", "group", "instance", "none"]
 Upsample = Literal["transposed", "nearest"]
 """How feature maps are doubled: a transposed convolution; nearest neighbours, then a convolution."""
 
+Padding = Literal["reflect", "zeros"]
+"""What convolutions see beyond the border of a map."""
+
 FlatNorm = Literal["batch", "layer", "none"]
 """Normalisation of feature vectors."""
 

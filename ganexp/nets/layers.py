@@ -27,6 +27,12 @@ IMAGE_NORMS: dict[str, Callable[..., nn.Module]] = {
 }
 """Norms of feature maps [N, C, H, W], by their name in a configuration."""
 
+
+def norm_of(norm: str, channels: int, *, affine: bool) -> nn.Module:
+    """A norm of feature maps; ``norm=none`` is one without a gain and a bias in any case."""
+    return nn.Identity() if norm == "none" else IMAGE_NORMS[norm](channels, affine=affine)
+
+
 FLAT_NORMS: dict[str, Callable[..., nn.Module]] = {
     "batch": nn.BatchNorm1d,
     "layer": lambda units, affine=True: nn.LayerNorm(units, elementwise_affine=affine),

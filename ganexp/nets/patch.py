@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, ImageNorm, Shape, Whole
 from ganexp.errors import UserError
-from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, LeakyReLU, initialise_normal
+from ganexp.nets.layers import DiscriminatorBase, LeakyReLU, initialise_normal, norm_of
 
 _WIDEST = 8  # times the width
 
@@ -28,11 +28,11 @@ class PatchHead(nn.Conv2d):
 
 
 class PatchDiscriminator(DiscriminatorBase):
-    """Images [N, C, H, W] to the logits [N, h, w] of patches."""
+    """Images [N, C, H, W] to the logits [N, h, w] of patches; ``affine``: whether norms have gain and bias."""
 
     classes = 0
 
-    def __init__(self, shape: Shape, width: Count, layers: Whole, norm: ImageNorm) -> None:
+    def __init__(self, shape: Shape, width: Count, layers: Whole, norm: ImageNorm, affine: bool = True) -> None:
         super().__init__()
         self.samplewise = norm != "batch"
         smallest = min(shape[1:]) >> layers
@@ -46,7 +46,7 @@ class PatchDiscriminator(DiscriminatorBase):
             bias = first or norm != "batch"
             convolutions.append(nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=bias))
             if not first:
-                convolutions.append(IMAGE_NORMS[norm](outputs))
+                convolutions.append(norm_of(norm, outputs, affine=affine))
             convolutions.append(LeakyReLU(0.2))
         self.layers = nn.Sequential(*convolutions)
         self.head = PatchHead(widths[-1], 1, kernel, 1, padding)
