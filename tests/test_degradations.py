@@ -23,6 +23,7 @@ from ganexp.data.degradations.low_resolution import LowResolution
 from ganexp.data.degradations.masks import box_masks, stroke_masks
 from ganexp.data.degradations.noise import Noise
 from ganexp.data.degradations.pixel_art import PixelArt
+from ganexp.data.degradations.tint import Tint
 from ganexp.errors import UserError
 from ganexp.training.build import build_as
 
@@ -51,6 +52,10 @@ def pixel_art(reverse: bool = False, block: int = 4) -> PixelArt:
     return PixelArt(block=block, colours=3, reverse=reverse, source_shape=RGB, output_shape=RGB)
 
 
+def tint(light: tuple[int, int, int] = (255, 190, 60)) -> Tint:
+    return Tint(dark=[0, 30, 110], light=list(light), source_shape=RGB, output_shape=RGB)
+
+
 EVERY: dict[str, Callable[[], Degradation]] = {
     "gray": lambda: Gray(source_shape=[1, 32, 32], output_shape=[2, 32, 32]),
     "lowres": lambda: LowResolution(factor=4, source_shape=[3, 8, 8], output_shape=RGB),
@@ -63,6 +68,7 @@ EVERY: dict[str, Callable[[], Degradation]] = {
     "edges": edges,
     "pixelart": pixel_art,
     "pixels": lambda: pixel_art(reverse=True),
+    "tint": lambda: tint(),
 }
 
 RANDOM = {"box", "boxes", "strokes", "noise", "blur"}
@@ -88,7 +94,8 @@ def test_random_numbers_and_shapes(name: str) -> None:
 
 
 CHOICES = sorted(
-    file.stem for file in (conf_folder() / "degrade").glob("*.yaml") if file.stem not in ("none", "pairs")
+    {file.stem for file in (conf_folder() / "degrade").glob("*.yaml")}
+    - {"none", "pairs", "unpaired", "classes", "identity"}
 )
 
 
@@ -281,9 +288,22 @@ def test_holes_need_a_mask_and_others_take_none() -> None:
     assert torch.equal(holes("centre").from_image(image, mask), with_hole(image, mask))
     with pytest.raises(UserError, match="mask is missing"):
         holes("centre").from_image(image)
-    for name in ("noise", "blur", "edges", "pixelart", "lowres", "gray"):
+    for name in ("noise", "blur", "edges", "pixelart", "lowres", "gray", "tint"):
         with pytest.raises(UserError, match="does not fill holes"):
             EVERY[name]().from_image(image, mask)
+
+
+# --- tint
+
+
+def test_grey_values_become_colours_in_proportion() -> None:
+    x = torch.tensor([-1.0, 1.0, 0.0]).view(1, 1, 1, 3)
+    found = (tint()(x)[0, :, 0] + 1) * 127.5
+    assert found.T.round().tolist() == [[0, 30, 110], [255, 190, 60], [128, 110, 85]]
+    shades = torch.arange(256.0).view(1, 1, 16, 16) / 127.5 - 1
+    assert len({tuple(colour) for colour in tint()(shades)[0].flatten(1).T.tolist()}) == 256, "one to one"
+    with pytest.raises(UserError, match="both"):
+        tint((0, 30, 110))
 
 
 # --- noise and blur

@@ -51,6 +51,9 @@ Betas = Annotated[list[Fraction], Len(2, 2)]
 Widths = Annotated[list[Count], MinLen(1)]
 """Units of each hidden layer, in the order of the layers."""
 
+Colour = Annotated[list[Annotated[int, Ge(0), Le(255)]], Len(3, 3)]
+"""Red, green and blue, integers from 0 to 255."""
+
 Names = Annotated[str | list[str], BeforeValidator(_check_names)]
 """A name, or a list of one or more different names."""
 
