@@ -219,6 +219,7 @@ def test_every_direction_is_that_of_the_metric() -> None:
         "Identity": "identity_cnn",
         "LPIPS": "lpips",
         "LabelMaps": "mean_iou",
+        "TargetDomain": "target_domain",
     }
     assert metrics.keys() == called.keys()
     for name, kind in metrics.items():

@@ -44,8 +44,8 @@ class SampleFeatures(NamedTuple):
     [N, K] float32 of classes, or of attributes, each by itself; None where the features have neither;
     ``labels``: int64, the real or requested classes [N] or attributes [N, K], or None without; ``target``:
     [N, ...], the image that each sample should match, stored like the samples, or None;
-    ``categories``: [N, A] int64, ``continuous``: [N, B] float32, the codes that samples were made from, or
-    None.
+    ``source``: [N, ...] uint8, the image that each sample was made from, or None; ``categories``: [N, A] int64,
+    ``continuous``: [N, B] float32, the codes that samples were made from, or None.
     """
 
     samples: np.ndarray
@@ -53,6 +53,7 @@ class SampleFeatures(NamedTuple):
     probabilities: np.ndarray | None
     labels: np.ndarray | None = None
     target: np.ndarray | None = None
+    source: np.ndarray | None = None
     categories: np.ndarray | None = None
     continuous: np.ndarray | None = None
 

@@ -16,9 +16,9 @@ from ganexp.metrics.reference_sets import ReferenceSets
 
 Scores = dict[str, float]
 
-Need = Literal["labels", "target", "categories", "continuous"]
+Need = Literal["labels", "source", "target", "categories", "continuous"]
 
-ONLY_GENERATED: frozenset[Need] = frozenset({"target", "categories", "continuous"})
+ONLY_GENERATED: frozenset[Need] = frozenset({"source", "target", "categories", "continuous"})
 """What real samples do not have."""
 
 
@@ -68,7 +68,7 @@ class Metric:
     """
 
     needs: ClassVar[tuple[Need, ...]] = ()
-    """What the metric needs beside generated samples: their labels, targets, or codes."""
+    """What the metric needs beside generated samples: their labels, sources, targets, or codes."""
 
     def __call__(self, pair: EvalPair) -> Scores:
         raise NotImplementedError

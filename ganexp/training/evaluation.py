@@ -37,6 +37,7 @@ _LACKING: dict[Need, str] = {
     "labels": "asks a generator for classes: train one with game=cgan",
     "categories": "goes by the categories that samples are made from, which this game does not have",
     "continuous": "goes by the continuous codes that samples are made from, which this game does not have",
+    "source": "compares outputs with what they were made from: choose a game of images from images",
     "target": "compares with what each output should be, which this game does not know",
 }
 
@@ -116,10 +117,11 @@ class Evaluator:
         samples = self._source.encode(generated)
         labels = None if inputs.labels is None else inputs.labels.numpy()
         target = None if inputs.target is None else self._source.encode(inputs.target.numpy())
+        source = None if inputs.source is None else self._source.encode(inputs.source.numpy())
         categories, continuous = (
             None if part is None else part.numpy() for part in (inputs.categories, inputs.continuous)
         )
-        found = self.features(samples)._replace(labels=labels, target=target)
+        found = self.features(samples)._replace(labels=labels, target=target, source=source)
         return self._scores(found._replace(categories=categories, continuous=continuous))
 
     def score_baseline(self, game: Game, inputs: Inputs) -> tuple[str, Scores] | None:
