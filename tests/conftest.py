@@ -39,6 +39,9 @@ TINY = [
 WITHOUT_LOSS = ("beta_vae", "capacity_vae", "vae")
 """Games that are played with loss=none only."""
 
+SEVERAL_CRITICS = ("cyclegan",)
+"""Games whose player d is several networks, and which have no setting reuse_fake."""
+
 _AUTOENCODER = [
     *["recipe=none", "data.resolution=8", "evaluate.every=null"],
     *["arch.encoder.widths=[16]", "arch.generator.widths=[16]", "arch.generator.latent=3"],
@@ -47,6 +50,11 @@ _AUTOENCODER = [
 OF_GAME = {
     **{game: [*_AUTOENCODER, f"game={game}", "loss=none", "arch=vae_mlp"] for game in WITHOUT_LOSS},
     "vaegan": [*_AUTOENCODER, "game=vaegan", "arch=vaegan_mlp", "arch.discriminator.widths=[16]"],
+    "cyclegan": [
+        *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=cyclegan", "degrade=edges"],
+        *["game.pool=5", "arch.generator.width=2", "arch.generator.blocks=1", "arch.generator.norm=none"],
+        *["arch.discriminator.width=2", "arch.discriminator.layers=1"],
+    ],
     "inpaint": [
         *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=inpaint", "degrade.kind=box"],
         *["arch.generator.width=2", "arch.discriminator.width=2", "arch.discriminator.layers=2"],

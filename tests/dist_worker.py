@@ -72,7 +72,8 @@ def parts_of_batches(cfg: DictConfig) -> list[Batch]:
         collectives.rank() * BATCH // collectives.world_size(),
         (collectives.rank() + 1) * BATCH // collectives.world_size(),
     )
-    return [Batch(*pair) for pair in zip(x[:, part], y[:, part], strict=True)]
+    sources = x.flip(0)  # other images, for games that are given some to make sources of
+    return [Batch(*parts) for parts in zip(x[:, part], y[:, part], sources[:, part], strict=True)]
 
 
 def trained(cfg: DictConfig) -> dict[str, Tensor]:

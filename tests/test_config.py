@@ -31,21 +31,40 @@ FROM_IMAGES = ("unet", "rrdb", "srresnet")
 """Networks of the other games of images from images."""
 
 
+OF_CYCLEGAN = ("cyclegan", "cyclegan_128")
+"""Networks of game=cyclegan."""
+
+
 BESIDE = {
+    ("game", "cyclegan"): ["degrade=edges"],
+    ("degrade", "classes"): ["game=cyclegan"],
     ("penalties", "path_length"): ["arch=stylegan2", "data.resolution=32"],
     ("optim", "rmsprop"): ["loss=wgan"],
 } | {("game", name): ["loss=none"] for name in WITHOUT_LOSS}
 """What a choice does not compose without."""
 
 
+def _with_files(group: str, choice: str, folder: Path) -> list[str]:
+    """What a choice that reads images from disk needs besides, with an image in each of the folders."""
+    from PIL import Image
+
+    if (group, choice) in (("data", "unpaired"), ("experiment", "cyclegan")):
+        folders, settings = [folder / "trainA", folder / "trainB"], ["game=cyclegan"]
+    elif choice in ("folder", "pairs"):
+        folders, settings = [folder], ["degrade=none"]
+    else:
+        return []
+    for one in folders:
+        one.mkdir(exist_ok=True)
+        Image.new("RGB", (40, 40)).save(one / "a.png")
+    return [f"data.root={folder}", *settings]
+
+
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path: Path) -> None:
-    extra = BESIDE.get((group, choice), [])
-    if choice in ("folder", "pairs"):
-        from PIL import Image
-
-        Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
-        extra = [f"data.root={tmp_path}", "degrade=none"]
+    extra = BESIDE.get((group, choice), []) + _with_files(group, choice, tmp_path)
+    if group == "arch" and choice.removesuffix("_small") in OF_CYCLEGAN:
+        extra = ["game=cyclegan", "degrade=edges"]
     if group == "arch" and choice.removesuffix("_small") in FOR_HOLES:
         extra = ["game=inpaint"]
     if group == "arch" and choice.removesuffix("_small") in FOR_CODES:
@@ -54,10 +73,10 @@ def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path:
         extra = ["game=vaegan"]
     if (group == "arch" and choice.removesuffix("_small") in FROM_IMAGES) or choice == "pix2pix":
         extra = ["game=pix2pix", "degrade=noise"]
-    if group == "degrade" and choice not in ("none", "pairs"):
+    if group == "degrade" and choice not in ("none", "pairs", "classes", "unpaired"):
         extra = ["game=pix2pix", "data=celeba"]
-    if group == "degrade" and choice == "pairs":
-        return  # data=pairs chooses it
+    if group == "degrade" and choice in ("pairs", "unpaired"):
+        return  # data=pairs and data=unpaired choose them
     cfg = composed(*extra, f"{group}={choice}")
     generator = cfg.arch.generator
     assert cfg.seed == 0 and ("source_shape" in generator or generator.shape == cfg.data.shape)

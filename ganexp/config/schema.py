@@ -109,7 +109,7 @@ class TrainSettings(BaseModel):
     seed: Seed
     epochs: Count
     max_steps: Count | None
-    batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)]
     resume: str | None
     start_from: str | None
     start_weights: Literal["averaged", "live"]

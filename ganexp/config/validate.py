@@ -92,7 +92,10 @@ def processes(cfg: DictConfig) -> int:
 
 
 def check_batch_split(cfg: DictConfig, world: int) -> None:
-    """Raises UserError where ``world`` ranks cannot split a batch evenly in multiples of its unit."""
+    """Raises UserError for a batch that is too small, or not to be split evenly in multiples of its unit."""
+    smallest = constant_of(str(cfg.game["_target_"]), "SMALLEST_BATCH") or 2
+    if cfg.batch_size < smallest:
+        raise UserError(f"batch_size={cfg.batch_size}: should be greater than or equal to {smallest}")
     units = _batch_units(cfg)
     unit, named = math.prod(units.values()), " x ".join(f"{name}={size}" for name, size in units.items())
     if cfg.batch_size % unit:

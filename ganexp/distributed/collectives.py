@@ -116,6 +116,18 @@ def all_gather_rows(row: Tensor) -> Tensor:
     return rows
 
 
+@torch.no_grad()
+def all_gather_batches(x: Tensor) -> Tensor:
+    """The batches [N, ...] of all ranks, equally large, in the order of ranks: [world N, ...], no gradient."""
+    if _process.world_size == 1:
+        return x.detach()
+    own = x.detach().contiguous()
+    parts = [torch.empty_like(own) for _ in range(_process.world_size)]
+    with as_worker_lost(_process):
+        torch_distributed.all_gather(parts, own)
+    return torch.cat(parts)
+
+
 def global_mean(values: Tensor) -> Tensor:
     """The mean of the values of all ranks, equally many on each, a scalar; can be differentiated."""
     return all_gather_rows(values.mean()[None]).mean()

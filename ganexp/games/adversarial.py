@@ -75,15 +75,7 @@ class AdversarialGame(Game):
 
     def _check_uses(self) -> None:
         """Raises UserError for networks that take or give what this game does not use."""
-        for name, net in self.parts.nets.items():
-            if getattr(net, "classes", 0) and not self.USES_LABELS:
-                raise UserError(f"arch.{name}.classes={net.classes}: this game has no labels; game=cgan has")
-            if getattr(net, "outputs", 0) and not self.USES_OUTPUTS:
-                raise UserError(
-                    f"arch.{name}.outputs={net.outputs}: this game has no use for them; game=acgan has"
-                )
-            if getattr(net, "takes_mask", False) and not self.GIVES_MASK:
-                raise UserError(f"arch.{name}: it takes a mask of holes, which only game=inpaint gives it")
+        refuse_unused(self.parts.nets, labels=self.USES_LABELS, outputs=self.USES_OUTPUTS, mask=self.GIVES_MASK)
 
     def discriminator_turn(self, batch: Batch) -> Turn:
         """The discriminator's losses on real and fake samples; no gradient reaches the generator."""
@@ -187,3 +179,18 @@ class AdversarialGame(Game):
             None if real_answer is None else real_answer[:, 1:],
             fake_answer[:, 1:],
         )
+
+
+def refuse_unused(nets: dict[str, nn.Module], *, labels: bool, outputs: bool, mask: bool) -> None:
+    """Raises UserError for networks that take or give what their game does not use.
+
+    ``labels``: whether it gives them labels; ``outputs``: whether it uses those beside the logit; ``mask``:
+    whether it gives the discriminator a mask of holes.
+    """
+    for name, net in nets.items():
+        if getattr(net, "classes", 0) and not labels:
+            raise UserError(f"arch.{name}.classes={net.classes}: this game has no labels; game=cgan has")
+        if getattr(net, "outputs", 0) and not outputs:
+            raise UserError(f"arch.{name}.outputs={net.outputs}: this game has no use for them; game=acgan has")
+        if getattr(net, "takes_mask", False) and not mask:
+            raise UserError(f"arch.{name}: it takes a mask of holes, which only game=inpaint gives it")

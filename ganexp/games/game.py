@@ -114,6 +114,9 @@ class Game(nn.Module):
     BATCH_UNIT: ClassVar[str | None] = None
     """The setting of which each rank's share of a batch must be a multiple. A literal, like ``NETS``."""
 
+    SMALLEST_BATCH: ClassVar[int] = 2
+    """The smallest batch, over all ranks. A literal, like ``NETS``."""
+
     USES_DEGRADE: ClassVar[bool] = False
     """Whether the generator is given what ``degrade`` makes of images. A literal, like ``NETS``."""
 

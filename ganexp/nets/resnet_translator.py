@@ -138,7 +138,7 @@ def _check(source_shape: Sequence[int], output_shape: Sequence[int], kernel: int
         sizes = [f"{height} x {width}" for _, height, width in (source_shape, output_shape)]
         raise UserError(
             f"this network keeps the size of its source, which is {sizes[0]}, and the output is {sizes[1]}: "
-            "choose another degrade, or arch=unet"
+            "choose another degrade, or game=pix2pix arch=unet"
         )
     if any(side % 4 for side in source_shape[1:]):
         raise UserError(f"data.resolution={source_shape[1]}: this network makes sides that are multiples of 4")

@@ -121,8 +121,8 @@ def _layout(cfg: DictConfig) -> dict[str, dict[str, list[Any]]]:
     scores = {name: [rf"(score|evaluate)/({'|'.join(found)}).*$"] for name, found in stems.items()}
     layout = {
         "players": {
-            "losses": [r"\w+/adversarial$"],
-            "D(x) and D(G(z))": [r"\w+/D_x$", r"\w+/D_G_z$"],
+            "losses": [r"\w+/adversarial(_back)?$"],
+            "D(x) and D(G(z))": [r"\w+/D_x(_back)?$", r"\w+/D_G_z(_back)?$"],
             "gradient norms": [r"\w+/gradient_norm$"],
         },
         "penalties": {"penalties": [_PENALTIES]},
@@ -140,7 +140,7 @@ def _layout(cfg: DictConfig) -> dict[str, dict[str, list[Any]]]:
 
 
 _PENALTIES = (
-    r"(?!score|evaluate|speed|sentinel|precision|reconstructions)\w+/"
-    r"(?!(adversarial|D_x|D_G_z|gradient_norm|weight_norm|lr)$)\w+$"
+    r"(?!score|evaluate|speed|sentinel|precision|reconstructions|cycle/)\w+/"
+    r"(?!((adversarial|D_x|D_G_z)(_back)?|gradient_norm|weight_norm|lr)$)\w+$"
 )
 """Matches a player's losses besides the adversarial one; the same in all runs, as charts are merged."""

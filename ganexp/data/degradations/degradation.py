@@ -43,6 +43,9 @@ class Degradation(nn.Module):
     USES_SOURCES: ClassVar[bool] = False
     """Whether the sources are those that the data set has, as ``data=pairs``, and none are made of images."""
 
+    SOURCES_ARE_IMAGES: ClassVar[bool] = True
+    """Whether sources are images in [-1, 1], which a network can make; False where they have a mask beside."""
+
     source_shape: Shape
     """The shape of a source, without the batch."""
 
@@ -56,6 +59,12 @@ class Degradation(nn.Module):
     def about(self) -> str:
         """What the sources are, for the log."""
         raise NotImplementedError
+
+    @property
+    def image_shape(self) -> list[int]:
+        """The shape of an image, without the batch: that of what ``restore`` makes."""
+        output, source = (torch.zeros(1, *shape) for shape in (self.output_shape, self.source_shape))
+        return list(self.restore(output, source).shape[1:])
 
     def domains(self, source: Source) -> Source:
         """The data set whose samples and sources are used; by default as it is."""

@@ -26,6 +26,7 @@ class Holes(Degradation):
     """
 
     BASELINE: ClassVar[str] = "Laplace fill"
+    SOURCES_ARE_IMAGES: ClassVar[bool] = False
 
     kind: Literal["centre", "box", "boxes", "strokes"]
     size: Share
