@@ -96,6 +96,11 @@ def _norm_targets(cfg: DictConfig) -> int:
     return sum(str(node["_target_"]).endswith(names) for node in cfg.penalties.values())
 
 
+def _keeps_another_size(cfg: DictConfig) -> bool:
+    nets = [net for net in cfg.arch.values() if str(net["_target_"]).endswith(".ResnetTranslator")]
+    return any(net["source_shape"][1:] != net["output_shape"][1:] for net in nets)
+
+
 COMBINATIONS = (
     Combination(
         "a penalty of each sample's gradient with arch.discriminator.norm=batch",
@@ -161,6 +166,13 @@ COMBINATIONS = (
         "set arch.discriminator.group=null",
         True,
         lambda cfg: _critic(cfg, "group") is not None and "feature_sigma" in cfg.game,
+    ),
+    Combination(
+        "a generator that keeps an image's size (arch=cyclegan) with sources of another size (degrade=lowres)",
+        "its output is as large as its source",
+        "choose another degrade, or game=srgan; of data=unpaired set data.source_resolution=${data.resolution}",
+        True,
+        _keeps_another_size,
     ),
     Combination(
         "growing networks of different schedules",
