@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, NonNegative, Positive, Whole
 from ganexp.data.batches import Batch
-from ganexp.data.degradations.degradation import Degradation
 from ganexp.data.degradations.pairs import Pairs
 from ganexp.errors import UserError
 from ganexp.games.adversarial import refuse_unused
+from ganexp.games.both_directions import BothDirections, RoundTrip
 from ganexp.games.game import Player, Turn, View
 from ganexp.games.image_pool import ImagePool
 from ganexp.games.translation import Restored, Translation
@@ -37,28 +37,8 @@ from ganexp.penalties import Critic, PlayerCall
 from ganexp.system.float32 import at_least_float32
 
 
-class BothDirections(Restored):
-    """G, and F as ``back``, in one module, so that both are averaged. A call is that of G."""
-
-    def __init__(self, net: nn.Module, degrade: Degradation, back: Restored) -> None:
-        super().__init__(net, degrade)
-        self.back = back
-
-
-class RoundTrip(nn.Module):
-    """Images b [N, ...] to G(F(b))."""
-
-    def __init__(self, generator: BothDirections) -> None:
-        super().__init__()
-        self.generator = generator
-
-    def forward(self, x: Tensor) -> Tensor:
-        images: Tensor = self.generator(self.generator.back(x))
-        return images
-
-
 class _Made(NamedTuple):
-    """Images of both domains, and what the generators made of them, without a graph."""
+    """Images of both domains, and what the generators made of those of the other one."""
 
     a: Tensor
     b: Tensor
