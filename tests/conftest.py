@@ -55,6 +55,15 @@ OF_GAME = {
         *["game.pool=5", "arch.generator.width=2", "arch.generator.blocks=1", "arch.generator.norm=none"],
         *["arch.discriminator.width=2", "arch.discriminator.layers=1"],
     ],
+    **{
+        game: [
+            *["recipe=none", "data.resolution=8", "evaluate.every=null", f"game={game}", "degrade=noise"],
+            *["arch.generator.width=2", "arch.generator.blocks=2", "arch.discriminator.width=2"],
+            *["arch.discriminator.layers=1", "arch.projector.dimensions=4", "game.patches=10"],
+            *["game.nce_weight=0.01", "game.temperature=1"],  # a first step by SGD would be chaotic otherwise
+        ]
+        for game in ("cut", "fastcut")
+    },
     "inpaint": [
         *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=inpaint", "degrade.kind=box"],
         *["arch.generator.width=2", "arch.discriminator.width=2", "arch.discriminator.layers=2"],

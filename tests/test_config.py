@@ -30,6 +30,9 @@ OF_VAEGAN = ("vaegan", "vaegan_mlp")
 FROM_IMAGES = ("unet", "rrdb", "srresnet")
 """Networks of the other games of images from images."""
 
+OF_CUT = ("cut",)
+"""Networks of game=cut and game=fastcut."""
+
 
 OF_CYCLEGAN = ("cyclegan", "cyclegan_128")
 """Networks of game=cyclegan."""
@@ -73,6 +76,10 @@ def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path:
         extra = ["game=vaegan"]
     if (group == "arch" and choice.removesuffix("_small") in FROM_IMAGES) or choice == "pix2pix":
         extra = ["game=pix2pix", "degrade=noise"]
+    if group == "arch" and choice.removesuffix("_small") in OF_CUT:
+        extra = ["game=cut", "degrade=noise"]
+    if group == "game" and choice in ("cut", "fastcut"):
+        extra = ["degrade=noise"]
     if group == "degrade" and choice not in ("none", "pairs", "classes", "unpaired"):
         extra = ["game=pix2pix", "data=celeba"]
     if group == "degrade" and choice in ("pairs", "unpaired"):

@@ -151,6 +151,17 @@ COMBINATIONS = (
         ),
     ),
     Combination(
+        "game=cut or fastcut with sources and images of different shapes",
+        "one encoder, that of the generator, compares what it was given with what it made",
+        "choose game=cyclegan, or data of one size and number of channels",
+        True,
+        lambda cfg: (
+            "nce_weight" in cfg.game
+            and cfg.degrade is not None
+            and cfg.degrade.source_shape != cfg.degrade.output_shape
+        ),
+    ),
+    Combination(
         "likelihood=bernoulli with data that are not bounded",
         "values outside of [-1, 1] are no probabilities",
         "set likelihood=gaussian",
