@@ -58,9 +58,9 @@ OF_GAME = {
     **{
         game: [
             *["recipe=none", "data.resolution=8", "evaluate.every=null", f"game={game}", "degrade=noise"],
-            *["arch.generator.width=2", "arch.generator.blocks=2", "arch.discriminator.width=2"],
-            *["arch.discriminator.layers=1", "arch.projector.dimensions=4", "game.patches=10"],
-            *["game.nce_weight=0.01", "game.temperature=1"],  # a first step by SGD would be chaotic otherwise
+            *["arch.generator.width=2", "arch.generator.blocks=2", "arch.generator.norm=none"],
+            *["arch.discriminator.width=2", "arch.discriminator.layers=1"],
+            *["arch.projector.dimensions=4", "game.patches=10", "game.nce_weight=1"],
         ]
         for game in ("cut", "fastcut")
     },
