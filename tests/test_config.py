@@ -80,10 +80,10 @@ def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path:
         extra = ["game=cut", "degrade=noise"]
     if group == "game" and choice in ("cut", "fastcut"):
         extra = ["degrade=noise"]
-    if group == "degrade" and choice not in ("none", "pairs", "classes", "unpaired"):
+    if group == "degrade" and choice not in ("none", "pairs", "classes", "unpaired", "identity"):
         extra = ["game=pix2pix", "data=celeba"]
-    if group == "degrade" and choice in ("pairs", "unpaired"):
-        return  # data=pairs and data=unpaired choose them
+    if group == "degrade" and choice in ("pairs", "unpaired", "identity"):
+        return  # data=pairs and data=unpaired choose the first two, and games without targets the last
     cfg = composed(*extra, f"{group}={choice}")
     generator = cfg.arch.generator
     assert cfg.seed == 0 and ("source_shape" in generator or generator.shape == cfg.data.shape)

@@ -19,6 +19,7 @@ from ganexp.data.degradations.edges import Edges, sobel, thinned
 from ganexp.data.degradations.filters import gaussian_blur, gray
 from ganexp.data.degradations.gray import Gray
 from ganexp.data.degradations.holes import Holes, laplace_fill, with_hole
+from ganexp.data.degradations.identity import Identity
 from ganexp.data.degradations.low_resolution import LowResolution
 from ganexp.data.degradations.masks import box_masks, stroke_masks
 from ganexp.data.degradations.noise import Noise
@@ -69,6 +70,7 @@ EVERY: dict[str, Callable[[], Degradation]] = {
     "pixelart": pixel_art,
     "pixels": lambda: pixel_art(reverse=True),
     "tint": lambda: tint(),
+    "identity": lambda: Identity(source_shape=RGB, output_shape=RGB),
 }
 
 RANDOM = {"box", "boxes", "strokes", "noise", "blur"}
@@ -136,6 +138,19 @@ def test_nothing_in_a_turn_waits_for_the_device(name: str) -> None:
         source, target = degrade.pair(x, None)
         output = torch.empty(2, *degrade.output_shape)
         assert degrade.restore(output, source).shape == target.shape
+
+
+def test_games_that_learn_from_targets_refuse_the_identity() -> None:
+    with pytest.raises(
+        UserError, match="Pix2Pix learns from sources and targets, and degrade=identity has none"
+    ):
+        composed("game=pix2pix", "data=cifar10", "degrade=identity")
+
+
+def test_the_identity_has_a_trivial_method_but_no_target() -> None:
+    degrade, x = EVERY["identity"](), images(2)
+    source, _ = degrade.pair(x, None)
+    assert torch.equal(source, x) and torch.equal(degrade.baseline(source), x) and not degrade.PAIRED
 
 
 # --- grey

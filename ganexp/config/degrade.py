@@ -32,7 +32,15 @@ def check_degrade(cfg: DictConfig) -> None:
         )
     if uses:
         _check_sources_are_used(degrade, "source_shape" in cfg.data)
-        if constant_of(degrade, "PAIRED") is False and not constant_of(target, "UNPAIRED"):
+        identity, needs_target = constant_of(degrade, "IS_IDENTITY"), constant_of(target, "NEEDS_TARGET")
+        if identity and needs_target is not False:
+            raise UserError(
+                f"{name} learns from sources and targets, and degrade=identity has none: set degrade=gray, "
+                "degrade=holes or the like"
+            )
+        if needs_target is False and not identity:
+            raise UserError(f"{name} changes the images themselves and has no targets: set degrade=identity")
+        if constant_of(degrade, "PAIRED") is False and not identity and not constant_of(target, "UNPAIRED"):
             raise UserError(
                 f"{name} needs each source's target, and these data are two unpaired domains: choose "
                 "game=cyclegan or game=cut"

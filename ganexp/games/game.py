@@ -123,6 +123,12 @@ class Game(nn.Module):
     UNPAIRED: ClassVar[bool] = False
     """Whether sources and samples are drawn independently in training. A literal, like ``NETS``."""
 
+    NEEDS_TARGET: ClassVar[bool] = True
+    """Whether an image-to-image game learns from targets or a second domain. A literal, like ``NETS``.
+
+    False where it changes something in images and no degradation makes pairs: it needs ``degrade=identity``.
+    """
+
     needs_reference: ClassVar[bool] = False
     """Whether ``inputs`` needs real samples, as for image translation."""
 

@@ -46,6 +46,9 @@ class Degradation(nn.Module):
     SOURCES_ARE_IMAGES: ClassVar[bool] = True
     """Whether sources are images in [-1, 1], which a network can make; False where they have a mask beside."""
 
+    IS_IDENTITY: ClassVar[bool] = False
+    """Whether the source is the sample itself, for games with ``NEEDS_TARGET = False``. A literal too."""
+
     source_shape: Shape
     """The shape of a source, without the batch."""
 
