@@ -16,8 +16,9 @@ from torch import Tensor
 from ganexp.config.ranges import NonNegative
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
-from ganexp.games.content import ContentFeatures, FixedConvolutions, distance
+from ganexp.games.content import ContentFeatures, distance
 from ganexp.games.image_to_image import ImageToImage
+from ganexp.nets.fixed_convolutions import FixedConvolutions
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
