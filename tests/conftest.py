@@ -36,11 +36,13 @@ TINY = [
 ]
 """A run that takes no time, where the networks are not the point."""
 
-WITHOUT_LOSS = ("beta_vae", "capacity_vae", "vae")
+WITHOUT_LOSS = ("beta_vae", "capacity_vae", "style", "vae")
 """Games that are played with loss=none only."""
 
 SEVERAL_CRITICS = ("cyclegan",)
 """Games whose player d is several networks, and which have no setting reuse_fake."""
+STYLE_IMAGE = Path(__file__).parents[1] / "docs/pictures/acgan.png"
+"""Any picture, for game=style."""
 
 _AUTOENCODER = [
     *["recipe=none", "data.resolution=8", "evaluate.every=null"],
@@ -77,6 +79,11 @@ OF_GAME = {
         *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=srgan"],
         *["arch.generator.width=4", "arch.generator.blocks=1"],
         *["arch.discriminator.width=2", "arch.discriminator.hidden=8"],
+    ],
+    "style": [
+        *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=style", "loss=none"],
+        *[f"game.image={STYLE_IMAGE}", "game.style_size=16", "game.style_features.widths=[4,4]"],
+        *["arch.generator.width=2", "arch.generator.blocks=1", "arch.generator.kernel=3", "batch_size=64"],
     ],
 }
 """Games that TINY's networks do not fit: such a run of them."""

@@ -59,6 +59,7 @@ def numbers_of_the_whole_batch(seed: int) -> Iterator[None]:
 def game_of(cfg: DictConfig) -> Game:
     torch.manual_seed(7)
     game = build_game(cfg)
+    game.prepare_training()
     return (
         convert_sync_batch_norm(game) if collectives.world_size() > 1 and cfg.device.sync_batch_norm else game
     )

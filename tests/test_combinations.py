@@ -16,7 +16,12 @@ SPECTRAL = ["arch=resnet_small", "arch.discriminator.spectral=true"]
     [
         (["penalties=r1", "arch.discriminator.norm=batch"], "norm=batch.*mixes.*norm=none or layer"),
         (["loss=wgan_gp", "+penalties.dragan=${dragan}"], "certain norm.*choose one"),
-        (["game=vae"], "game=vae, beta_vae or capacity_vae.*loss=none and penalties=none"),
+        (["game=vae"], "game=vae, beta_vae, capacity_vae or style.*loss=none and penalties=none"),
+        (["game=style", "game.image=a.png"], "or style: they have no discriminator; set loss=none"),
+        (
+            ["game=style", "game.image=a.png", "loss=none", "penalties=r1"],
+            "or style: they have no discriminator; set loss=none",
+        ),
         (["game=vae", "loss=none", "likelihood=bernoulli", "arch=vae_mlp", "data=ring"], "likelihood=gaussian"),
         (
             ["arch=progressive_small", "data.resolution=32", "arch.discriminator.fade_images=9"],

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import WITHOUT_LOSS, command, composed, verb
+from conftest import STYLE_IMAGE, WITHOUT_LOSS, command, composed, verb
 from omegaconf import OmegaConf
 
 from ganexp.config.resolvers import overrides_name
@@ -44,6 +44,7 @@ BESIDE = {
     ("penalties", "path_length"): ["arch=stylegan2", "data.resolution=32"],
     ("optim", "rmsprop"): ["loss=wgan"],
 } | {("game", name): ["loss=none"] for name in WITHOUT_LOSS}
+BESIDE["game", "style"] = ["loss=none", f"game.image={STYLE_IMAGE}"]
 """What a choice does not compose without."""
 
 
@@ -74,6 +75,8 @@ def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path:
         extra = ["game=vae", "loss=none", "data.resolution=32"]
     if group == "arch" and choice.removesuffix("_small") in OF_VAEGAN:
         extra = ["game=vaegan"]
+    if group == "arch" and choice.removesuffix("_small") == "style":
+        extra = BESIDE["game", "style"] + ["game=style"]
     if (group == "arch" and choice.removesuffix("_small") in FROM_IMAGES) or choice == "pix2pix":
         extra = ["game=pix2pix", "degrade=noise"]
     if group == "arch" and choice.removesuffix("_small") in OF_CUT:
@@ -143,6 +146,7 @@ MISTAKES = {
     "name=../away": "name=../away: should have only letters, digits, . _ + and -",
     "data=folder": "data.root is required: set data.root=...",
     "data=pairs degrade=none": "data.root is required: set data.root=...",
+    "game=style loss=none": "game.image is required: set game.image=...",
     "data=mnist,digits": "data=mnist,digits names several values: add -m",
     "loss=wgan_gp optim=rmsprop": "optim.betas: no such setting of optim; did you mean",
     "recipe=none +penalties.r1=10": "penalties.r1=10: it is a group of settings",

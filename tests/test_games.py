@@ -37,6 +37,7 @@ def parts(*overrides: str) -> tuple[Game, dict[str, torch.optim.Optimizer], Batc
     cfg = composed(*(OF_GAME.get(named, SMALL)), *overrides)
     torch.manual_seed(0)
     game = build_game(cfg)
+    game.prepare_training()
     optim = build(cfg.optim)
     optimisers = {name: optim(player.net.parameters(), name) for name, player in game.players.items()}
     x = torch.rand(6, 1, 8, 8) * 2 - 1

@@ -141,9 +141,9 @@ COMBINATIONS = (
         ),
     ),
     Combination(
-        "a loss or penalties with game=vae, beta_vae or capacity_vae",
+        "a loss or penalties with game=vae, beta_vae, capacity_vae or style",
         "they have no discriminator",
-        "set loss=none and penalties=none, or game=vaegan",
+        "set loss=none and penalties=none, or a game that has one, such as game=vaegan or cyclegan",
         True,
         lambda cfg: (
             constant_of(str(cfg.game["_target_"]), "USES_LOSS") is False

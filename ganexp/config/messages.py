@@ -68,7 +68,8 @@ def _unknown_choice(error: BaseException) -> str | None:
 def _missing_value(error: BaseException) -> str | None:
     """A mandatory value is missing."""
     missing = str(error).partition("Missing mandatory value: ")[2].split("\n")[0]
-    return f"{missing} is required: set {missing}=..." if missing else None
+    name = getattr(error, "full_key", None) or missing  # the text has the last part of the key only
+    return f"{name} is required: set {name}=..." if missing else None
 
 
 def _unknown_key(error: BaseException) -> str | None:

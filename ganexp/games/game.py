@@ -164,6 +164,12 @@ class Game(nn.Module):
         For networks that only losses need, such as one with weights to download.
         """
 
+    def begin_run(self) -> None:
+        """Called once where a run begins, and not where it is resumed; on its device, by rank 0 only.
+
+        For buffers that are computed once and then kept in checkpoints. The other ranks are sent them.
+        """
+
     def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
         """The generator's inputs for a request, on the CPU, drawn from ``rng`` only.
 

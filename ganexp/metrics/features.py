@@ -43,9 +43,10 @@ class SampleFeatures(NamedTuple):
     ``samples``: [N, ...], uint8 images or float32 points; ``features``: [N, D] float32; ``probabilities``:
     [N, K] float32 of classes, or of attributes, each by itself; None where the features have neither;
     ``labels``: int64, the real or requested classes [N] or attributes [N, K], or None without; ``target``:
-    [N, ...], the image that each sample should match, stored like the samples, or None;
-    ``source``: [N, ...] uint8, the image that each sample was made from, or None; ``categories``: [N, A] int64,
-    ``continuous``: [N, B] float32, the codes that samples were made from, or None.
+    [N, ...], the image that each sample should match, stored like the samples, or None; ``source``: [N, ...],
+    what each was made from, as it is shown, or None;
+    ``categories``: [N, A] int64, ``continuous``: [N, B] float32, the codes that samples were made from, or
+    None.
     """
 
     samples: np.ndarray
@@ -53,9 +54,9 @@ class SampleFeatures(NamedTuple):
     probabilities: np.ndarray | None
     labels: np.ndarray | None = None
     target: np.ndarray | None = None
-    source: np.ndarray | None = None
     categories: np.ndarray | None = None
     continuous: np.ndarray | None = None
+    source: np.ndarray | None = None
 
 
 class Features(Protocol):

@@ -30,13 +30,15 @@ class CollectiveRun:
         self._stop_sync = StopSync()
 
     def restore(self, state: "State", load_start: Callable[[], str]) -> None:
-        """Restores the newest usable checkpoint; without one, every rank takes rank 0's weights.
+        """Restores the newest usable checkpoint; without one, every rank takes rank 0's weights and buffers.
 
         ``load_start``: loads the networks of ``start_from`` into a new run. Raises UserError if there are
         checkpoints but none is usable.
         """
         content = objects.broadcast_object(self._newest_content(load_start))
         if content is None:
+            if collectives.rank() == 0:
+                state.game.begin_run()
             collectives.broadcast(list(state.game.state_dict().values()))
         self._restore_content(state, content)
 

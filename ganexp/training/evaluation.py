@@ -37,7 +37,7 @@ _LACKING: dict[Need, str] = {
     "labels": "asks a generator for classes: train one with game=cgan",
     "categories": "goes by the categories that samples are made from, which this game does not have",
     "continuous": "goes by the continuous codes that samples are made from, which this game does not have",
-    "source": "compares outputs with what they were made from: choose a game of images from images",
+    "source": "compares with the image that each output was made from, and this game makes images from noise",
     "target": "compares with what each output should be, which this game does not know",
 }
 
@@ -117,11 +117,12 @@ class Evaluator:
         samples = self._source.encode(generated)
         labels = None if inputs.labels is None else inputs.labels.numpy()
         target = None if inputs.target is None else self._source.encode(inputs.target.numpy())
-        source = None if inputs.source is None else self._source.encode(inputs.source.numpy())
+        shown = inputs.source if self._source.is_image else None
+        source = None if shown is None else self._source.encode(shown.numpy())
         categories, continuous = (
             None if part is None else part.numpy() for part in (inputs.categories, inputs.continuous)
         )
-        found = self.features(samples)._replace(labels=labels, target=target, source=source)
+        found = self.features(samples)._replace(labels=labels, source=source, target=target)
         return self._scores(found._replace(categories=categories, continuous=continuous))
 
     def score_baseline(self, game: Game, inputs: Inputs) -> tuple[str, Scores] | None:

@@ -27,7 +27,7 @@ class PeriodicEvaluation:
         self._arguments = (source, data, cfg, device)
         self._game = game
         self._published = cfg.evaluate.published
-        self._every = cfg.evaluate.every
+        self._every = cfg.evaluate.every if cfg.metrics else None
         self._early = cfg.evaluate.early
         self._batch_size = cfg.batch_size
         self._evaluator: Evaluator | None = None
@@ -37,7 +37,7 @@ class PeriodicEvaluation:
 
     @property
     def enabled(self) -> bool:
-        """Whether ``evaluate.every`` is set."""
+        """Whether ``evaluate.every`` is set, and there are metrics."""
         return self._every is not None
 
     def is_due(self, epoch: int, images: int, *, ended: bool = True, last: bool = False) -> bool:
