@@ -21,7 +21,7 @@ _VGG16 = [[64, 64], [128, 128], [256] * 3, [512] * 3]
 
 @dataclass(frozen=True, kw_only=True)
 class StyleFeatures:
-    """The settings of a network of several levels; a subclass says which. ``shape`` [C, H, W]: of the images."""
+    """The settings of a network of several levels; a subclass says which. ``shape`` [C, H, W]: of images."""
 
     shape: Shape
 

@@ -59,6 +59,7 @@ def _downloaded(name: str, setting: str, instead: str) -> Path:
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"{name.upper()}'s weights are not in the cache and could not be downloaded "
-                f"({str(error).strip()}): set {setting}=<file of {file.name}>, or {instead}, which needs nothing"
+                f"({str(error).strip()}): set {setting}=<file of {file.name}>, or {instead}, which needs "
+                "nothing"
             ) from None
     return file
