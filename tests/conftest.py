@@ -75,6 +75,10 @@ OF_GAME = {
         *["degrade=holes", "degrade.kind=box", "arch.generator.width=2", "arch.generator.max_width=4"],
         *["arch.generator.norm=none", "arch.discriminator.width=2", "arch.discriminator.layers=1"],
     ],
+    "stargan": [
+        *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=stargan"],
+        *["arch.generator.width=4", "arch.generator.blocks=1", "arch.discriminator.width=4"],
+    ],
     "srgan": [
         *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=srgan"],
         *["arch.generator.width=4", "arch.generator.blocks=1"],

@@ -18,34 +18,38 @@ GROUPS = ("arch", "data", "degrade", "device", "experiment", "game", "loss", "op
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((conf_folder() / group).glob("*.yaml"))]
 
 
-FOR_HOLES = ("context_encoder", "gated", "glcic")
-"""Networks of game=inpaint."""
+_STYLE = ["loss=none", f"game.image={STYLE_IMAGE}"]
 
-FOR_CODES = ("vae", "vae_mlp", "vanilla_vae")
-"""Networks of game=vae."""
-
-OF_VAEGAN = ("vaegan", "vaegan_mlp")
-"""Networks of game=vaegan."""
-
-FROM_IMAGES = ("unet", "rrdb", "srresnet")
-"""Networks of the other games of images from images."""
-
-OF_CUT = ("cut",)
-"""Networks of game=cut and game=fastcut."""
-
-
-OF_CYCLEGAN = ("cyclegan", "cyclegan_128")
-"""Networks of game=cyclegan."""
-
+OF_NETWORKS = {
+    **dict.fromkeys(("context_encoder", "gated", "glcic"), ["game=inpaint"]),
+    **dict.fromkeys(("vae", "vae_mlp", "vanilla_vae"), ["game=vae", "loss=none", "data.resolution=32"]),
+    **dict.fromkeys(("vaegan", "vaegan_mlp"), ["game=vaegan"]),
+    **dict.fromkeys(("unet", "rrdb", "srresnet"), ["game=pix2pix", "degrade=noise"]),
+    **dict.fromkeys(("cyclegan", "cyclegan_128"), ["game=cyclegan", "degrade=edges"]),
+    "cut": ["game=cut", "degrade=noise"],
+    "stargan": ["game=stargan"],
+    "style": [*_STYLE, "game=style"],
+}
+"""The games of networks that game=gan does not fit; the same for their small presets."""
 
 BESIDE = {
-    ("game", "cyclegan"): ["degrade=edges"],
+    **{("game", name): ["loss=none"] for name in WITHOUT_LOSS},
+    **{("game", name): ["degrade=noise"] for name in ("cut", "cyclegan", "fastcut", "pix2pix")},
+    **{
+        ("degrade", name): ["game=pix2pix", "data=celeba"]
+        for group, name in CHOICES
+        if group == "degrade" and name != "none"
+    },
+    ("game", "style"): _STYLE,
     ("degrade", "classes"): ["game=cyclegan"],
+    ("degrade", "identity"): ["game=stargan"],
     ("penalties", "path_length"): ["arch=stylegan2", "data.resolution=32"],
     ("optim", "rmsprop"): ["loss=wgan"],
-} | {("game", name): ["loss=none"] for name in WITHOUT_LOSS}
-BESIDE["game", "style"] = ["loss=none", f"game.image={STYLE_IMAGE}"]
+}
 """What a choice does not compose without."""
+
+BY_DATA = (("degrade", "pairs"), ("degrade", "unpaired"))
+"""Choices that a data set chooses."""
 
 
 def _with_files(group: str, choice: str, folder: Path) -> list[str]:
@@ -66,27 +70,11 @@ def _with_files(group: str, choice: str, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_is_checked(group: str, choice: str, tmp_path: Path) -> None:
+    if (group, choice) in BY_DATA:
+        return
     extra = BESIDE.get((group, choice), []) + _with_files(group, choice, tmp_path)
-    if group == "arch" and choice.removesuffix("_small") in OF_CYCLEGAN:
-        extra = ["game=cyclegan", "degrade=edges"]
-    if group == "arch" and choice.removesuffix("_small") in FOR_HOLES:
-        extra = ["game=inpaint"]
-    if group == "arch" and choice.removesuffix("_small") in FOR_CODES:
-        extra = ["game=vae", "loss=none", "data.resolution=32"]
-    if group == "arch" and choice.removesuffix("_small") in OF_VAEGAN:
-        extra = ["game=vaegan"]
-    if group == "arch" and choice.removesuffix("_small") == "style":
-        extra = BESIDE["game", "style"] + ["game=style"]
-    if (group == "arch" and choice.removesuffix("_small") in FROM_IMAGES) or choice == "pix2pix":
-        extra = ["game=pix2pix", "degrade=noise"]
-    if group == "arch" and choice.removesuffix("_small") in OF_CUT:
-        extra = ["game=cut", "degrade=noise"]
-    if group == "game" and choice in ("cut", "fastcut"):
-        extra = ["degrade=noise"]
-    if group == "degrade" and choice not in ("none", "pairs", "classes", "unpaired", "identity"):
-        extra = ["game=pix2pix", "data=celeba"]
-    if group == "degrade" and choice in ("pairs", "unpaired", "identity"):
-        return  # data=pairs and data=unpaired choose the first two, and games without targets the last
+    if group == "arch":
+        extra = OF_NETWORKS.get(choice.removesuffix("_small"), [])
     cfg = composed(*extra, f"{group}={choice}")
     generator = cfg.arch.generator
     assert cfg.seed == 0 and ("source_shape" in generator or generator.shape == cfg.data.shape)

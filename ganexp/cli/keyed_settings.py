@@ -1,7 +1,7 @@
 """Joins ``label.Smiling=1 label.Male=0`` into ``label={Smiling:1,Male:0}`` before Hydra reads the arguments.
 
-``label`` and ``code`` of ``ganexp sample`` have keys that only the run knows. They are null in the
-configuration, and Hydra refuses a key of null.
+``label`` and ``code`` of ``ganexp sample``, and ``label`` of ``ganexp translate``, have keys that only the run
+knows. They are null in the configuration, and Hydra refuses a key of null.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ganexp.errors import UserError
 
-_KEYED = {"sample": ("label", "code")}
+_KEYED = {"sample": ("label", "code"), "translate": ("label",)}
 """The settings with keys of this kind, by verb."""
 
 _SETTING = re.compile(r"\+{0,2}(\w+)(?:\.([^=]+))?=(.*)", re.DOTALL)

@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ganexp.cli.translate_files import SHEET, ImageList, Masks, OutputFolder, listed, output_names
+from ganexp.cli.translate_labels import with_label
 from ganexp.cli.translate_sheet import ContactSheet
 from ganexp.data.degradations.degradation import Degradation, reflected
 from ganexp.data.images import to_uint8
@@ -27,6 +28,7 @@ def translate(cfg: DictConfig) -> None:
     run = open_run(cfg)
     loaded = run.generator(cfg.checkpoint, cfg.blend)
     generator = _generator(loaded.game, cfg.direction)
+    generator, labels_told = with_label(cfg.label, generator, loaded.game, run)
     images = listed("input", cfg.input)
     names = output_names(images.names, cfg.format)
     if cfg.sheet and SHEET in names:
@@ -47,7 +49,7 @@ def translate(cfg: DictConfig) -> None:
     except OSError as error:
         raise UserError(f"output={cfg.output}: cannot be written: {error.strerror or error}") from None
     sheet_told = f", the first of them in {SHEET}" if cfg.sheet else ""
-    print_lines(f"{plural(len(names), 'image')}{sheet_told}: {folder.path}")
+    print_lines(f"{plural(len(names), 'image')}{labels_told}{sheet_told}: {folder.path}")
 
 
 class _Made(NamedTuple):

@@ -121,6 +121,7 @@ class TranslateSettings(BaseModel):
     mask: Folder | None
     degrade_input: bool
     direction: str | None
+    label: Annotated[Any, BeforeValidator(check_label)]
     tile: Annotated[int, Field(ge=16, le=1_000_000)]
     overlap: Annotated[int, Field(ge=0, le=1_000_000)]
     format: Literal["png", "jpg", "webp"]

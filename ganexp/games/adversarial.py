@@ -167,17 +167,19 @@ class AdversarialGame(Game):
         plain = self.critic(batch, augmented=False)
         if not outputs:
             return PlayerCall(critic, plain, real, fake, real_answer, fake_answer, self.generator, inputs)
+        real_logits, real_outputs = (None, None) if real_answer is None else _split(real_answer, outputs)
+        fake_logits, fake_outputs = _split(fake_answer, outputs)
         return PlayerCall(
-            lambda samples: critic(samples)[:, 0],
-            lambda samples: plain(samples)[:, 0],
+            lambda samples: _split(critic(samples), outputs)[0],
+            lambda samples: _split(plain(samples), outputs)[0],
             real,
             fake,
-            None if real_answer is None else real_answer[:, 0],
-            fake_answer[:, 0],
+            real_logits,
+            fake_logits,
             self.generator,
             inputs,
-            None if real_answer is None else real_answer[:, 1:],
-            fake_answer[:, 1:],
+            real_outputs,
+            fake_outputs,
         )
 
 
@@ -194,3 +196,9 @@ def refuse_unused(nets: dict[str, nn.Module], *, labels: bool, outputs: bool, ma
             raise UserError(f"arch.{name}.outputs={net.outputs}: this game has no use for them; game=acgan has")
         if getattr(net, "takes_mask", False) and not mask:
             raise UserError(f"arch.{name}: it takes a mask of holes, which only game=inpaint gives it")
+
+
+def _split(answer: Tensor, outputs: int) -> tuple[Tensor, Tensor]:
+    """The logits and the outputs [N, K] of rows [N, P + K]: logits [N], or [N, P] of several patches."""
+    patches = answer.shape[1] - outputs
+    return (answer[:, 0] if patches == 1 else answer[:, :patches]), answer[:, patches:]

@@ -12,11 +12,11 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.gan import GAN
+from ganexp.games.labels import checked_labels
 from ganexp.games.request import MAX_ROWS, Grid, Inputs, Request
 
 
@@ -57,11 +57,13 @@ class CGAN(GAN):
         labels = request.label if request.label is not None or reference is None else reference.y
         if labels is None:
             raise ValueError("a conditional generator needs labels: ask for them, or give a reference")
-        labels = self._checked(labels)
+        labels = checked_labels(labels, self.generator.classes, self.parts.label_kind)
         z, *_ = super().inputs(replace(request, label=None), rng).args
         return Inputs((z, labels), labels=labels)
 
-    def condition_pairs(self, count: int, rng: torch.Generator) -> dict[str, Inputs]:
+    def condition_pairs(
+        self, count: int, rng: torch.Generator, reference: Batch | None = None
+    ) -> dict[str, Inputs]:
         classes = self.generator.classes
         if self.parts.label_kind == "classes":
             labels = {"label": torch.randint(classes, (2 * count,), generator=rng)}
@@ -98,19 +100,3 @@ class CGAN(GAN):
         if 2**count <= MAX_ROWS:
             return torch.tensor(list(product((0, 1), repeat=count)))
         return torch.eye(count, dtype=torch.int64)[:MAX_ROWS]
-
-    def _checked(self, labels: Tensor) -> Tensor:
-        """Labels as the networks take them; of attributes, a number stands for that attribute alone.
-
-        Raises UserError for labels that the data do not have.
-        """
-        count, several = self.generator.classes, self.parts.label_kind == "attributes"
-        if labels.dim() == 1:
-            largest = int(labels.max())
-            if largest >= count:
-                raise UserError(f"label={largest}: this run's labels are 0 to {count - 1}")
-            return functional.one_hot(labels, count) if several else labels
-        if not several or labels.shape[1:] != (count,):
-            found, wanted = list(labels.shape[1:]), [count] if several else []
-            raise UserError(f"label: of shape {found} for each sample; this run's labels are of shape {wanted}")
-        return labels

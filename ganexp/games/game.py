@@ -202,11 +202,14 @@ class Game(nn.Module):
         """The request with its missing fields filled in for a grid, and the number of columns."""
         return Grid(request, request.columns or math.ceil(math.sqrt(request.count)))
 
-    def condition_pairs(self, count: int, rng: torch.Generator) -> dict[str, Inputs]:
+    def condition_pairs(
+        self, count: int, rng: torch.Generator, reference: Batch | None = None
+    ) -> dict[str, Inputs]:
         """For each condition by name, such as ``label``: the inputs of ``count`` pairs of samples.
 
         The samples 2i and 2i + 1 have independent values of that condition, and are equal in everything else.
-        They show whether the generator ignores it.
+        They show whether the generator ignores it. ``reference``: ``count`` real samples, for a game with
+        ``needs_reference``; the others are given none.
         """
         return {}
 

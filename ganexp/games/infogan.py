@@ -151,7 +151,9 @@ class InfoGAN(GAN):
         if len(wrong):
             raise UserError(f"code.{number}={int(wrong[0])}: its categories are 0 to {categories - 1}")
 
-    def condition_pairs(self, count: int, rng: torch.Generator) -> dict[str, Inputs]:
+    def condition_pairs(
+        self, count: int, rng: torch.Generator, reference: Batch | None = None
+    ) -> dict[str, Inputs]:
         pairs = {}
         for number, kind in enumerate(self.code_kinds):
             if kind:

@@ -43,6 +43,7 @@ class Inputs(NamedTuple):
     ``labels`` [N] or [N, K]: the labels, None where the generator takes none. ``source`` [N, ...] is drawn
     before each output in a grid, ``target`` [N, ...] after it; PSNR and SSIM compare with the target.
     ``categories`` [N, A] int64, ``continuous`` [N, B] float32: InfoGAN's codes of either kind, None without.
+    ``source_labels`` [N] or [N, K]: the labels of the sources, where a game changes them.
     """
 
     args: tuple[Tensor, ...]
@@ -51,6 +52,7 @@ class Inputs(NamedTuple):
     target: Tensor | None = None
     categories: Tensor | None = None
     continuous: Tensor | None = None
+    source_labels: Tensor | None = None
 
 
 class Baseline(NamedTuple):

@@ -35,12 +35,25 @@ def generate(generator: nn.Module, inputs: Inputs, batch_size: int, device: torc
 
 
 def draw_grid(source: Source, inputs: Inputs, samples: np.ndarray, columns: int) -> Image.Image:
-    """Draws samples as a grid, each between its source and its target, where the inputs have these."""
+    """Draws samples as a grid, each between its source and its target, where the inputs have these.
+
+    A source that all samples of a row share is drawn once, at the beginning of the row.
+    """
     if inputs.source is None and inputs.target is None:
         return source.draw(samples, columns)
+    if inputs.target is None and inputs.source is not None and _one_source_in_each_row(inputs.source, columns):
+        shown = inputs.source.numpy()
+        starts = range(0, len(samples), columns)
+        rows = [np.concatenate([shown[at : at + 1], samples[at : at + columns]]) for at in starts]
+        return source.draw(np.concatenate(rows), columns + 1)
     before = None if inputs.source is None else inputs.source.numpy()
     after = None if inputs.target is None else inputs.target.numpy()
     return source.draw_beside(before, samples, after, columns)
+
+
+def _one_source_in_each_row(sources: Tensor, columns: int) -> bool:
+    rows = sources.split(columns)
+    return columns > 1 and len(sources) >= columns and all(bool((row == row[:1]).all()) for row in rows)
 
 
 def recompute_batch_norm(game: Game, generator: nn.Module, device: torch.device) -> nn.Module:

@@ -37,6 +37,18 @@ def grid_inputs(
     return game.inputs(grid.request, rng, real), grid.columns
 
 
+def pair_inputs(
+    game: Game, count: int, source: Source, data: Callable[[], Arrays], seed: int
+) -> dict[str, Inputs]:
+    """See ``Game.condition_pairs``. ``data``: as for ``grid_inputs``."""
+    purpose, real = "pairs that differ in one condition", None
+    if game.needs_reference:
+        arrays = data()
+        rows = random_rows(len(arrays.samples), count, seed_for(seed, f"sources of {purpose}"))
+        real = reference(source, arrays, rows)
+    return game.condition_pairs(count, torch.Generator().manual_seed(seed_for(seed, purpose)), real)
+
+
 def view_inputs(game: Game, source: Source, data: Callable[[], Arrays], seed: int) -> tuple[Inputs, int] | None:
     """Images for ``Game.views``, which are drawn before what these make of them, and the picture's columns.
 

@@ -31,15 +31,23 @@ _AT_ONCE = 100
 
 
 class Restored(nn.Module):
-    """A network and the degradation that makes images of its outputs: sources [N, ...] to [N, C, H, W]."""
+    """A network and the degradation that makes images of its outputs: sources [N, ...] to [N, C, H, W].
+
+    ``labels``: what else the network is given, if it takes any.
+    """
 
     def __init__(self, net: nn.Module, degrade: Degradation) -> None:
         super().__init__()
         self.net = net
         self.degrade = degrade
 
-    def forward(self, source: Tensor) -> Tensor:
-        return self.degrade.restore(self.net(source), source)
+    @property
+    def classes(self) -> int:
+        """The classes or attributes of the labels that the network takes; 0 if it takes none."""
+        return int(getattr(self.net, "classes", 0))
+
+    def forward(self, source: Tensor, *labels: Tensor) -> Tensor:
+        return self.degrade.restore(self.net(source, *labels), source)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -43,10 +43,10 @@ class SampleFeatures(NamedTuple):
     ``samples``: [N, ...], uint8 images or float32 points; ``features``: [N, D] float32; ``probabilities``:
     [N, K] float32 of classes, or of attributes, each by itself; None where the features have neither;
     ``labels``: int64, the real or requested classes [N] or attributes [N, K], or None without; ``target``:
-    [N, ...], the image that each sample should match, stored like the samples, or None; ``source``: [N, ...],
-    what each was made from, as it is shown, or None;
+    [N, ...], the image that each sample should match, stored like the samples, or None;
     ``categories``: [N, A] int64, ``continuous``: [N, B] float32, the codes that samples were made from, or
-    None.
+    None; ``source``: [N, ...], the images that samples were made from, stored like these, and
+    ``source_labels``, their labels, or None.
     """
 
     samples: np.ndarray
@@ -57,6 +57,7 @@ class SampleFeatures(NamedTuple):
     categories: np.ndarray | None = None
     continuous: np.ndarray | None = None
     source: np.ndarray | None = None
+    source_labels: np.ndarray | None = None
 
 
 class Features(Protocol):

@@ -16,9 +16,9 @@ from ganexp.metrics.reference_sets import ReferenceSets
 
 Scores = dict[str, float]
 
-Need = Literal["labels", "source", "target", "categories", "continuous"]
+Need = Literal["labels", "target", "categories", "continuous", "source", "source_labels"]
 
-ONLY_GENERATED: frozenset[Need] = frozenset({"source", "target", "categories", "continuous"})
+ONLY_GENERATED: frozenset[Need] = frozenset({"target", "categories", "continuous", "source", "source_labels"})
 """What real samples do not have."""
 
 
@@ -47,6 +47,12 @@ class EvalPair:
         assert self.fake.target is not None, "the metric's needs have target"
         return self.compute_features(self.fake.target).features
 
+    @cached_property
+    def source_probabilities(self) -> np.ndarray | None:
+        """Of the sources of ``fake``, as ``SampleFeatures.probabilities``; computed when first needed."""
+        assert self.fake.source is not None, "the metric's needs have source"
+        return self.compute_features(self.fake.source).probabilities
+
 
 class EvalContext(NamedTuple):
     """What a metric's warning depends on: numbers of samples, feature dimensions and classes; the features."""
@@ -68,7 +74,7 @@ class Metric:
     """
 
     needs: ClassVar[tuple[Need, ...]] = ()
-    """What the metric needs beside generated samples: their labels, sources, targets, or codes."""
+    """What the metric needs beside generated samples: their labels, targets, sources with labels, or codes."""
 
     def __call__(self, pair: EvalPair) -> Scores:
         raise NotImplementedError

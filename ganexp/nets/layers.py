@@ -109,7 +109,7 @@ class DiscriminatorBase(nn.Module):
     """A trunk (``features``) and a head (``heads.py``). The base class of every ``Discriminator``.
 
     ``forward(x, y=None)`` returns logits [N], or [N, ...] if the head has a logit for each patch, or
-    [N, 1 + outputs] if it has outputs for its game.
+    [N, 1 + outputs] if it has outputs for its game: [N, patches + outputs] if it judges patches too.
     """
 
     TRAITS: ClassVar[tuple[str, ...]] = ()
@@ -125,7 +125,7 @@ class DiscriminatorBase(nn.Module):
     """Number of classes of its labels; 0 if it takes no labels."""
 
     outputs: int = 0
-    """Outputs beside the logit, for the game: then logits are [N, 1 + outputs]; see ``heads.py``."""
+    """Outputs beside the logits, for the game: they are the last columns of what it gives; see ``heads.py``."""
 
     takes_mask: bool = False
     """Whether the last channel of what it judges is a mask of holes."""

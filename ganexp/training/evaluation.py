@@ -37,8 +37,9 @@ _LACKING: dict[Need, str] = {
     "labels": "asks a generator for classes: train one with game=cgan",
     "categories": "goes by the categories that samples are made from, which this game does not have",
     "continuous": "goes by the continuous codes that samples are made from, which this game does not have",
-    "source": "compares with the image that each output was made from, and this game makes images from noise",
     "target": "compares with what each output should be, which this game does not know",
+    "source": "compares with the images that samples are made from, which this game does not have",
+    "source_labels": "compares with the labels that images had before: train game=stargan",
 }
 
 _Drawn = tuple[np.ndarray, np.ndarray | None, np.ndarray]
@@ -117,13 +118,15 @@ class Evaluator:
         samples = self._source.encode(generated)
         labels = None if inputs.labels is None else inputs.labels.numpy()
         target = None if inputs.target is None else self._source.encode(inputs.target.numpy())
-        shown = inputs.source if self._source.is_image else None
-        source = None if shown is None else self._source.encode(shown.numpy())
-        categories, continuous = (
-            None if part is None else part.numpy() for part in (inputs.categories, inputs.continuous)
+        categories, continuous, source_labels = (
+            None if part is None else part.numpy()
+            for part in (inputs.categories, inputs.continuous, inputs.source_labels)
         )
-        found = self.features(samples)._replace(labels=labels, source=source, target=target)
-        return self._scores(found._replace(categories=categories, continuous=continuous))
+        found = self.features(samples)._replace(labels=labels, target=target)
+        if inputs.source is not None and any("source" in metric.needs for metric in self._metrics.values()):
+            found = found._replace(source=self._source.encode(inputs.source.numpy()))
+        found = found._replace(categories=categories, continuous=continuous, source_labels=source_labels)
+        return self._scores(found)
 
     def score_baseline(self, game: Game, inputs: Inputs) -> tuple[str, Scores] | None:
         """The name and the scores of a trivial method, given the same inputs; None where the game has none."""

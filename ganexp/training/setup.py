@@ -13,7 +13,7 @@ from ganexp.data.held_out import AUTO, TRAINING, evaluated
 from ganexp.data.source import Source
 from ganexp.games.game import Game
 from ganexp.games.request import Inputs, Request
-from ganexp.games.seeded_inputs import grid_inputs, view_inputs
+from ganexp.games.seeded_inputs import grid_inputs, pair_inputs, view_inputs
 from ganexp.sentinel import Sentinel, rms_distance, rows_of_each_label
 from ganexp.system.rng import seed_everything, seed_for
 from ganexp.training.build import build, build_as, build_source
@@ -110,9 +110,7 @@ def _evaluation(cfg: DictConfig, game: Game, data: ExperimentData, device: torch
     )
     unseen = AUTO if split == TRAINING else split  # an autoencoder is looked at on images that it has not seen
     viewed = view_inputs(game, source, lambda: evaluated(source, arrays, unseen), cfg.seed)
-    pairs = game.condition_pairs(
-        _PAIRS, torch.Generator().manual_seed(seed_for(cfg.seed, "pairs that differ in one condition"))
-    )
+    pairs = pair_inputs(game, _PAIRS, source, lambda: evaluated(source, arrays, split), cfg.seed)
     periodic = PeriodicEvaluation(source, arrays, game, cfg, device)
     return Evaluation(preview, columns, pairs, viewed, periodic)
 
