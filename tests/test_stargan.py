@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ganexp.cli.translate_labels import WithLabel
+from ganexp.config.start import with_nets_from_run
 from ganexp.data.batches import Batch
 from ganexp.data.degradations.identity import Identity
 from ganexp.data.source import Source
@@ -352,6 +353,14 @@ def test_features_without_the_datas_labels_are_refused() -> None:
 def test_what_does_not_fit_is_refused(overrides: list[str], told: str) -> None:
     with pytest.raises(UserError, match=told):
         build_game(composed("data.resolution=8", "game=stargan", *overrides))
+
+
+def test_networks_of_a_run_with_other_attributes_are_refused() -> None:
+    stored, other = composed(*FACES), composed(*FACES, "data.attribute=[A,B]")
+    with pytest.raises(
+        UserError, match="its generator takes 3 classes or attributes, and this run's data have 2"
+    ):
+        with_nets_from_run(other, stored, [])
 
 
 def test_exclusive_attributes_that_do_not_exist_are_refused() -> None:

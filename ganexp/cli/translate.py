@@ -35,6 +35,7 @@ def translate(cfg: DictConfig) -> None:
         raise UserError(f"sheet=true: the input has an image of which {SHEET} is made: set sheet=false")
     masks = None if cfg.mask is None else Masks(cfg.mask, images.names)
     record = {"run": cfg.run, "checkpoint": loaded.checkpoint.file.name, "input": cfg.input}
+    record |= {"label": labels_told.removeprefix(" with ")} if labels_told else {}
     folder = OutputFolder(cfg.output, images, record, overwrite=cfg.overwrite)
     translator = _Translator(cfg, generator, run.source.shape[0], run.device)
     sheet = ContactSheet()

@@ -53,3 +53,9 @@ def _check_shapes(name: str, cfg: DictConfig, stored: DictConfig) -> None:
                 f"start_from={cfg.start_from}: its {name} has {key} {list(found[key])}, and this run needs "
                 f"{list(wanted[key])}: choose game and degrade as in that run"
             )
+    labels = [int(net["classes"]) for net in (wanted, found) if net is not None and net.get("classes")]
+    if len(set(labels)) > 1:
+        raise UserError(
+            f"start_from={cfg.start_from}: its {name} takes {labels[1]} classes or attributes, and this run's "
+            f"data have {labels[0]}: choose data as in that run"
+        )
