@@ -21,11 +21,11 @@ CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((conf_folde
 _STYLE = ["loss=none", f"game.image={STYLE_IMAGE}"]
 
 OF_NETWORKS = {
-    **dict.fromkeys(("context_encoder", "gated", "glcic"), ["game=inpaint"]),
-    **dict.fromkeys(("vae", "vae_mlp", "vanilla_vae"), ["game=vae", "loss=none", "data.resolution=32"]),
-    **dict.fromkeys(("vaegan", "vaegan_mlp"), ["game=vaegan"]),
-    **dict.fromkeys(("unet", "rrdb", "srresnet"), ["game=pix2pix", "degrade=noise"]),
-    **dict.fromkeys(("cyclegan", "cyclegan_128"), ["game=cyclegan", "degrade=edges"]),
+    **{key: ["game=inpaint"] for key in ("context_encoder", "gated", "glcic")},
+    **{key: ["game=vae", "loss=none", "data.resolution=32"] for key in ("vae", "vae_mlp", "vanilla_vae")},
+    **{key: ["game=vaegan"] for key in ("vaegan", "vaegan_mlp")},
+    **{key: ["game=pix2pix", "degrade=noise"] for key in ("unet", "rrdb", "srresnet")},
+    **{key: ["game=cyclegan", "degrade=edges"] for key in ("cyclegan", "cyclegan_128")},
     "cut": ["game=cut", "degrade=noise"],
     "stargan": ["game=stargan"],
     "style": [*_STYLE, "game=style"],
