@@ -251,9 +251,10 @@ def test_what_comes_out_of_the_pool() -> None:
     assert torch.equal(ImagePool(0, [1, 1, 1])(new), new), "without a pool, all are new"
 
 
-def test_the_pool_keeps_its_precision() -> None:
-    pool = ImagePool(2, [1, 1, 1])
-    assert pool(numbered(0, 4).to(torch.bfloat16)).dtype == torch.float32 and not pool.images.requires_grad
+def test_the_pool_takes_fakes_of_bf16() -> None:
+    pool, fakes = ImagePool(2, [1, 1, 1]), numbered(0, 4).to(torch.bfloat16).requires_grad_()
+    assert not pool(fakes).requires_grad and pool.images.dtype == torch.float32
+    assert int(pool.count) == 2 and set(pool.images.flatten().tolist()) <= {0, 1, 2, 3}
 
 
 def test_full_networks_have_the_references_weights() -> None:

@@ -36,7 +36,7 @@ class ImagePool(nn.Module):
     def forward(self, fakes: Tensor) -> Tensor:
         if not self.capacity:
             return fakes
-        new = collectives.all_gather_batches(fakes.to(self.images.dtype))
+        new = collectives.all_gather_batches(fakes)
         number = torch.arange(len(new), device=new.device)
         draws = collectives.all_gather_batches(torch.rand(len(fakes), 2, device=fakes.device))
         full = self.count + number >= self.capacity
