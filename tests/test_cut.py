@@ -149,7 +149,7 @@ def test_each_map_has_a_projector_of_its_own() -> None:
     features = [torch.randn(4, 6, channels) for channels in (2, 6, 12)]
     made = net(features)
     assert [tuple(vectors.shape) for vectors in made] == [(4, 6, 5)] * 3
-    first, _, second = net.layers[1]
+    first, second = (cast(nn.Linear, cast(nn.Sequential, net.layers[1])[index]) for index in (0, 2))
     by_hand = (features[1] @ first.weight.T + first.bias).relu() @ second.weight.T + second.bias
     assert torch.allclose(made[1], by_hand)
 

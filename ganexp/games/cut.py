@@ -81,7 +81,6 @@ class CUT(ImageToImage):
         places = [random_places(features, self.patches) for features in found]
         queries = self._project(found, places)
         with torch.no_grad():
-            # behind the queries: autocast keeps 16-bit weights of its first use, which must have a gradient
             keys = self._project(encode(image), places)  # type: ignore[operator]
         losses = [patch_nce(*pair, self.temperature) for pair in zip(queries, keys, strict=True)]
         return torch.stack(losses).mean()
