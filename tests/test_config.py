@@ -56,8 +56,9 @@ def _with_files(group: str, choice: str, folder: Path) -> list[str]:
     """What a choice that reads images from disk needs besides, with an image in each of the folders."""
     from PIL import Image
 
-    if (group, choice) in (("data", "unpaired"), ("experiment", "cyclegan")):
-        folders, settings = [folder / "trainA", folder / "trainB"], ["game=cyclegan"]
+    if (group, choice) in (("data", "unpaired"), ("experiment", "cut"), ("experiment", "cyclegan")):
+        folders = [folder / "trainA", folder / "trainB"]
+        settings = ["game=cyclegan"] if choice == "unpaired" else []
     elif choice in ("folder", "pairs"):
         folders, settings = [folder], ["degrade=none"]
     else:

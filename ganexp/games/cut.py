@@ -39,6 +39,7 @@ class CUT(ImageToImage):
 
     NETS: ClassVar[tuple[str, ...]] = ("generator", "discriminator", "projector")
     UNPAIRED: ClassVar[bool] = True
+    SMALLEST_BATCH: ClassVar[int] = 1
     NEEDS_LOSS: ClassVar[bool] = True  # the contrastive loss alone is lowest where the output is the source
 
     nce_weight: NonNegative
