@@ -80,7 +80,7 @@ def test_the_terms_by_hand() -> None:
     game._buffers["style_gram0"] = game.style_gram(0)[:2, :2]
     x = torch.tensor([0.5, 1.0, 0.25, 0.0]).view(1, 1, 2, 2)
     scale = torch.tensor(0.5, requires_grad=True)
-    game.generator.forward = lambda photos: scale * photos  # type: ignore[method-assign]
+    game.generator.forward = lambda source: scale * source  # type: ignore[method-assign]
     losses, logs = game.turn(Batch(x, torch.zeros(1)))
     mean = x.square().mean()  # 0.328125
     content = 3 * 2.5 * mean * 0.25  # the mean over 2 channels of (w x / 2)^2, w = 2 and 1
@@ -120,7 +120,7 @@ def test_an_image_is_no_distance_from_itself() -> None:
     photos = picture(4, 1, 1, 8, 8)
     for level, matrix in enumerate(game.grams(photos)):
         game.style_gram(level).copy_(matrix[0])
-    game.generator.forward = lambda given: given  # type: ignore[method-assign]
+    game.generator.forward = lambda source: source  # type: ignore[method-assign]
     losses, logs = game.turn(Batch(photos, torch.zeros(1)))
     assert losses["style"].item() == 0 and losses["content"].item() == 0 and losses["tv"].item() > 0
     assert logs["style_left"].isfinite()
