@@ -68,7 +68,8 @@ def _unknown_choice(error: BaseException) -> str | None:
 def _missing_value(error: BaseException) -> str | None:
     """A mandatory value is missing."""
     missing = str(error).partition("Missing mandatory value: ")[2].split("\n")[0]
-    name = getattr(error, "full_key", None) or missing  # the text has the last part of the key only
+    # the text may have the last part of the key only; full_key may be that of an interpolation of it
+    name = missing if "." in missing else getattr(error, "full_key", None) or missing
     return f"{name} is required: set {name}=..." if missing else None
 
 

@@ -9,8 +9,8 @@ With k the kernel and n the channels, a norm and ReLU behind each convolution, f
     doubling to n128     doubling to n64     k7n(channels), tanh
 
 CycleGAN doubles by transposed convolutions of kernel 3, the fast style transfer of Johnson et al. by repeating
-pixels before a convolution, which avoids checkerboards (Odena et al. 2016). CUT filters with
-[1, 3, 3, 1] behind convolutions of stride 1, where the others have stride 2.
+pixels before a convolution, which avoids checkerboards (Odena et al. 2016). CUT filters behind convolutions of
+stride 1, where the others have stride 2; here with [1, 3, 3, 1], in the authors' program with [1, 2, 1].
 """
 
 from collections.abc import Sequence
