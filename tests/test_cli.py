@@ -31,11 +31,11 @@ def test_help_of_a_verb_lists_every_choice(tmp_path: Path) -> None:
     told = _help(tmp_path, "train", "--help")
     for line in (
         "dragan, gan, hinge, lsgan, minimax, none, ragan, rpgan, wgan, wgan_gp",
-        "celeba, cifar10, digits, fashion_mnist, folder, grid, medmnist, mnist, pairs, ring, stacked_mnist, "
-        "unpaired",
+        "celeba, cifar10, digits, fashion_mnist, folder, grid, medmnist, mnist, pairs, ring, "
+        "stacked_mnist, unpaired",
         "acgan, acgan_small, biggan, biggan_32, biggan_small, context_encoder, context_encoder_small",
         "maxout, mlp, mlp_small, progressive, progressive_small, r3gan, r3gan_256, r3gan_64",
-        "sagan_32, sagan_small, srresnet, srresnet_small, stargan, stargan_small, style, style_small, stylegan2",
+        "sagan_32, sagan_small, srresnet, srresnet_small, stargan, stargan_small, style, style_small",
         "acgan, beta_vae, capacity_vae, cgan, cut, cyclegan, fastcut, gan, infogan, inpaint, pacgan, pix2pix, "
         "srgan, stargan, style, vae, vaegan",
         "auto, cpu, cuda, mps",
