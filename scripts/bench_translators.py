@@ -2,11 +2,12 @@
 
     python scripts/bench_translators.py --pix2pix <clone> --pytorch-gan <clone> --rounds 3 --seconds 10
 
-``--pix2pix``: a clone of junyanz/pytorch-CycleGAN-and-pix2pix, whose U-Net and patch discriminator are trained
-beside ``game=pix2pix``. ``--pytorch-gan``: a clone of eriklindernoren/PyTorch-GAN, whose SRGAN and context
-encoder are trained beside ``game=srgan`` and ``game=inpaint``. Nothing but the modules of their networks is
-imported. The loops around them do what the programs do in a step, without their VGG content loss of SRGAN,
-whose weights would be downloaded: both sides have an L1 of pixels instead.
+``--pix2pix``: a clone of junyanz/pytorch-CycleGAN-and-pix2pix, whose U-Net, residual generator and patch
+discriminator are trained beside ``game=pix2pix`` and ``game=cyclegan``. ``--pytorch-gan``: a clone of
+eriklindernoren/PyTorch-GAN, whose SRGAN and context encoder are trained beside ``game=srgan`` and
+``game=inpaint``. Nothing but the modules of their networks is imported. The loops around them do what the
+programs do in a step, without their VGG content loss of SRGAN, whose weights would be downloaded: both sides
+have an L1 of pixels instead.
 
 Images are random and in memory. The programs' loops reuse one batch of floats that is ready; ganexp's step
 reads its batch from the data set, averages weights and measures some gradient norms. The contenders run in
@@ -102,7 +103,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resolution", type=int, choices=[32, 64, 128], default=64, help="of the images")
-    parser.add_argument("--width", type=int, default=16, help="of pix2pix's networks; the paper's is 64")
+    parser.add_argument(
+        "--width", type=int, default=16, help="of pix2pix's and CycleGAN's networks; 64 in papers"
+    )
     parser.add_argument("--blocks", type=int, default=16, help="residual blocks of SRGAN's generator")
     args = parser.parse_args()
     if args.pix2pix is None and args.pytorch_gan is None:

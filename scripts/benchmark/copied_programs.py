@@ -1,6 +1,7 @@
 """Training loops of two programs that people copy, around the networks of their clones."""
 
 import importlib.util
+import random
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,13 @@ ENLARGED = 4
 """The factor of super-resolution, which is fixed in PyTorch-GAN's generator."""
 
 
+TRANSLATOR_BLOCKS = 6
+"""Residual blocks of CycleGAN's generators, as for 128 pixels and less."""
+
+_POOL = 50
+"""Fakes that CycleGAN keeps of each direction."""
+
+
 class Size(NamedTuple):
     """What the command line sets."""
 
@@ -23,7 +31,7 @@ class Size(NamedTuple):
     threads: int
     resolution: int
     width: int
-    """Of pix2pix's networks."""
+    """Of the networks of pix2pix and CycleGAN."""
     blocks: int
     """Of SRGAN's generator."""
 
@@ -93,6 +101,57 @@ def pix2pix(networks: Any, size: Size) -> Contender:
         g_optimiser.step()
 
     return Contender(step, g, d)
+
+
+class _Pool:
+    """Fakes of earlier steps: half of what is asked for is one of them, in whose place a new one is kept."""
+
+    def __init__(self) -> None:
+        self._kept: list[Tensor] = []
+
+    def __call__(self, images: Tensor) -> Tensor:
+        found = []
+        for image in images:
+            if len(self._kept) < _POOL:
+                self._kept.append(image)
+            elif random.random() > 0.5:
+                place = random.randrange(_POOL)
+                image, self._kept[place] = self._kept[place].clone(), image
+            found.append(image)
+        return torch.stack(found)
+
+
+def cyclegan(networks: Any, size: Size) -> Contender:
+    """The step of pytorch-CycleGAN-and-pix2pix for CycleGAN: both generators, then both discriminators."""
+    norm = networks.get_norm_layer("instance")
+    g_a, g_b = (
+        networks.ResnetGenerator(3, 3, size.width, norm_layer=norm, n_blocks=TRANSLATOR_BLOCKS) for _ in "AB"
+    )
+    d_a, d_b = (networks.NLayerDiscriminator(3, size.width, n_layers=2, norm_layer=norm) for _ in "AB")
+    generators, critics = nn.ModuleList([g_a, g_b]), nn.ModuleList([d_a, d_b])
+    g_optimiser, d_optimiser, l1 = _adam(generators), _adam(critics), functional.l1_loss
+    a, b = _images(size, size.resolution), _images(size, size.resolution)
+    pools = _Pool(), _Pool()
+
+    def loss(scores: Tensor, wanted: float) -> Tensor:
+        return functional.mse_loss(scores, torch.full_like(scores, wanted))
+
+    def step() -> None:
+        fake_b, fake_a = g_a(a), g_b(b)
+        back_a, back_b = g_b(fake_b), g_a(fake_a)
+        critics.requires_grad_(False)
+        g_optimiser.zero_grad()
+        identity = l1(g_a(b), b) + l1(g_b(a), a)
+        adversarial = loss(d_a(fake_b), 1.0) + loss(d_b(fake_a), 1.0)
+        torch.autograd.backward(adversarial + 10 * (l1(back_a, a) + l1(back_b, b)) + 5 * identity)
+        g_optimiser.step()
+        critics.requires_grad_(True)
+        d_optimiser.zero_grad()
+        for critic, real, fake in ((d_a, b, pools[0](fake_b.detach())), (d_b, a, pools[1](fake_a.detach()))):
+            torch.autograd.backward((loss(critic(real), 1.0) + loss(critic(fake), 0.0)) / 2)
+        d_optimiser.step()
+
+    return Contender(step, g_a, d_a)
 
 
 def srgan(models: Any, size: Size) -> Contender:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from common import composed
 
 from benchmark import copied_programs
-from benchmark.copied_programs import ENLARGED, Contender, Size
+from benchmark.copied_programs import ENLARGED, TRANSLATOR_BLOCKS, Contender, Size
 from ganexp.train import train_step
 from ganexp.training.setup import build_experiment
 
@@ -63,6 +63,12 @@ def _pix2pix_overrides(size: Size) -> list[str]:
     return [*game, *widths, *limit, *_pairs(size, size.resolution)]
 
 
+def _cyclegan_overrides(size: Size) -> list[str]:
+    widths = [f"arch.{net}.width={size.width}" for net in ("generator", "discriminator")]
+    depths = [f"arch.generator.blocks={TRANSLATOR_BLOCKS}", "arch.discriminator.layers=2"]
+    return ["game=cyclegan", "arch=cyclegan", "loss=lsgan", *widths, *depths, *_pairs(size, size.resolution)]
+
+
 def _srgan_overrides(size: Size) -> list[str]:
     hidden = "arch.discriminator.hidden=1"  # PyTorch-GAN's critic has no wide dense layer
     game = ["game=srgan", "game.reuse_fake=true", "arch=srresnet", "loss=lsgan"]
@@ -90,6 +96,13 @@ WORKLOADS = {
         _pix2pix_overrides,
         copied_programs.pix2pix,
         "the same networks, but ganexp's instance norms have a scale and a shift",
+    ),
+    "cyclegan": Workload(
+        "pix2pix",
+        "models/networks.py",
+        _cyclegan_overrides,
+        copied_programs.cyclegan,
+        "the same networks",
     ),
     "srgan": Workload(
         "pytorch_gan",
