@@ -82,7 +82,7 @@ def vgg_weights(file: Path) -> "OrderedDict[str, Tensor]":
     with torch.device("meta"):
         names = [(key, value.shape) for key, value in vgg19().features.state_dict().items()]
     state = OrderedDict((f"features.{key}", torch.randn(shape) * 0.02) for key, shape in names)
-    torch.save(state, file)
+    torch.save(state, file, _use_new_zipfile_serialization=False)  # as torchvision's, of before torch 1.6
     return state
 
 

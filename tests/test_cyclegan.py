@@ -313,7 +313,9 @@ def test_grey_sources_get_generators_of_other_channels() -> None:
     for turn in (played.generator_turn(Batch(x, x, x.flip(0))), played.discriminator_turn(Batch(x, x))):
         assert all(torch.isfinite(loss) for loss in turn.losses.values())
     assert played.translator("BtoA").degrade.source_shape == [3, 8, 8]
-    assert played.translator("BtoA")(x).shape == (4, 1, 8, 8) and played.image_pool_back.images.shape[1] == 1
+    assert played.generator.back(x).shape == (4, 1, 8, 8) and played.image_pool_back.images.shape[1] == 1
+    expected = played.degrade.shown(played.generator.back(x))
+    assert torch.equal(played.translator("BtoA")(x), expected), "a file has grey values, not a lightness"
     with pytest.raises(UserError, match=r"\[1, 8, 8\] and images \[3, 8, 8\].*set game.identity_weight=0"):
         game(0.5)
 

@@ -253,6 +253,14 @@ def test_a_row_is_an_image_and_each_of_its_changes() -> None:
     assert torch.equal(made.args[1], expected)
 
 
+def test_a_single_attribute_is_shown_without_and_with_it() -> None:
+    game = game_of("data.attribute=[A]")
+    request = game.grid(Request(game.preview_count(8)))
+    x, y = torch.zeros(8, 3, 8, 8), torch.tensor([[1], [0]] * 4)
+    inputs = game.inputs(request.request, torch.Generator(), Batch(x, y))
+    assert inputs.labels is not None and inputs.labels[:, 0].tolist() == [0, 1] * 4 and request.columns == 2
+
+
 def test_exclusive_attributes_are_set_alone() -> None:
     game = game_of("game.exclusive=[0,2]")
     given = Batch(torch.zeros(3, 3, 8, 8), torch.tensor([[1, 1, 0]] * 3))

@@ -52,6 +52,13 @@ def test_a_gram_matrix_by_hand() -> None:
     assert torch.allclose(features.grad, other), "d (sum a b / 8) / da = b / 8"
 
 
+def test_a_gram_matrix_is_of_float32_under_autocast() -> None:
+    features = 3 + picture(1, 1, 4, 64, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = gram(features)
+    assert found.dtype == torch.float32 and torch.equal(found, gram(features))
+
+
 def test_a_gram_matrix_knows_no_places_and_is_symmetric_and_positive() -> None:
     features = picture(1, 2, 5, 4, 6)
     found = gram(features)
@@ -263,7 +270,7 @@ def test_style_images_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     Image.new("RGB", (9, 3)).save(tmp_path / "small.png")
     for name, told in (
         ("none.jpg", r"game\.image=.*none\.jpg: there is no such file"),
-        (".", r"game\.image=.*: Is a directory"),
+        (".", r"game\.image=.*: it is no regular file"),
         ("damaged.jpg", r"game\.image: damaged\.jpg is no readable image"),
         ("small.png", r"game\.image=.*small\.png: it is only 9 x 3, and the features need 4 pixels"),
     ):
@@ -294,7 +301,7 @@ def test_a_missing_style_image_ends_a_new_run_in_one_line(
         train(*OF_GAME["style"], "game.image=nowhere.jpg")
     assert ended.value.code == 2
     (line,) = capfd.readouterr().err.splitlines()
-    assert line == "ganexp: game.image=nowhere.jpg: there is no such file"
+    assert line == f"ganexp: game.image={tmp_path}/nowhere.jpg: there is no such file"
 
 
 def test_a_run_is_resumed_sampled_and_applied_without_its_style_image(

@@ -9,13 +9,17 @@ import torch
 from conftest import command, composed
 from PIL import Image
 
+from ganexp.data.degradations.pixel_art import PixelArt
 from ganexp.data.degradations.unpaired import Classes
+from ganexp.data.held_out import evaluated
 from ganexp.data.reference import reference
 from ganexp.data.source import Source
 from ganexp.data.store import store
 from ganexp.data.unpaired import Unpaired
 from ganexp.errors import UserError
-from ganexp.training.build import build
+from ganexp.games.game import Game
+from ganexp.training.build import build, build_game, build_source
+from ganexp.training.evaluation import Evaluator
 from ganexp.training.experiment_data import make_loader
 
 CPU = torch.device("cpu")
@@ -117,6 +121,25 @@ def test_two_classes_of_a_labelled_set() -> None:
             classes(a, b).load()
 
 
+def test_a_split_without_a_class_is_scored_by_the_classes_that_were_trained(tmp_path: Path) -> None:
+    for shade, name in (
+        (10, "train/cat"),
+        (20, "train/dog"),
+        (30, "train/horse"),
+        (40, "test/dog"),
+        (50, "test/horse"),
+    ):
+        write(tmp_path / name, [shade] * 8)
+    of: Source = build(composed("data=folder", f"data.root={tmp_path}").data)
+    for a, b in ((1, 2), ("dog", "horse")):
+        made = Classes(source_shape=[3, 8, 8], output_shape=[3, 8, 8], a=a, b=b).domains(of)
+        arrays = made.held_out()["test"].load()
+        assert shades(arrays.sources) == [40] * 8 and shades(arrays.samples) == [50] * 8
+    first = Classes(source_shape=[3, 8, 8], output_shape=[3, 8, 8], a=None, b=None).domains(of)
+    with pytest.raises(UserError, match=r"degrade\.a=cat: no such class"):
+        first.held_out()["test"].load()
+
+
 def test_the_domains_of_a_batch_are_drawn_independently() -> None:
     cfg = composed("data=digits", "batch_size=32")
     source, arrays = digits(), digits().load()
@@ -133,6 +156,51 @@ def test_sources_to_look_at_are_each_shown_once(folder: Path) -> None:
     source = source_of(f"data.root={folder}", "data.split=test")
     shown = reference(source, source.load(), np.arange(9)).source
     assert shown is not None and len({round(float(image.mean()), 4) for image in shown}) == 9
+
+
+def test_paths_are_stored_as_absolute_ones(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    cfg = composed("data=unpaired", "degrade=none", "data.a=trainA", "data.b=trainB")
+    assert (cfg.data.a, cfg.data.b, cfg.data.root) == (f"{folder}/trainA", f"{folder}/trainB", None)
+
+
+SCORED = ["game=cyclegan", "features=pixels", "recipe=none", "evaluate.split=training", "evaluate.count=10"]
+SCORED += ["arch.discriminator.layers=1", "arch.generator.width=2"]
+
+
+def evaluator_of(*overrides: str) -> tuple[Evaluator, Game]:
+    cfg = composed(*SCORED, *overrides)
+    source = build_source(cfg)
+    return Evaluator(source, source.load(), cfg, CPU), build_game(cfg)
+
+
+def test_held_out_labels_are_numbered_as_in_training(tmp_path: Path) -> None:
+    for shade, name in enumerate(("train/cat", "train/dog", "train/horse", "test/cat", "test/horse"), start=1):
+        write(tmp_path / name, [10 * shade] * 8)
+    source: Source = build(composed("data=folder", f"data.root={tmp_path}").data)
+    found = evaluated(source, source.load(), "auto")
+    assert len(found.samples) == 16 and np.bincount(found.labels).tolist() == [8, 0, 8], "cats and horses"
+
+
+def test_the_smaller_domain_limits_the_scores(folder: Path) -> None:
+    evaluator, game = evaluator_of("data=unpaired", f"data.root={folder}", "data.split=test")
+    source = source_of(f"data.root={folder}", "data.split=test", "data.direction=BtoA")
+    assert evaluator.count == 4 and len(evaluator.inputs(game, source.load()).args[0]) == 4
+    write(folder / "wide/A", [1, 2, 3])
+    write(folder / "wide/B", list(range(20, 40)))
+    evaluator, game = evaluator_of("data=unpaired", f"data.root={folder}/wide")
+    arrays = source_of(f"data.root={folder}/wide").load()
+    assert evaluator.count == 10 and len(evaluator.inputs(game, arrays).args[0]) == 3, "each source once"
+
+
+def test_outputs_are_compared_with_what_degrade_makes_of_images() -> None:
+    evaluator, game = evaluator_of("degrade=pixelart", "degrade.reverse=true", "degrade.block=4")
+    found = evaluator.score_baseline(game, evaluator.inputs(game, digits().load()))
+    assert found is not None and found[1]["fid_pixels"] > 1, "photos are no pixel art"
+    assert isinstance(game.parts.degrade, PixelArt)
+    art = game.parts.degrade.art
+    images = torch.from_numpy(evaluator.real.samples).float() / 127.5 - 1
+    assert torch.allclose(art(images), images, atol=1e-2), "the real samples are"
 
 
 def test_paired_games_refuse_unpaired_domains(tmp_path: Path, folder: Path) -> None:

@@ -46,6 +46,14 @@ def evaluate(cfg: DictConfig) -> None:
     print_lines(score_table(result["scores"], beside, published, result.get("images")))
 
 
+def _metrics(cfg: DictConfig, run: DictConfig) -> Any:
+    """Those that were asked for, or else the run's and ``checks``. Raises UserError where there are none."""
+    found = cfg.metrics or {**run.metrics, **(cfg.checks or {})}
+    if not run.metrics and not cfg.metrics:
+        raise UserError("this run has no metrics of its own: set metrics=[fid] or others that fit its game")
+    return found
+
+
 def measure(cfg: DictConfig) -> dict[str, Any]:
     """Scores a run's generator or the images of ``cfg.against``; appended to the run's evaluations.jsonl.
 
@@ -57,7 +65,7 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
     run, source, data = opened.config, opened.source, opened.data()
     loaded = opened.generator(cfg.checkpoint) if cfg.against is None else None
     wanted = {
-        "metrics": cfg.metrics or {**run.metrics, **(cfg.checks or {})},
+        "metrics": _metrics(cfg, run),
         "features": cfg.features or run.features,
         "evaluate": {"count": cfg.count, "seed": cfg.seed, "split": cfg.split or run.evaluate.split},
     }

@@ -11,10 +11,10 @@ def check_degrade(cfg: DictConfig) -> None:
     target = str(cfg.game["_target_"])
     name, uses = target.rpartition(".")[2], constant_of(target, "USES_DEGRADE")
     if uses and cfg.degrade is None:
-        raise UserError(
-            f"{name} makes images from images: choose what they are made from, such as degrade=gray or "
-            "degrade=holes; data=pairs has pairs of its own"
-        )
+        unpaired = "data=unpaired, degrade=classes or degrade=edges"
+        paired = "degrade=gray or degrade=holes; data=pairs has pairs of its own"
+        choices = unpaired if constant_of(target, "UNPAIRED") else paired
+        raise UserError(f"{name} makes images from images: choose what they are made from, such as {choices}")
     nets = [str(key) for key, net in cfg.arch.items() if isinstance(net, DictConfig) and "source_shape" in net]
     if uses is False and nets:
         raise UserError(
@@ -34,9 +34,9 @@ def check_degrade(cfg: DictConfig) -> None:
         _check_sources_are_used(degrade, "source_shape" in cfg.data)
         identity, needs_target = constant_of(degrade, "IS_IDENTITY"), constant_of(target, "NEEDS_TARGET")
         if identity and needs_target is not False:
+            choices = "degrade=classes or edges" if constant_of(target, "UNPAIRED") else "degrade=gray or holes"
             raise UserError(
-                f"{name} learns from sources and targets, and degrade=identity has none: set degrade=gray, "
-                "degrade=holes or the like"
+                f"{name} needs sources that differ from images: set {choices}, not degrade=identity"
             )
         if needs_target is False and not identity:
             raise UserError(f"{name} changes the images themselves and has no targets: set degrade=identity")

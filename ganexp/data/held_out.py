@@ -1,5 +1,6 @@
 """A data set's held-out split, which training does not use: test, or else validation."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,10 @@ class HeldOut(NamedTuple):
     data: Arrays
     labels: np.ndarray | None
 
+    def relabelled(self) -> Arrays:
+        """The data with the training data's labels, where these can be had."""
+        return self.data if self.labels is None else replace(self.data, labels=self.labels)
+
 
 def evaluated(source: Source, data: Arrays, split: str) -> Arrays:
     """The samples that ``evaluate.split`` names: ``data``, or those of a held-out split.
@@ -36,7 +41,7 @@ def evaluated(source: Source, data: Arrays, split: str) -> Arrays:
     if split == TRAINING:
         return data
     try:
-        return held_out(source, data, None if split in (HELD_OUT, AUTO) else split).data
+        return held_out(source, data, None if split in (HELD_OUT, AUTO) else split).relabelled()
     except UserError:
         if split == AUTO:
             return data

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ganexp.data.bounded import LARGEST_IMAGE, read_file
 from ganexp.data.decode import decode_whole
 from ganexp.errors import UserError
 
@@ -17,7 +18,7 @@ def read_style_image(setting: str, file: Path, channels: int, side: int | None, 
     """
     file = file.expanduser()
     try:
-        pixels = decode_whole(file.read_bytes(), file.name, channels)
+        pixels = decode_whole(read_file(file, LARGEST_IMAGE), file.name, channels)
     except OSError as error:
         told = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
         raise UserError(f"{setting}={file}: {told}") from None

@@ -47,7 +47,7 @@ class TwoClasses(Images):
 
     def load(self) -> Arrays:
         arrays = self.of.load()
-        a, b = (self._number(name, value, arrays) for name, value in (("a", self.a), ("b", self.b)))
+        a, b = (self._number(name, value, arrays.classes) for name, value in (("a", self.a), ("b", self.b)))
         if a == b:
             raise UserError(f"degrade.a and degrade.b are both the class {arrays.classes[a]}")
         rows = [np.flatnonzero(arrays.labels == number) for number in (a, b)]
@@ -62,15 +62,16 @@ class TwoClasses(Images):
         return self.of.entry()
 
     def held_out(self) -> dict[str, Source]:
-        return {
-            name: replace(self, of=split)
-            for name, split in self.of.held_out().items()
-            if isinstance(split, Images)
-        }
+        """The same classes by name: a split that lacks one of the others numbers them differently."""
+        splits = {name: split for name, split in self.of.held_out().items() if isinstance(split, Images)}
+        if not splits:
+            return {}
+        classes = self.of.load().classes
+        a, b = (classes[self._number(name, value, classes)] for name, value in (("a", self.a), ("b", self.b)))
+        return {name: replace(self, of=split, a=a, b=b) for name, split in splits.items()}
 
-    def _number(self, name: str, value: str | int | None, arrays: Arrays) -> int:
+    def _number(self, name: str, value: str | int | None, classes: tuple[str, ...]) -> int:
         """A class's index by its name, or else its number. Raises UserError for others."""
-        classes = arrays.classes
         if value is None:
             return 0 if name == "a" else 1
         if str(value) in classes:

@@ -1,4 +1,4 @@
-"""CUT and FastCUT: Park et al. 2020, equation 5, contrastive learning between two unpaired domains.
+"""CUT and FastCUT: Park et al. 2020, contrastive learning between two unpaired domains.
 
     the generator G and the projector F minimise
         w L_g(D(G(a))) + nce_weight PatchNCE(G(a), a)                                     without ``identity``

@@ -27,7 +27,7 @@ from ganexp.data.batches import Batch
 from ganexp.data.degradations.pairs import Pairs
 from ganexp.errors import UserError
 from ganexp.games.adversarial import refuse_unused
-from ganexp.games.both_directions import BothDirections, RoundTrip
+from ganexp.games.both_directions import BothDirections, RoundTrip, shown_back
 from ganexp.games.game import Player, Turn, View
 from ganexp.games.image_pool import ImagePool
 from ganexp.games.translation import Restored, Translation
@@ -99,12 +99,12 @@ class CycleGAN(Translation):
         self._made: _Made | None = None
 
     def translator(self, direction: str | None) -> Restored:
-        return self.generator.back if direction == "BtoA" else self.generator
+        return shown_back(self.generator) if direction == "BtoA" else self.generator
 
     def views(self, generator: nn.Module) -> dict[str, View]:
         assert isinstance(generator, BothDirections)
         return {
-            "BtoA": View(generator.back, reconstructs=False),
+            "BtoA": View(shown_back(generator), reconstructs=False),
             "cycle": View(RoundTrip(generator), reconstructs=True),
         }
 

@@ -1,4 +1,4 @@
-r"""The contrastive loss of patches: Park et al. 2020, equations 3 and 4.
+r"""The contrastive loss of patches: Park et al. 2020, equations 3 and 4; means for sums, as in their program.
 
 With z_l(y) the features of an image y at layer l, v_s = F_l(z_l(y)_s) / |F_l(z_l(y)_s)| for each of S places s,
 and v'_s the same of another image x at the same places:

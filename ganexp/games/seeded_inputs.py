@@ -58,7 +58,8 @@ def view_inputs(game: Game, source: Source, data: Callable[[], Arrays], seed: in
         return None
     arrays = data()
     rows = random_rows(len(arrays.samples), _VIEWED, seed_for(seed, "images to reconstruct"))
-    x = reference(source, arrays, rows).x
+    real, degrade = reference(source, arrays, rows), game.parts.degrade
+    x = real.x if degrade is None or not degrade.changes_target else degrade.pair(real.x, real.source).target
     return Inputs((x,), source=x), _PAIR_COLUMNS
 
 

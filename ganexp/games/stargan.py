@@ -55,6 +55,8 @@ class StarGAN(Translation, AdversarialGame):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.classes = self.generator.classes
+        if not self.classes:
+            raise UserError("arch.generator takes no labels: choose arch=stargan or arch=stargan_small")
         if self.parts.label_kind == "classes" and self.classes < 2:
             raise UserError(
                 "StarGAN changes labels, and this data has none: set data.attribute=[Smiling,Male] with "
@@ -104,6 +106,10 @@ class StarGAN(Translation, AdversarialGame):
         if request.codes:
             raise UserError("code: this run makes images from images, and knows none")
         assert reference is not None
+        if self.parts.label_kind == "classes" and int(reference.y.max()) >= self.classes:
+            raise UserError(
+                "the held-out split has classes that the training data have not: set evaluate.split=training"
+            )
         source, own = (request.repeat(part[: request.draws]) for part in (reference.x, reference.y))
         if request.label is not None:
             wanted = checked_labels(request.label, self.classes, self.parts.label_kind)
@@ -145,12 +151,14 @@ class StarGAN(Translation, AdversarialGame):
 
     @property
     def _columns(self) -> int:
-        return min(self.classes, MAX_ROWS)
+        return min(max(2, self.classes), MAX_ROWS)
 
     def _changed(self, own: Tensor, number: Tensor) -> Tensor:
         """Labels of which each sample's class is its ``number`` [N], or of which that attribute is changed."""
         if self.parts.label_kind == "classes":
             return number
+        if self.classes == 1:
+            return number[:, None]  # a single attribute: without it, and with it
         chosen = functional.one_hot(number, self.classes).bool()
         exclusive = torch.zeros(self.classes, dtype=torch.bool)
         exclusive[self.exclusive] = True

@@ -37,7 +37,9 @@ def translated(generator: Restored, source: Tensor, tiles: Tiles, name: str) -> 
         return whole
     scale = int(generator.net.scale)  # type: ignore[arg-type]
     height, width = source.shape[2:]
-    padded = generator.degrade.pad(source, -height % multiple, -width % multiple)
+    smallest = getattr(generator.net, "smallest", multiple)
+    bottom, right = (max(smallest, side + -side % multiple) - side for side in (height, width))
+    padded = generator.degrade.pad(source, bottom, right)
     if max(height, width) <= tiles.side:
         output: Tensor = generator(padded).float()
     else:

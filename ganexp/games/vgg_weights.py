@@ -27,7 +27,7 @@ def vgg_convolutions(
     if not file.is_file():
         raise UserError(f"{setting}={weights}: there is no such file")
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)
         found, layer, inputs = [], 0, 3
         for widths in levels:
             for outputs in widths:

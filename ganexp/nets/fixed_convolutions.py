@@ -88,6 +88,10 @@ def random_levels(channels: int, widths: Sequence[int], depths: Sequence[int], s
 
 
 def gram(features: Tensor) -> Tensor:
-    """The Gram matrices [N, C, C] of maps [N, C, H, W]: sums over positions of products, / (C H W)."""
-    rows = features.flatten(2)
-    return rows @ rows.mT / rows[0].numel()
+    """The Gram matrices [N, C, C] of maps [N, C, H, W]: sums over positions of products, / (C H W).
+
+    In float32 at least, under autocast too.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        rows = at_least_float32(features).flatten(2)
+        return rows @ rows.mT / rows[0].numel()

@@ -47,7 +47,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResnetTranslator(nn.Module):
-    """Sources [N, c, h, w] to images [N, C, h, w] in [-1, 1], whose sides are multiples of 4.
+    """Sources [N, c, h, w] to images [N, C, h, w] in [-1, 1], whose sides are multiples of 4, 8 at least.
 
     ``kernel``: of the first and the last convolution, odd. ``affine``: whether norms have a gain and a bias.
     ``feature_channels``: the channels of the maps that ``encode`` gives. Raises UserError where the sides of
@@ -55,6 +55,8 @@ class ResnetTranslator(nn.Module):
     """
 
     multiple, scale = 4, 1
+    smallest = 8
+    """Sides of sources; of smaller ones an instance norm or a reflection would have a single point."""
 
     def __init__(
         self,
@@ -140,5 +142,8 @@ def _check(source_shape: Sequence[int], output_shape: Sequence[int], kernel: int
             f"this network keeps the size of its source, which is {sizes[0]}, and the output is {sizes[1]}: "
             "choose another degrade, or game=pix2pix arch=unet"
         )
-    if any(side % 4 for side in source_shape[1:]):
-        raise UserError(f"data.resolution={source_shape[1]}: this network makes sides that are multiples of 4")
+    if any(side % 4 or side < ResnetTranslator.smallest for side in source_shape[1:]):
+        raise UserError(
+            f"data.resolution={source_shape[1]}: this network makes sides that are multiples of 4, from "
+            f"{ResnetTranslator.smallest} on"
+        )

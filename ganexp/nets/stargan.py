@@ -35,10 +35,10 @@ class Generator(nn.Module):
 
     ``upsample``: ``transposed``, as the paper, or ``nearest``: repeated pixels before a convolution of kernel
     3, which avoids checkerboards (Odena et al. 2016). Raises UserError where the sides of source and output
-    differ or are no multiples of 4.
+    differ, are no multiples of 4, or are below 8.
     """
 
-    multiple, scale = 4, 1
+    multiple, scale, smallest = 4, 1, 8
 
     def __init__(
         self,
@@ -51,10 +51,11 @@ class Generator(nn.Module):
         upsample: Upsample,
     ) -> None:
         super().__init__()
-        if source_shape[1:] != output_shape[1:] or any(side % 4 for side in source_shape[1:]):
+        sides = source_shape[1:]
+        if sides != output_shape[1:] or any(side % 4 or side < self.smallest for side in sides):
             raise UserError(
                 f"data.resolution={source_shape[1]}: this network keeps the size of its source, of which sides "
-                "are multiples of 4"
+                f"are multiples of 4, {self.smallest} at least"
             )
         self.classes = classes
         bias, widths = norm == "none", [width, 2 * width, 4 * width]

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ganexp.data.arrays import Arrays
+from ganexp.data.degradations.degradation import Degradation
 from ganexp.data.held_out import AUTO, HELD_OUT, TRAINING
 from ganexp.data.reference import random_rows
 from ganexp.data.source import Source
@@ -29,7 +30,7 @@ from ganexp.metrics.features import Features, SampleFeatures
 from ganexp.metrics.metric import ONLY_GENERATED, EvalContext, EvalPair, Metric, Need, Scores
 from ganexp.metrics.reference_sets import ReferenceSets
 from ganexp.system.rng import fork_rng, seed_for
-from ganexp.training.build import build
+from ganexp.training.build import build, build_as
 
 _BATCH = 100
 
@@ -58,6 +59,8 @@ class Evaluator:
         self.directions = metric_directions(str(node["_target_"]) for node in cfg.metrics.values())
         """Whether lower or higher is better, for each score."""
         self._seed = cfg.evaluate.seed
+        degrade = None if cfg.degrade is None else build_as(Degradation, cfg.degrade, "degrade")
+        self._degrade = degrade if degrade is not None and degrade.changes_target else None
         split = cfg.evaluate.split
         named = None if split in (TRAINING, HELD_OUT, AUTO) else split
         with fork_rng(device):
@@ -96,8 +99,10 @@ class Evaluator:
         """
         if game.needs_reference:
             held_out = None if self.split == TRAINING else self._reference.held_out
-            data = data if held_out is None else held_out.data
-            rows = random_rows(len(data.samples), self.count, seed_for(self._seed, "sources to evaluate"))
+            data = data if held_out is None else held_out.relabelled()
+            unpaired = data.sources is not None and not self._source.paired
+            count = min(self.count, len(data.sources)) if unpaired and data.sources is not None else self.count
+            rows = random_rows(len(data.samples), count, seed_for(self._seed, "sources to evaluate"))
         else:
             rng = np.random.default_rng(seed_for(self._seed, "labels to evaluate"))
             rows = rng.choice(len(data.labels), self.count)
@@ -155,6 +160,16 @@ class Evaluator:
                 found |= metric.floor(pair) if floor else metric(pair)
         return found
 
+    def _wanted(self, samples: np.ndarray) -> np.ndarray:
+        """What outputs should look like: the samples, or the targets that ``degrade`` makes of them."""
+        if self._degrade is None:
+            return samples
+        pieces = np.split(samples, range(_BATCH, len(samples), _BATCH))
+        targets = [
+            self._degrade.pair(self._source.decode(torch.from_numpy(piece)), None).target for piece in pieces
+        ]
+        return np.concatenate([self._source.encode(target.numpy()) for target in targets])
+
     def _held_out(self, split: str) -> str:
         """The name of the held-out split. Raises UserError if there is none."""
         try:
@@ -178,8 +193,14 @@ class Evaluator:
             sets = [(held_out.data.samples, held_out.labels, drawn[0]), (data.samples, data.labels, drawn[1])]
         if count < 2:
             raise UserError(f"evaluate: {len(data.samples)} real samples are too few to compare with")
-        samples = [np.ascontiguousarray(images[rows]) for images, _, rows in sets]
-        which = (data.fingerprint, held_out and held_out.data.fingerprint, count, self._seed)
+        samples = [self._wanted(np.ascontiguousarray(images[rows])) for images, _, rows in sets]
+        which: tuple[object, ...] = (
+            data.fingerprint,
+            held_out and held_out.data.fingerprint,
+            count,
+            self._seed,
+        )
+        which += () if self._degrade is None else (self._degrade.about,)
         folder = features_folder(self.features.identity, which, self._device)
         found = cached_arrays(folder, lambda: _arrays([self.features(images) for images in samples]))
         first, second = (

@@ -69,6 +69,11 @@ class Degradation(nn.Module):
         output, source = (torch.zeros(1, *shape) for shape in (self.output_shape, self.source_shape))
         return list(self.restore(output, source).shape[1:])
 
+    @property
+    def changes_target(self) -> bool:
+        """Whether targets are not the images themselves, but made of them."""
+        return False
+
     def domains(self, source: Source) -> Source:
         """The data set whose samples and sources are used; by default as it is."""
         return source

@@ -40,6 +40,10 @@ class PixelArt(Degradation):
         art = f"pixel art in blocks of {self.block} pixels with {self.colours} levels of each channel"
         return f"images, for their {art}" if self.reverse else art
 
+    @property
+    def changes_target(self) -> bool:
+        return self.reverse
+
     def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
         return x if self.reverse else self.art(x)
 

@@ -38,11 +38,10 @@ class Tint(Degradation):
         return f"images drawn from the colour {list(self.dark)} to {list(self.light)}"
 
     def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        dark, light = (
-            torch.tensor(colour, dtype=torch.float32, device=x.device).view(1, 3, 1, 1) / 127.5 - 1
-            for colour in (self.dark, self.light)
-        )
-        return in_8_bits(torch.lerp(dark, light, (gray(x).float() + 1) / 2))
+        share = (gray(x).float() + 1) / 2
+        # numbers and not a tensor of them, whose copy to the device would be waited for in each step
+        channels = [dark + (light - dark) * share for dark, light in zip(self.dark, self.light, strict=True)]
+        return in_8_bits(torch.cat(channels, 1) / 127.5 - 1)
 
     def baseline(self, source: Tensor) -> Tensor:
         """The luma of the source: right up to a scale, or the negative where ``dark`` is the lighter colour."""
