@@ -88,7 +88,7 @@ OF_GAME = {
     "style": [
         *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=style", "loss=none"],
         *[f"game.image={STYLE_IMAGE}", "game.style_size=16", "game.style_features.widths=[4,4]"],
-        *["game.style_weight=1", "arch.generator.norm=none"],
+        *["game.style_weight=0.01", "game.content_weight=0.01", "arch.generator.norm=none"],
         *["arch.generator.width=2", "arch.generator.blocks=1", "arch.generator.kernel=3", "batch_size=64"],
     ],
 }

@@ -220,6 +220,8 @@ def test_every_direction_is_that_of_the_metric() -> None:
         "LPIPS": "lpips",
         "LabelMaps": "mean_iou",
         "TargetDomain": "target_domain",
+        "LabelChange": "changed",
+        "StyleDistance": "style_distance",
     }
     assert metrics.keys() == called.keys()
     for name, kind in metrics.items():
