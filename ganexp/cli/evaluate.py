@@ -66,6 +66,7 @@ def measure(cfg: DictConfig) -> dict[str, Any]:
     loaded = opened.generator(cfg.checkpoint) if cfg.against is None else None
     wanted = {
         "metrics": _metrics(cfg, run),
+        "degrade": run.degrade,
         "features": cfg.features or run.features,
         "evaluate": {"count": cfg.count, "seed": cfg.seed, "split": cfg.split or run.evaluate.split},
     }
