@@ -142,7 +142,7 @@ def test_nothing_in_a_turn_waits_for_the_device(name: str) -> None:
 
 def test_games_that_learn_from_targets_refuse_the_identity() -> None:
     with pytest.raises(
-        UserError, match="Pix2Pix learns from sources and targets, and degrade=identity has none"
+        UserError, match="Pix2Pix needs sources that differ from images: set degrade=gray or holes"
     ):
         composed("game=pix2pix", "data=cifar10", "degrade=identity")
 
