@@ -48,10 +48,11 @@ def evaluate(cfg: DictConfig) -> None:
 
 def _metrics(cfg: DictConfig, run: DictConfig) -> Any:
     """Those that were asked for, or else the run's and ``checks``. Raises UserError where there are none."""
-    found = cfg.metrics or {**run.metrics, **(cfg.checks or {})}
-    if not run.metrics and not cfg.metrics:
+    if cfg.metrics:
+        return cfg.metrics
+    if not run.metrics:
         raise UserError("this run has no metrics of its own: set metrics=[fid] or others that fit its game")
-    return found
+    return {**run.metrics, **(cfg.checks or {})}
 
 
 def measure(cfg: DictConfig) -> dict[str, Any]:

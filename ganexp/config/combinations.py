@@ -8,6 +8,7 @@ is imported. What a network is made of is read from its settings and from the li
     spectral      every weight is divided by its largest singular value (Miyato et al. 2018)
     styles        the generator has a mapping from z to styles w
     grows         layers are added during the run
+    keeps_size    its output is as large as its source
 """
 
 from collections.abc import Callable, Iterator
@@ -97,7 +98,7 @@ def _norm_targets(cfg: DictConfig) -> int:
 
 
 def _keeps_another_size(cfg: DictConfig) -> bool:
-    nets = [net for net in cfg.arch.values() if str(net["_target_"]).endswith(".ResnetTranslator")]
+    nets = [net for net in cfg.arch.values() if "keeps_size" in _traits(net)]
     return any(net["source_shape"][1:] != net["output_shape"][1:] for net in nets)
 
 

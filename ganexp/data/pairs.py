@@ -5,22 +5,20 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ganexp.config.ranges import Count, Crop, Direction, OnError, Shape
-from ganexp.data.arrays import Arrays
 from ganexp.data.cache import CacheWriter
-from ganexp.data.decode import Part, Recipe, size_of
+from ganexp.data.decode import Part, size_of
 from ganexp.data.file_tree import FileTree
-from ganexp.data.images import Images, leave_out
+from ganexp.data.images import leave_out
 from ganexp.data.pair_files import SPLITS, FilePair, PairFiles, find_pairs, splits_of
 from ganexp.data.prepare import decode_into, drop_rows
-from ganexp.data.source import HELD_OUT, Source
+from ganexp.data.source_images import ImagesWithSources
 from ganexp.errors import UserError
 
 _PROBES = 64  # pairs sampled to find resolutions
@@ -30,25 +28,13 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pairs(Images):
+class Pairs(ImagesWithSources):
     """Targets as samples, and their sources: cut alike and resized down, never up, each to its own side."""
 
     root: str
-    split: Literal["train", "valid", "val", "test"] | None
-    direction: Direction
-    source_resolution: Count
-    channels: Literal[1, 3]
-    source_channels: Literal[1, 3]
-    source_shape: Shape
-    crop: Crop
-    on_error: OnError
 
-    def held_out(self) -> dict[str, Source]:
-        splits = splits_of(_tree(Path(self.root)))
-        if self.split not in (None, "train") or not {"train"} < splits:
-            return {}
-        change: Any = replace
-        return {name: change(self, split=name) for name in HELD_OUT if name in splits}
+    def splits(self) -> set[str]:
+        return splits_of(_tree(Path(self.root)))
 
     def origin(self) -> str:
         tree, found = _tree(Path(self.root)), self._files()
@@ -66,7 +52,7 @@ class Pairs(Images):
         parts: tuple[Part, Part] = ("left", "right") if found.halves else ("whole", "whole")
         failed = dict(unlike)
         for out, names, part in zip(sides, zip(*found.pairs, strict=True), parts, strict=True):
-            recipe = self._recipe(part, is_source=out == draft.sources)
+            recipe = self.recipe(part, is_source=out == draft.sources)
             for row, reason in decode_into(out, tree, names, recipe):
                 failed.setdefault(row, reason)
         draft.labels, draft.classes = np.zeros(len(found.pairs), np.int64), ("images",)
@@ -78,21 +64,8 @@ class Pairs(Images):
             drop_rows(draft.sources, sorted(failed))
             draft.labels = draft.labels[drop_rows(draft.samples, sorted(failed))]
 
-    def check_arrays(self, arrays: Arrays) -> Arrays:
-        arrays = super().check_arrays(arrays)
-        found = None if arrays.sources is None else list(arrays.sources.shape[1:])
-        if found != list(self.source_shape):
-            raise UserError(f"data.source_shape={list(self.source_shape)}: the data's sources are {found}")
-        return arrays
-
     def _files(self) -> PairFiles:
         return _files(Path(self.root), self.split)
-
-    def _recipe(self, part: Part, *, is_source: bool) -> Recipe:
-        if is_source:
-            setting = "data.source_resolution"
-            return Recipe(self.source_channels, self.source_resolution, self.crop, part, setting)
-        return Recipe(self.channels, self.resolution, self.crop, part)
 
 
 class _Scale(NamedTuple):

@@ -5,23 +5,22 @@ They lie in one folder or zip with ``trainA``, ``trainB``, ``testA`` and ``testB
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ganexp.config.ranges import Count, Crop, Direction, OnError, Shape
-from ganexp.data.arrays import Arrays
 from ganexp.data.cache import CacheWriter
 from ganexp.data.decode import Recipe
 from ganexp.data.file_tree import FileTree
 from ganexp.data.folder import common_resolution, names_of_split, top_level_names
-from ganexp.data.images import Images, leave_out
+from ganexp.data.images import leave_out
 from ganexp.data.pair_files import find_domains, splits_of
 from ganexp.data.prepare import decode_into, drop_rows
-from ganexp.data.source import HELD_OUT, Source
+from ganexp.data.source import HELD_OUT
+from ganexp.data.source_images import ImagesWithSources
 from ganexp.errors import UserError
 
 
@@ -33,7 +32,7 @@ class _Domain(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unpaired(Images):
+class Unpaired(ImagesWithSources):
     """Images of B as samples and of A as sources; each made square and resized down, never up, to its own side.
 
     ``root``: a folder or zip with both domains; or else ``a`` and ``b``, one each.
@@ -44,45 +43,24 @@ class Unpaired(Images):
     root: str | None
     a: str | None
     b: str | None
-    split: Literal["train", "valid", "val", "test"] | None
-    direction: Direction
-    source_resolution: Count
-    channels: Literal[1, 3]
-    source_channels: Literal[1, 3]
-    source_shape: Shape
-    crop: Crop
-    on_error: OnError
 
     def identity(self) -> dict[str, Any]:
         known = super().identity()
         known["settings"] = {name: value for name, value in known["settings"].items() if name not in ("a", "b")}
         return known
 
-    def held_out(self) -> dict[str, Source]:
-        splits = _splits(self.root, self.a, self.b)
-        if self.split not in (None, "train") or "train" not in splits:
-            return {}
-        change: Any = replace
-        return {name: change(self, split=name) for name in HELD_OUT if name in splits}
+    def splits(self) -> set[str]:
+        return _splits(self.root, self.a, self.b)
 
     def origin(self) -> str:
         return " ".join(domain.tree.stamp(domain.names) for domain in self._domains())
 
     def prepare(self, draft: CacheWriter) -> None:
         sources, samples = self._domains()
-        side, setting = self.source_resolution, "data.source_resolution"
-        of_sources = Recipe(self.source_channels, side, self.crop, setting=setting)
-        left_out, _ = self._decode(draft.sources, sources, of_sources)
-        more, kept = self._decode(draft.samples, samples, Recipe(self.channels, self.resolution, self.crop))
+        left_out, _ = self._decode(draft.sources, sources, self.recipe(is_source=True))
+        more, kept = self._decode(draft.samples, samples, self.recipe(is_source=False))
         draft.labels, draft.classes = np.zeros(kept, np.int64), ("images",)
         draft.left_out = (*left_out, *more)
-
-    def check_arrays(self, arrays: Arrays) -> Arrays:
-        arrays = super().check_arrays(arrays)
-        found = None if arrays.sources is None else list(arrays.sources.shape[1:])
-        if found != list(self.source_shape):
-            raise UserError(f"data.source_shape={list(self.source_shape)}: the data's sources are {found}")
-        return arrays
 
     def _domains(self) -> tuple[_Domain, _Domain]:
         """The sources and the samples."""

@@ -21,11 +21,17 @@ from ganexp.config.ranges import Count, Positive
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.game import Game, Player, Turn
-from ganexp.games.turns import critic_turn, generator_turn, real_and_fake_logits, real_logits_if_needed
+from ganexp.games.turns import (
+    clip_weights,
+    critic_of,
+    critic_turn,
+    generator_turn,
+    real_and_fake_logits,
+    real_logits_if_needed,
+)
 from ganexp.losses import Loss
 from ganexp.nets.layers import DiscriminatorBase
 from ganexp.penalties import Critic, PlayerCall
-from ganexp.system.float32 import at_least_float32
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -121,12 +127,7 @@ class AdversarialGame(Game):
 
         These are logits, and its other outputs if it has any, in float32 at least.
         """
-
-        def critic(samples: Tensor) -> Tensor:
-            (shown,) = self.augment(samples) if augmented else (samples,)
-            return at_least_float32(self.discriminate(shown, batch))
-
-        return critic
+        return critic_of(lambda shown: self.discriminate(shown, batch), self.augment if augmented else None)
 
     def discriminate(self, samples: Tensor, batch: Batch) -> Tensor:
         """The discriminator's answer to samples, one or several times the batch size."""
@@ -136,9 +137,7 @@ class AdversarialGame(Game):
     def after_step(self, player: str) -> None:
         """WGAN's clipping of the critic's weights."""
         if player == "d" and self.clip is not None:
-            with torch.no_grad():
-                for parameter in self.discriminator.parameters():
-                    parameter.clamp_(-self.clip, self.clip)
+            clip_weights(self.discriminator, self.clip)
 
     def fake_is_reused(self) -> bool:
         """Whether the generator's turn of this step uses the discriminator's fakes again."""

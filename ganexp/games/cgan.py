@@ -16,7 +16,7 @@ from torch import Tensor
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.gan import GAN
-from ganexp.games.labels import checked_labels
+from ganexp.games.labels import checked_labels, each_attribute_alone
 from ganexp.games.request import MAX_ROWS, Grid, Inputs, Request
 
 
@@ -69,11 +69,7 @@ class CGAN(GAN):
             labels = {"label": torch.randint(classes, (2 * count,), generator=rng)}
         else:
             others = torch.randint(2, (count, classes), generator=rng).repeat_interleave(2, 0)
-            own, column = torch.randint(2, (2 * count, 1), generator=rng), torch.arange(classes)
-            labels = {
-                f"label_{number}": torch.where(column == number, own, others)
-                for number in range(min(classes, MAX_ROWS))
-            }
+            labels = each_attribute_alone(torch.randint(2, (2 * count, 1), generator=rng), others)
         return {name: self.inputs(Request(2 * count, label, shared=2), rng) for name, label in labels.items()}
 
     def preview_count(self, count: int) -> int:

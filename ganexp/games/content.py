@@ -8,7 +8,6 @@ checkpoint (its buffers are not persistent) and computes in float32 at least.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar, Literal
 
 import torch
@@ -18,7 +17,7 @@ from torch.nn import functional
 from ganexp.config.ranges import NonNegative, Positive, Shape, Whole, Widths
 from ganexp.errors import UserError
 from ganexp.games.vgg_weights import vgg_convolutions
-from ganexp.nets.fixed_convolutions import IMAGENET, FixedConvolutions
+from ganexp.nets.fixed_convolutions import IMAGENET, FixedConvolutions, random_convolutions
 from ganexp.system.float32 import at_least_float32
 
 _SLOPE = 0.2
@@ -63,12 +62,7 @@ class RandomFeatures(ContentFeatures):
     widths: Widths
 
     def network(self) -> FixedConvolutions:
-        rng = torch.Generator().manual_seed(self.seed)
-        weights = []
-        for inputs, outputs in pairwise([self.shape[0], *self.widths]):
-            weight = torch.randn(outputs, inputs, 3, 3, generator=rng) * (2 / (9 * inputs)) ** 0.5
-            weights.append((weight, torch.zeros(outputs)))
-        return _Random(weights)
+        return _Random(random_convolutions(self.shape[0], self.widths, self.seed))
 
 
 class _Random(FixedConvolutions):

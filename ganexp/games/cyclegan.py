@@ -31,10 +31,16 @@ from ganexp.games.both_directions import BothDirections, RoundTrip, shown_back
 from ganexp.games.game import Player, Turn, View
 from ganexp.games.image_pool import ImagePool
 from ganexp.games.translation import Restored, Translation
-from ganexp.games.turns import critic_turn, generator_turn, real_and_fake_logits, real_logits_if_needed
+from ganexp.games.turns import (
+    clip_weights,
+    critic_of,
+    critic_turn,
+    generator_turn,
+    real_and_fake_logits,
+    real_logits_if_needed,
+)
 from ganexp.losses import Loss
-from ganexp.penalties import Critic, PlayerCall
-from ganexp.system.float32 import at_least_float32
+from ganexp.penalties import PlayerCall
 
 
 class _Made(NamedTuple):
@@ -146,9 +152,7 @@ class CycleGAN(Translation):
     def after_step(self, player: str) -> None:
         """WGAN's clipping of the critics' weights."""
         if player == "d" and self.clip is not None:
-            with torch.no_grad():
-                for parameter in self.players["d"].net.parameters():
-                    parameter.clamp_(-self.clip, self.clip)
+            clip_weights(self.players["d"].net, self.clip)
 
     @torch.no_grad()
     def _make(self, batch: Batch) -> _Made:
@@ -162,11 +166,11 @@ class CycleGAN(Translation):
         return _Side(self.generator, self.parts.nets["discriminator"], self.image_pool, "")
 
     def _generator_side(self, side: _Side, real: Tensor, fake: Tensor, source: Tensor) -> Turn:
-        critic = self._critic(side)
+        critic = critic_of(side.critic, self.augment)
         real_logits, fake_logits = real_logits_if_needed(self.loss, critic, real), critic(fake)
         call = PlayerCall(
             critic,
-            self._critic(side, augmented=False),
+            critic_of(side.critic, None),
             real,
             fake,
             real_logits,
@@ -179,11 +183,11 @@ class CycleGAN(Translation):
         return _with_suffix(Turn(losses, logs), side.suffix)
 
     def _critic_side(self, side: _Side, real: Tensor, fake: Tensor, source: Tensor) -> Turn:
-        critic, fake = self._critic(side), side.pool(fake)
+        critic, fake = critic_of(side.critic, self.augment), side.pool(fake)
         samplewise = getattr(side.critic, "samplewise", False)
         call = PlayerCall(
             critic,
-            self._critic(side, augmented=False),
+            critic_of(side.critic, None),
             real,
             fake,
             *real_and_fake_logits(critic, real, fake, samplewise=samplewise),
@@ -192,13 +196,6 @@ class CycleGAN(Translation):
         )
         turn = critic_turn(self.loss, self.penalties_of("d"), call, self.augment)
         return _with_suffix(turn, side.suffix)
-
-    def _critic(self, side: _Side, *, augmented: bool = True) -> Critic:
-        def critic(samples: Tensor) -> Tensor:
-            (shown,) = self.augment(samples) if augmented else (samples,)
-            return at_least_float32(side.critic(shown))
-
-        return critic
 
     def _check_domains(self, shape_a: list[int], shape_b: list[int]) -> None:
         if not self.degrade.SOURCES_ARE_IMAGES:

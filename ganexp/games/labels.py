@@ -1,10 +1,24 @@
 """Labels that a generator is asked for."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ganexp.data.source import LabelKind
 from ganexp.errors import UserError
+from ganexp.games.request import MAX_ROWS
+
+
+def each_attribute_alone(values: Tensor, others: Tensor) -> dict[str, Tensor]:
+    """For each attribute ``label_0``, ``label_1`` ...: labels ``others`` [N, K] with ``values`` [N, 1] in it.
+
+    Of many attributes, the first ``MAX_ROWS``.
+    """
+    column = torch.arange(others.shape[1])
+    return {
+        f"label_{number}": torch.where(column == number, values, others)
+        for number in range(min(others.shape[1], MAX_ROWS))
+    }
 
 
 def checked_labels(labels: Tensor, classes: int, kind: LabelKind) -> Tensor:

@@ -25,7 +25,7 @@ from ganexp.errors import UserError
 from ganexp.games.acgan import classification_loss
 from ganexp.games.adversarial import AdversarialGame
 from ganexp.games.game import Turn
-from ganexp.games.labels import checked_labels
+from ganexp.games.labels import checked_labels, each_attribute_alone
 from ganexp.games.request import MAX_ROWS, Grid, Inputs, Request
 from ganexp.games.translation import Restored, Translation
 from ganexp.games.turns import critic_turn, generator_turn
@@ -127,11 +127,7 @@ class StarGAN(Translation, AdversarialGame):
         if self.parts.label_kind == "classes":
             labels = {"label": torch.randint(self.classes, (2 * count,), generator=rng)}
         else:
-            own, column = reference.y[:count].repeat_interleave(2, 0), torch.arange(self.classes)
-            labels = {
-                f"label_{number}": torch.where(column == number, values[:, None], own)
-                for number in range(min(self.classes, MAX_ROWS))
-            }
+            labels = each_attribute_alone(values[:, None], reference.y[:count].repeat_interleave(2, 0))
         return {
             name: self.inputs(Request(2 * count, label, shared=2), rng, reference)
             for name, label in labels.items()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ganexp.games.game import Turn
 from ganexp.losses import Loss
 from ganexp.penalties import Critic, Penalty, PlayerCall
+from ganexp.system.float32 import at_least_float32
 
 
 def critic_turn(
@@ -36,6 +37,23 @@ def generator_turn(loss: Loss, penalties: dict[str, Penalty], call: PlayerCall) 
     for name, penalty in penalties.items():
         losses[name] = penalty(call)
     return Turn(losses, {"D_G_z": loss.output(call.fake_logits.detach()).mean()})
+
+
+def critic_of(discriminate: Critic, augment: nn.Module | None) -> Critic:
+    """A critic that answers to samples as ``augment`` shows them, if there is one, in float32 at least."""
+
+    def critic(samples: Tensor) -> Tensor:
+        (shown,) = (samples,) if augment is None else augment(samples)
+        return at_least_float32(discriminate(shown))
+
+    return critic
+
+
+@torch.no_grad()
+def clip_weights(net: nn.Module, limit: float) -> None:
+    """w <- clip(w, -limit, limit): Arjovsky et al. 2017, Algorithm 1."""
+    for parameter in net.parameters():
+        parameter.clamp_(-limit, limit)
 
 
 def real_and_fake_logits(

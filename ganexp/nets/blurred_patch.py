@@ -9,17 +9,13 @@ LeakyReLU 0.2 follows each but the last, and a norm each but the first and the l
 patches have 18, 40 and 172 pixels. It has as many weights as the critic of ``patch.py``.
 """
 
-from itertools import pairwise
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ganexp.config.ranges import Count, ImageNorm, Shape
-from ganexp.errors import UserError
-from ganexp.nets.layers import DiscriminatorBase, LeakyReLU, initialise_normal, norm_of
-from ganexp.nets.patch import PatchHead
-
-_WIDEST = 8  # times the width
+from ganexp.nets.patch import PatchDiscriminator
 
 
 class BlurredHalve(nn.Module):
@@ -34,29 +30,10 @@ class BlurredHalve(nn.Module):
         return (x[..., :-2:2] + 2 * x[..., 1:-1:2] + x[..., 2::2]) / 4
 
 
-class BlurredPatchDiscriminator(DiscriminatorBase):
+class BlurredPatchDiscriminator(PatchDiscriminator):
     """Images [N, C, H, W] to the logits [N, h, w] of patches; ``affine``: whether norms have gain and bias."""
 
-    classes = 0
+    HALVING: ClassVar[type[nn.Module] | None] = BlurredHalve
 
     def __init__(self, shape: Shape, width: Count, layers: Count, norm: ImageNorm, affine: bool) -> None:
-        super().__init__()
-        self.samplewise = norm != "batch"
-        if min(shape[1:]) >> layers < 3:
-            raise UserError(f"arch.discriminator.layers={layers}: too many for {shape[1]} x {shape[2]} pixels")
-        widths = [width * min(2**level, _WIDEST) for level in range(layers + 1)]
-        convolutions: list[nn.Module] = []
-        for level, (inputs, outputs) in enumerate(pairwise([shape[0], *widths])):
-            convolutions.append(nn.Conv2d(inputs, outputs, 4, 1, 1, bias=level == 0 or norm != "batch"))
-            if level:
-                convolutions.append(norm_of(norm, outputs, affine=affine))
-            convolutions.append(LeakyReLU(0.2))
-            if level < layers:
-                convolutions.append(BlurredHalve())
-        self.layers = nn.Sequential(*convolutions)
-        self.head = PatchHead(widths[-1], 1, 4, 1, 1)
-        self.apply(initialise_normal)
-
-    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        maps: Tensor = self.layers(x)
-        return maps
+        super().__init__(shape, width, layers, norm, affine)

@@ -78,13 +78,18 @@ class Levels(FixedConvolutions):
 
 def random_levels(channels: int, widths: Sequence[int], depths: Sequence[int], seed: int) -> Levels:
     """Levels with the random weights of He et al. 2015, always the same for a seed; biases are 0."""
-    rng = torch.Generator().manual_seed(seed)
     each = [width for width, depth in zip(widths, depths, strict=True) for _ in range(depth)]
+    return Levels(random_convolutions(channels, each, seed), depths, None)
+
+
+def random_convolutions(channels: int, widths: Sequence[int], seed: int) -> list[tuple[Tensor, Tensor]]:
+    """Weights [C', C, 3, 3] of He et al. 2015 and biases of 0 [C'] of one convolution after another."""
+    rng = torch.Generator().manual_seed(seed)
     weights = []
-    for inputs, outputs in pairwise([channels, *each]):
+    for inputs, outputs in pairwise([channels, *widths]):
         weight = torch.randn(outputs, inputs, 3, 3, generator=rng) * (2 / (9 * inputs)) ** 0.5
         weights.append((weight, torch.zeros(outputs)))
-    return Levels(weights, depths, None)
+    return weights
 
 
 def gram(features: Tensor) -> Tensor:

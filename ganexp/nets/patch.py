@@ -10,6 +10,7 @@ is judged by itself: C64, C128 and C1 of kernel 1.
 """
 
 from itertools import pairwise
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -32,6 +33,9 @@ class PatchDiscriminator(DiscriminatorBase):
 
     classes = 0
 
+    HALVING: ClassVar[type[nn.Module] | None] = None
+    """What halves maps behind convolutions of stride 1; None: convolutions of stride 2 do."""
+
     def __init__(self, shape: Shape, width: Count, layers: Whole, norm: ImageNorm, affine: bool = True) -> None:
         super().__init__()
         self.samplewise = norm != "batch"
@@ -42,12 +46,15 @@ class PatchDiscriminator(DiscriminatorBase):
         kernel, padding = (4, 1) if layers else (1, 0)
         convolutions: list[nn.Module] = []
         for level, (inputs, outputs) in enumerate(pairwise([shape[0], *widths])):
-            first, stride = level == 0, 2 if level < layers else 1
+            first, halves = level == 0, level < layers
             bias = first or norm != "batch"
+            stride = 2 if halves and self.HALVING is None else 1
             convolutions.append(nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=bias))
             if not first:
                 convolutions.append(norm_of(norm, outputs, affine=affine))
             convolutions.append(LeakyReLU(0.2))
+            if halves and self.HALVING is not None:
+                convolutions.append(self.HALVING())
         self.layers = nn.Sequential(*convolutions)
         self.head = PatchHead(widths[-1], 1, kernel, 1, padding)
         self.apply(initialise_normal)

@@ -15,7 +15,7 @@ stride 1, where the others have stride 2; here with [1, 3, 3, 1], in the authors
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -53,6 +53,8 @@ class ResnetTranslator(nn.Module):
     ``feature_channels``: the channels of the maps that ``encode`` gives. Raises UserError where the sides of
     source and output differ or are no multiples of 4.
     """
+
+    TRAITS: ClassVar[tuple[str, ...]] = ("keeps_size",)
 
     multiple, scale = 4, 1
     smallest = 8

@@ -100,8 +100,9 @@ class Evaluator:
         if game.needs_reference:
             held_out = None if self.split == TRAINING else self._reference.held_out
             data = data if held_out is None else held_out.relabelled()
-            unpaired = data.sources is not None and not self._source.paired
-            count = min(self.count, len(data.sources)) if unpaired and data.sources is not None else self.count
+            count = self.count
+            if data.sources is not None and not self._source.paired:
+                count = min(count, len(data.sources))  # each source once
             rows = random_rows(len(data.samples), count, seed_for(self._seed, "sources to evaluate"))
         else:
             rng = np.random.default_rng(seed_for(self._seed, "labels to evaluate"))
