@@ -7,10 +7,11 @@ Multiply-adds are those of one image, forward, in convolutions and matrix produc
 of a step, one turn of the discriminator and one of the generator with ``loss=gan`` and no penalty, on random
 images, in fp32 and, where the processor has such instructions, in bf16; medians of the steps that begin within
 ``--seconds``, at least one, after one to warm up. Networks of over a billion multiply-adds step with 4 images,
-others with 32. ``--only``: rows whose name contains it.
+others with 32, both rounded up to what the discriminator compares. ``--only``: rows whose name contains it.
 """
 
 import argparse
+import math
 import statistics
 import time
 from functools import partial
@@ -62,7 +63,8 @@ def row(network: Network, seconds: float, precisions: list[str]) -> Row:
     found = {}
     if seconds > 0:
         for name in precisions:
-            found[name] = 1_000 * seconds_per_image(cfg, name, 4 if sum(adds) > LARGE else 32, seconds)
+            images = math.lcm(4 if sum(adds) > LARGE else 32, int(cfg.arch.discriminator.get("group") or 1))
+            found[name] = 1_000 * seconds_per_image(cfg, name, images, seconds)
     generator, discriminator = (
         count_weights(game.get_submodule(name)) for name in ("generator", "discriminator")
     )
