@@ -73,6 +73,15 @@ def test_likelihoods_are_sums_with_their_constants() -> None:
     assert torch.isfinite(certain).all(), "a saturated tanh"
 
 
+def test_an_output_of_16_bits_is_not_taken_for_certain() -> None:
+    """tanh(4) is 0.9993, which bf16 rounds to 1: a value of -1 is then unlikely, and not impossible."""
+    x, logit = torch.tensor([[-1.0]]), torch.tensor([[4.0]])
+    exact = Bernoulli().log_probability(x, logit.tanh())
+    rounded = Bernoulli().log_probability(x, logit.bfloat16().tanh())
+    assert rounded.item() == pytest.approx(math.log(2**-11))
+    assert abs((rounded - exact).item()) < 0.5
+
+
 @pytest.mark.parametrize("likelihood", [Gaussian(sigma=0.5), Bernoulli()])
 def test_four_times_as_many_pixels_count_four_times(likelihood: Any) -> None:
     x, output = torch.rand(3, 1, 4, 4) * 1.8 - 0.9, torch.rand(3, 1, 4, 4) * 1.8 - 0.9

@@ -11,13 +11,18 @@ import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from ganexp.config.ranges import Positive
 from ganexp.system.float32 import at_least_float32
 
 _SMALLEST = 1e-7
-"""Of a Bernoulli probability, whose logarithm would be infinite at 0; a float32 tanh reaches -1 and 1."""
+"""Of a Bernoulli probability, whose logarithm would be infinite at 0; a float32 tanh reaches -1 and 1.
+
+A tanh of 16 bits reaches them earlier, so that its smallest probability is larger: all that it rounds to 1 is
+taken for the middle of what rounds to 1.
+"""
 
 _STEP = 2 / 255
 """Between two values of 8 bits, in [-1, 1]."""
@@ -78,7 +83,8 @@ class Bernoulli:
 
     def log_probability(self, x: Tensor, output: Tensor) -> Tensor:
         wanted = (at_least_float32(x) + 1) / 2
-        p = ((at_least_float32(output) + 1) / 2).clamp(_SMALLEST, 1 - _SMALLEST)
+        smallest = max(_SMALLEST, torch.finfo(output.dtype).eps / 16)
+        p = ((at_least_float32(output) + 1) / 2).clamp(smallest, 1 - smallest)
         return (wanted * p.log() + (1 - wanted) * (-p).log1p()).flatten(1).sum(1)
 
     def logs(self, elbo: Tensor, values: int) -> dict[str, Tensor]:
