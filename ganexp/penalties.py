@@ -12,7 +12,7 @@ sample alone, so the critic must not have batch norm.
 """
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,6 @@ class PlayerCall(NamedTuple):
     fake_outputs: Tensor | None = None
 
 
-@runtime_checkable
 class StyledGenerator(Protocol):
     """A generator that makes samples of styles w, as StyleGAN2: G(...) = synthesis(styles(...))."""
 
@@ -57,6 +56,15 @@ class StyledGenerator(Protocol):
     def styles(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """The styles [N, layers, D] of the generator's arguments."""
         ...
+
+
+def as_styled(generator: nn.Module) -> StyledGenerator | None:
+    """The generator as one of styles; None if it has none.
+
+    ``isinstance`` of a protocol does not find submodules from Python 3.12 on: it looks at no ``__getattr__``.
+    """
+    has_all = all(callable(getattr(generator, name, None)) for name in ("styles", "synthesis"))
+    return cast(StyledGenerator, generator) if has_all else None
 
 
 class Penalty(nn.Module):
@@ -184,8 +192,8 @@ class PathLength(Penalty):
         self.register_buffer("mean", torch.zeros(()))
 
     def term(self, call: PlayerCall) -> Tensor:
-        generator = call.generator
-        assert isinstance(generator, StyledGenerator)
+        generator = as_styled(call.generator)
+        assert generator is not None
         count = max(1, len(call.inputs[0]) // self.batch_divisor)
         styles = generator.styles(*(part[:count] for part in call.inputs))
         samples = generator.synthesis(styles)

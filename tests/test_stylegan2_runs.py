@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY as OF_MLP
-from conftest import Verb, asked_to_stop, composed, differences_between_processes, verb
+from conftest import Verb, asked_to_stop, composed, differences_between_processes, tiny, verb
 from torch import Tensor, nn
 
 from ganexp.errors import UserError
@@ -49,14 +49,24 @@ def test_going_on_is_exact_and_samples_can_be_truncated(
     assert np.ptp(made["null"], axis=0).mean() > np.ptp(made["0.5"], axis=0).mean() > 0
 
 
-def test_truncation_without_styles(
+def test_truncation_without_styles(train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = train(*OF_MLP, "max_steps=1")
+    made = {}
+    for psi in ("null", "0", "0.5"):
+        sampling = [f"run={run}", "n=4", "format=npz", f"out={tmp_path}/{psi}.npz", f"truncation={psi}"]
+        verb(monkeypatch, tmp_path, "sample", *sampling, "device=cpu")
+        made[psi] = np.load(tmp_path / f"{psi}.npz")["images"].astype(float)
+    assert np.ptp(made["0"], axis=0).max() <= 1, "all samples are that of z = 0"
+    assert np.ptp(made["null"], axis=0).mean() > np.ptp(made["0.5"], axis=0).mean() > 0
+
+
+def test_truncation_without_noise(
     train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run = train(*OF_MLP, "max_steps=1")
+    run = train(*tiny("pix2pix"), "max_steps=1")
     with pytest.raises(SystemExit):
         verb(monkeypatch, tmp_path, "sample", f"run={run}", "truncation=0.7")
-    told = "truncation=0.7: this run's generator has no styles; train one with arch=stylegan2"
-    assert told in capfd.readouterr().err
+    assert "truncation=0.7: this run's generator takes no noise" in capfd.readouterr().err
 
 
 def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:

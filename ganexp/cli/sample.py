@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 from PIL import Image
-from torch import nn
 
 from ganexp.cli.ranked import ranked
 from ganexp.cli.requested import requested
@@ -18,8 +17,8 @@ from ganexp.errors import UserError
 from ganexp.games.request import Inputs
 from ganexp.games.sampling import draw_grid, generate
 from ganexp.games.seeded_inputs import grid_inputs
+from ganexp.latents.truncation import set_truncation, truncated
 from ganexp.metrics.classifier import predict_labels, trained_classifier
-from ganexp.nets.layers import GeneratorBase
 from ganexp.system.atomic import make_folder, replacing
 from ganexp.system.terminal import plural, print_lines
 from ganexp.training.load import OpenedRun, open_run
@@ -32,10 +31,10 @@ def sample(cfg: DictConfig) -> None:
     """Writes samples and prints their path; see ``conf/sample.yaml``. Raises UserError."""
     run = open_run(cfg)
     source, device, loaded = run.source, run.device, run.generator(cfg.checkpoint, cfg.blend)
-    _truncate(loaded.net, cfg.truncation)
+    set_truncation(loaded.game, loaded.net, cfg.truncation)
     asked = requested(cfg, loaded.game, run)
     inputs, columns = grid_inputs(loaded.game, asked.request, source, run.evaluated, cfg.seed, "sample")
-    inputs = asked.in_rows(inputs)
+    inputs = truncated(loaded.game, loaded.net, asked.in_rows(inputs), cfg.truncation)
     samples = generate(loaded.net, inputs, cfg.batch_size, device)
     name = _safe_name(f"sample_{cfg.n}_seed_{cfg.seed}" + (f"_{asked.name}" if asked.name else ""))
     name += f"_{cfg.format}" if cfg.format in ("classes", "ranked") else ""
@@ -61,17 +60,6 @@ def sample(cfg: DictConfig) -> None:
     rows = f" in {plural(asked.rows, 'row')}" if asked.rows else ""
     attributes = f" with {asked.set_attributes}, all other attributes 0" if asked.set_attributes else ""
     print_lines(f"{plural(len(samples), 'sample')}{rows}{attributes}: {written}")
-
-
-def _truncate(net: nn.Module, truncation: float | None) -> None:
-    """Sets the generator's truncation, if one is asked for. Raises UserError if it has no styles."""
-    if truncation is None:
-        return
-    if not isinstance(net, GeneratorBase) or net.truncation is None:
-        raise UserError(
-            f"truncation={truncation:g}: this run's generator has no styles; train one with arch=stylegan2"
-        )
-    net.truncation = truncation
 
 
 def _safe_name(text: str) -> str:

@@ -24,7 +24,7 @@ from ganexp.data.batches import Batch
 from ganexp.errors import UserError
 from ganexp.games.game import Turn
 from ganexp.games.gan import GAN
-from ganexp.games.prior import LatentPrior
+from ganexp.games.prior import LatentPrior, Moments
 from ganexp.games.request import MAX_ROWS, Grid, Inputs, Request
 from ganexp.games.turns import critic_turn, generator_turn
 from ganexp.nets.layers import label_vectors
@@ -54,6 +54,15 @@ class CodePrior:
         chosen = [torch.randint(k, (count,), generator=generator, device=device) for k in self.categories]
         uniform = 2 * torch.rand(count, self.continuous, generator=generator, device=device) - 1
         return torch.cat([noise, *map(label_vectors, chosen, self.categories), uniform], 1)
+
+    def moments(self) -> Moments:
+        means = [torch.full((k,), 1 / k) for k in self.categories]
+        noise, codes = LatentPrior(self.noise_size, self.noise).moments(), torch.zeros(self.continuous)
+        deviations = [(mean * (1 - mean)).sqrt() for mean in means]
+        return Moments(
+            torch.cat([noise.mean, *means, codes]),
+            torch.cat([noise.deviation, *deviations, torch.full((self.continuous,), 3**-0.5)]),
+        )
 
     def codes(self, z: Tensor) -> dict[str, Tensor]:
         """``categories`` [N, A] int64 and ``continuous`` [N, B] float32 of latents, where there are any."""

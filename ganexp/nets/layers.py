@@ -101,6 +101,9 @@ class GeneratorBase(nn.Module):
     classes: int
     """Number of classes of its labels; 0 if it takes no labels."""
 
+    normalises_latents: ClassVar[bool] = False
+    """Whether it divides z by its length, so that only the direction of z counts."""
+
     truncation: float | None = None
     """psi, for sampling: how far styles are from their mean, as a share; None: the generator has no styles."""
 

@@ -60,6 +60,8 @@ class Generator(GeneratorBase):
 
     TRAITS: ClassVar[tuple[str, ...]] = ("equalised", "grows")
 
+    normalises_latents = True
+
     def __init__(
         self,
         shape: Shape,

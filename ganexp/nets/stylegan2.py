@@ -104,6 +104,8 @@ class Generator(GeneratorBase):
 
     TRAITS: ClassVar[tuple[str, ...]] = ("equalised", "demodulated", "styles")
 
+    normalises_latents = True
+
     style_mean: Tensor
 
     def __init__(
