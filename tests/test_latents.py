@@ -136,7 +136,7 @@ def test_every_game_of_noise(game: str) -> None:
 
 def test_w_is_refused_without_styles() -> None:
     game = game_of(*TINY)
-    with pytest.raises(UserError, match="space=w: this run's generator has no styles: set space=z"):
+    with pytest.raises(UserError, match="latents=w: this run's generator has no styles: set latents=z"):
         space_of(game, game.generator, "w")
 
 

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig
 from PIL import Image, ImageDraw, ImageFont
 
+from ganexp.data.moving_picture import SHORTEST, check_film_format, save_film
 from ganexp.errors import UserError
 from ganexp.runs.records import early_grids, grids
 from ganexp.runs.saved_run import SavedRun
-from ganexp.system.atomic import replacing
 from ganexp.system.terminal import print_lines
 
 _CAPTION_HEIGHT = 22  # pixels
@@ -19,23 +19,16 @@ _LAST_FRAME_DURATION = 2000  # milliseconds
 
 def film(cfg: DictConfig) -> None:
     """Writes the animation and prints its path; see ``conf/film.yaml``. Raises UserError."""
+    check_film_format(cfg.format)
     folder = Path(cfg.run).expanduser()
     found = _grids(folder)
     if len(found) < 2:
         raise UserError(f"{folder}: a film needs at least two sample grids; samples/ has {len(found)}")
     frames = [_frame(grid, cfg.width) for grid in _spaced(found, cfg.frames)]
-    duration = max(20, round(1000 * cfg.seconds / len(frames)))
+    duration = max(SHORTEST, round(1000 * cfg.seconds / len(frames)))
     out = Path(cfg.out).expanduser() if cfg.out else folder / "samples" / f"film.{cfg.format}"
     try:
-        with replacing(out) as temporary:
-            frames[0].save(
-                temporary,
-                cfg.format.upper(),
-                save_all=True,
-                append_images=frames[1:],
-                duration=[duration] * (len(frames) - 1) + [_LAST_FRAME_DURATION],
-                loop=0,
-            )
+        save_film(frames, [duration] * (len(frames) - 1) + [_LAST_FRAME_DURATION], cfg.format, out)
     except OSError as error:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
     print_lines(f"{len(frames)} grids: {out}")

@@ -25,6 +25,8 @@ _FUNCTIONS = {
     "sample": "ganexp.cli.sample:sample",
     "evaluate": "ganexp.cli.evaluate:evaluate",
     "film": "ganexp.cli.film:film",
+    "interpolate": "ganexp.cli.interpolate:interpolate",
+    "mix": "ganexp.cli.mix:mix",
     "neighbours": "ganexp.cli.neighbours:neighbours",
     "translate": "ganexp.cli.translate:translate",
     "verify": "ganexp.cli.verify:verify",

@@ -1,7 +1,8 @@
 """Joins ``label.Smiling=1 label.Male=0`` into ``label={Smiling:1,Male:0}`` before Hydra reads the arguments.
 
 ``label`` and ``code`` of ``ganexp sample``, and ``label`` of ``ganexp translate``, have keys that only the run
-knows. They are null in the configuration, and Hydra refuses a key of null.
+knows; so have those of the verbs that explore latents. They are null in the configuration, and Hydra refuses a
+key of null.
 """
 
 import re
@@ -9,7 +10,12 @@ from collections.abc import Sequence
 
 from ganexp.errors import UserError
 
-_KEYED = {"sample": ("label", "code"), "translate": ("label",)}
+_KEYED = {
+    "sample": ("label", "code"),
+    "interpolate": ("label", "code"),
+    "mix": ("label",),
+    "translate": ("label",),
+}
 """The settings with keys of this kind, by verb."""
 
 _SETTING = re.compile(r"\+{0,2}(\w+)(?:\.([^=]+))?=(.*)", re.DOTALL)

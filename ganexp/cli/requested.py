@@ -79,7 +79,7 @@ class _Values:
 def requested(cfg: DictConfig, game: Game, run: OpenedRun) -> Requested:
     """The request of the settings ``n``, ``label``, ``code`` and ``format``. Raises UserError."""
     values, set_attributes = _Values(), ""
-    label, codes = _plain(cfg.label), _plain(cfg.code)
+    label, codes = plain(cfg.label), plain(cfg.code)
     if isinstance(label, Mapping):
         values.rows["label"] = RequestedLabels(game, run).attributes(label)
         set_attributes = ", ".join(f"{name} {int(value)}" for name, value in label.items())
@@ -152,7 +152,8 @@ def _categories(key: str, value: Any, count: int) -> range:
     return several
 
 
-def _plain(node: Any) -> Any:
+def plain(node: Any) -> Any:
+    """A setting as lists, dicts and plain values."""
     return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
 
 

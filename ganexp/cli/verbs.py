@@ -6,6 +6,8 @@ VERBS = {
     "sample": "draw samples from a run: ganexp sample run=outputs/<name>/<run> n=64",
     "evaluate": "score a run: ganexp evaluate run=outputs/<name>/<run> metrics=[fid,precision,recall]",
     "film": "animate a run's sample grids: ganexp film run=outputs/<name>/<run>",
+    "interpolate": "walk from sample to sample: ganexp interpolate run=outputs/<name>/<run> n=4",
+    "mix": "give samples the fine styles of others: ganexp mix run=outputs/<name>/<run>",
     "neighbours": "show samples beside training images: ganexp neighbours run=outputs/<name>/<run>",
     "translate": "apply a run to images: ganexp translate run=outputs/<name>/<run> input=in output=out",
     "compare": "rank groups of runs and test their differences: ganexp compare outputs/<name>",

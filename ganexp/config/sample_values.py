@@ -70,6 +70,18 @@ def check_codes(codes: Any) -> Any:
     return codes
 
 
+_ALONG_RULE = "should be a number of z or w, from 0, a range such as 0..7, a list, or a code such as code.1"
+
+
+def check_along(along: Any) -> Any:
+    """Returns ``along``: null, numbers of a point, a range of them, or a code. Raises UserError."""
+    for one in along if isinstance(along, list) and along else [along]:
+        is_code = isinstance(one, str) and re.fullmatch(r"code\.\d{1,9}", one)
+        if not (along is None or _is_whole(one) or whole_range(one) or is_code):
+            raise UserError(f"along={_typed(along)}: {_ALONG_RULE}")
+    return along
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 

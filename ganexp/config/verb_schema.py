@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_va
 from pydantic_core import PydanticCustomError
 
 from ganexp.config.ranges import Count, Share
-from ganexp.config.sample_values import check_codes, check_label
+from ganexp.config.sample_values import check_along, check_codes, check_label
 from ganexp.config.schema import STRICT, Folder, Name, Node, Seed, Split, TrainSettings
 
 
@@ -18,12 +18,10 @@ class DataSettings(BaseModel):
     out: str | None = None
 
 
-_SAMPLE_FORMATS = "grid, classes, ranked, files, png or npz"
-
 _OTHER_VERBS = {
     "film": "ganexp film run=<folder> makes one of the epochs' grids",
     "neighbours": "ganexp neighbours run=<folder> draws samples beside their nearest training images",
-    "interpolation": f"ganexp has none yet; format is {_SAMPLE_FORMATS}",
+    "interpolation": "ganexp interpolate run=<folder> draws ways from sample to sample",
 }
 """What might be asked of ``ganexp sample`` as a format, and where it is."""
 
@@ -87,12 +85,56 @@ class FilmSettings(BaseModel):
 
     model_config = STRICT
     run: Folder
-    format: Literal["webp", "gif"]
+    format: Literal["webp", "gif", "mp4"]
     seconds: Annotated[float, Field(gt=0, le=600)]  # a frame of a GIF lasts at most 655 s
     frames: Annotated[int, Field(ge=2)]
     width: Annotated[int, Field(ge=16, le=10_000)]
     out: str | None
     trust: bool
+
+
+class InterpolateSettings(BaseModel):
+    """The keys of ``conf/interpolate.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    n: Annotated[int, Field(ge=2, le=1000)]
+    frames: Annotated[int, Field(ge=1, le=1000)]
+    walks: Annotated[int, Field(ge=1, le=100)]
+    loop: bool
+    along: Annotated[Any, BeforeValidator(check_along)]
+    reach: Annotated[float, Field(gt=0, le=100)]
+    path: Node
+    latents: Literal["z", "w"] | None
+    seed: Seed
+    truncation: Annotated[float, Field(ge=0, le=2)] | None
+    label: Annotated[Any, BeforeValidator(check_label)]
+    code: Annotated[Any, BeforeValidator(check_codes)]
+    format: Literal["png", "webp", "gif", "mp4"]
+    seconds: Annotated[float, Field(gt=0, le=600)]
+    checkpoint: str
+    out: str | None
+    batch_size: Count
+    trust: bool
+    device: Node
+
+
+class MixSettings(BaseModel):
+    """The keys of ``conf/mix.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    rows: Annotated[int, Field(ge=1, le=100)]
+    columns: Annotated[int, Field(ge=1, le=100)]
+    coarse: Count | None
+    seed: Seed
+    truncation: Annotated[float, Field(ge=0, le=2)] | None
+    label: Annotated[Any, BeforeValidator(check_label)]
+    checkpoint: str
+    out: str | None
+    batch_size: Count
+    trust: bool
+    device: Node
 
 
 class NeighboursSettings(BaseModel):
@@ -175,6 +217,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "sample": SampleSettings,
     "evaluate": EvaluateSettings,
     "film": FilmSettings,
+    "interpolate": InterpolateSettings,
+    "mix": MixSettings,
     "neighbours": NeighboursSettings,
     "translate": TranslateSettings,
     "verify": VerifySettings,

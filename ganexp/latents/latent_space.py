@@ -65,6 +65,12 @@ class LatentSpace(ABC):
         """
 
     @abstractmethod
+    def draw_with_one_code(
+        self, count: int, rng: torch.Generator, labels: Tensor | None = None, codes: Codes | None = None
+    ) -> Tensor:
+        """The same, but all points have the codes of the first one: they differ in noise only."""
+
+    @abstractmethod
     def moments(self) -> Moments:
         """Mean and standard deviation of each number over all points: [size] each."""
 
@@ -141,6 +147,13 @@ class ZSpace(LatentSpace):
             labels = torch.zeros(1, dtype=torch.int64).expand(count)  # z does not depend on them
         inputs = self.game.inputs(Request(count, labels, codes or {}), rng)
         return truncated(self.game, self._net, inputs, self._truncation).args[0]
+
+    def draw_with_one_code(
+        self, count: int, rng: torch.Generator, labels: Tensor | None = None, codes: Codes | None = None
+    ) -> Tensor:
+        points = self.draw(count, rng, labels, codes)
+        points[:, self.noise_size :] = points[:1, self.noise_size :].clone()
+        return points
 
     def moments(self) -> Moments:
         return self.prior.moments()

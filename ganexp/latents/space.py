@@ -2,7 +2,7 @@
 
 run = open_run(cfg)
 loaded = run.generator(cfg.checkpoint)
-space = space_of(loaded.game, loaded.net, cfg.space, cfg.truncation)
+space = space_of(loaded.game, loaded.net, cfg.latents, cfg.truncation)
 points = space.draw(8, torch.Generator().manual_seed(0))
 images = space.images(points)
 """
@@ -36,7 +36,7 @@ def space_of(
     net.eval().requires_grad_(False)
     styled = as_styled(net)
     if which == "w" and styled is None:
-        raise UserError("space=w: this run's generator has no styles: set space=z, or train arch=stylegan2")
+        raise UserError("latents=w: this run's generator has no styles: set latents=z, or train arch=stylegan2")
     set_truncation(game, net, truncation)
     z = ZSpace(game, game.prior, net, truncation)
     return z if which == "z" or styled is None else WSpace(z, styled)  # type: ignore[arg-type]

@@ -64,6 +64,12 @@ class WSpace(LatentSpace):
         points = self.z.draw(count, rng, labels, codes)
         return self.of(points, self.z.random_labels(count, rng) if labels is None else labels)
 
+    def draw_with_one_code(
+        self, count: int, rng: torch.Generator, labels: Tensor | None = None, codes: Codes | None = None
+    ) -> Tensor:
+        points = self.z.draw_with_one_code(count, rng, labels, codes)
+        return self.of(points, self.z.random_labels(count, rng) if labels is None else labels)
+
     @torch.no_grad()
     def of(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """The styles w [N, size] of latents z [N, latent] and, of a conditional run, labels."""
