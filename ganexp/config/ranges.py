@@ -57,6 +57,9 @@ Colour = Annotated[list[Annotated[int, Ge(0), Le(255)]], Len(3, 3)]
 Names = Annotated[str | list[str], BeforeValidator(_check_names)]
 """A name, or a list of one or more different names."""
 
+ClassNames = list[str | int]
+"""Classes or attributes by name or number."""
+
 Shape = list[Count]
 """A sample's shape without the batch: [channels, height, width] of an image, [dimensions] of a point."""
 

@@ -44,9 +44,12 @@ def fetch(what: str, where: str, folder: Path, download: Callable[[], object]) -
 
 
 def load(source: "Source", *, own: bool) -> Arrays:
-    """The data set. A missing one is downloaded only if the configuration is the user's ``own``. UserError."""
+    """The data set without what ``data.leave_out`` names; see ``Source.load_kept``. Raises UserError.
+
+    A missing one is downloaded only if the configuration is the user's ``own``.
+    """
     token = DOWNLOADS_ALLOWED.set(own)
     try:
-        return source.load()
+        return source.load_kept()
     finally:
         DOWNLOADS_ALLOWED.reset(token)

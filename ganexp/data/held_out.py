@@ -48,10 +48,11 @@ def evaluated(source: Source, data: Arrays, split: str) -> Arrays:
         raise
 
 
-def held_out(source: Source, data: Arrays, name: str | None) -> HeldOut:
+def held_out(source: Source, data: Arrays, name: str | None, *, everything: bool = False) -> HeldOut:
     """The split of that name, or the first held-out one. Raises UserError where there is none.
 
-    Nothing is downloaded: a download includes all splits.
+    It lacks what ``data.leave_out`` names, as ``data`` does, unless ``everything`` is asked for. Nothing is
+    downloaded: a download includes all splits.
     """
     splits = source.held_out()
     kind = type(source).__name__
@@ -67,8 +68,9 @@ def held_out(source: Source, data: Arrays, name: str | None) -> HeldOut:
         DOWNLOADS_ALLOWED.reset(token)
     if len(found.samples) < _MIN_SAMPLES:
         raise UserError(f"the split {name} has only {len(found.samples)} samples")
+    kept = found if everything else source.kept(found, data.classes)
     labels = _renumbered if source.label_kind == "classes" else _reordered
-    return HeldOut(name, found, labels(found, data.classes))
+    return HeldOut(name, kept, labels(kept, data.classes))
 
 
 def _renumbered(found: Arrays, classes: tuple[str, ...]) -> np.ndarray | None:

@@ -1,16 +1,17 @@
 """The base classes of data sets: their facts, their arrays, and conversions of their kind of sample."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_type_hints
 
 import numpy as np
 from PIL import Image
 
-from ganexp.config.ranges import Count, Shape
+from ganexp.config.ranges import ClassNames, Count, Shape
 from ganexp.data import cache
 from ganexp.data.arrays import Arrays
+from ganexp.data.leave_out import class_names, without
 from ganexp.errors import UserError
 
 if TYPE_CHECKING:  # importing torch takes a second, and facts and pictures do not need it
@@ -38,6 +39,8 @@ class Source:
     classes: Count
     mirror: bool
     """Whether training mirrors each sample with probability 1/2."""
+    leave_out: ClassNames = field(default_factory=list)
+    """Classes or attributes whose samples are not used; see ``load_kept``."""
 
     preview_count: ClassVar[int] = 64
     """How many samples a preview shows."""
@@ -62,6 +65,19 @@ class Source:
     def load(self) -> Arrays:
         """The data set. Raises UserError (one line) where it is missing, damaged or too small."""
         raise NotImplementedError
+
+    def load_kept(self) -> Arrays:
+        """The data set without the samples that ``leave_out`` names. Raises UserError as ``load`` does."""
+        arrays = self.load()
+        return self.kept(arrays, arrays.classes)
+
+    def kept(self, arrays: Arrays, classes: Sequence[str]) -> Arrays:
+        """``arrays``, of this or another split, without the samples that ``leave_out`` names.
+
+        ``classes``: those of this split, which its numbers count. Raises UserError for an unknown one.
+        """
+        names = class_names("data.leave_out", self.leave_out, classes)
+        return without(arrays, names, paired=self.paired)
 
     def entry(self) -> cache.CacheEntry | None:
         """The cache entry, prepared first if it is missing; None for data that are computed in ``load``."""

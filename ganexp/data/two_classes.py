@@ -9,8 +9,9 @@ import numpy as np
 from ganexp.data.arrays import Arrays
 from ganexp.data.cache import CacheEntry
 from ganexp.data.images import Images
+from ganexp.data.leave_out import class_number
 from ganexp.data.source import Source
-from ganexp.errors import UserError, suggest
+from ganexp.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class TwoClasses(Images):
                 "degrade=classes needs images of two classes or more: data.attribute=Smiling, data=cifar10, or "
                 "a folder of one folder per class"
             )
+        if of.leave_out:
+            raise UserError(f"data.leave_out={of.leave_out}: degrade.a and degrade.b choose the classes here")
         return cls(
             shape=of.shape,
             bounded=of.bounded,
@@ -74,8 +77,4 @@ class TwoClasses(Images):
         """A class's index by its name, or else its number. Raises UserError for others."""
         if value is None:
             return 0 if name == "a" else 1
-        if str(value) in classes:
-            return classes.index(str(value))
-        if isinstance(value, int) and 0 <= value < len(classes):
-            return value
-        raise UserError(f"degrade.{name}={value}: no such class; {suggest(str(value), classes)}")
+        return class_number(f"degrade.{name}", value, classes)
