@@ -36,7 +36,7 @@ TINY = [
 ]
 """A run that takes no time, where the networks are not the point."""
 
-WITHOUT_LOSS = ("beta_vae", "capacity_vae", "style", "vae")
+WITHOUT_LOSS = ("beta_vae", "capacity_vae", "fanogan", "style", "vae")
 """Games that are played with loss=none only."""
 
 SEVERAL_CRITICS = ("cyclegan",)
@@ -51,6 +51,16 @@ _AUTOENCODER = [
 
 OF_GAME = {
     **{game: [*_AUTOENCODER, f"game={game}", "loss=none", "arch=vae_mlp"] for game in WITHOUT_LOSS},
+    "fanogan": [  # of a generator that is not trained: start_from needs another run
+        *[*_AUTOENCODER, "game=fanogan", "loss=none", "arch=fanogan_mlp", "start_from=null"],
+        *["arch.discriminator.widths=[16]", "arch.generator.norm=none"],
+    ],
+    "bigan": [*_AUTOENCODER, "game=bigan", "arch=bigan_mlp", "arch.discriminator.widths=[16]"],
+    "ganomaly": [
+        *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=ganomaly"],
+        *["arch.generator.width=4", "arch.generator.latent=3", "arch.discriminator.width=4"],
+        "arch.generator.norm=none",
+    ],
     "vaegan": [*_AUTOENCODER, "game=vaegan", "arch=vaegan_mlp", "arch.discriminator.widths=[16]"],
     "cyclegan": [
         *["recipe=none", "data.resolution=8", "evaluate.every=null", "game=cyclegan", "degrade=edges"],

@@ -24,6 +24,9 @@ OF_NETWORKS = {
     **{key: ["game=inpaint"] for key in ("context_encoder", "gated", "glcic")},
     **{key: ["game=vae", "loss=none", "data.resolution=32"] for key in ("vae", "vae_mlp", "vanilla_vae")},
     **{key: ["game=vaegan"] for key in ("vaegan", "vaegan_mlp")},
+    **{key: ["game=bigan"] for key in ("bigan", "bigan_mlp")},
+    **{key: ["game=fanogan", "loss=none", "start_from=null"] for key in ("fanogan", "fanogan_mlp")},
+    "ganomaly": ["game=ganomaly"],
     **{key: ["game=pix2pix", "degrade=noise"] for key in ("unet", "rrdb", "srresnet")},
     **{key: ["game=cyclegan", "degrade=edges"] for key in ("cyclegan", "cyclegan_128")},
     "cut": ["game=cut", "degrade=noise"],
@@ -41,6 +44,7 @@ BESIDE = {
         if group == "degrade" and name != "none"
     },
     ("game", "style"): _STYLE,
+    ("game", "fanogan"): ["loss=none", "start_from=null"],
     ("degrade", "classes"): ["game=cyclegan"],
     ("degrade", "identity"): ["game=stargan"],
     ("penalties", "path_length"): ["arch=stylegan2", "data.resolution=32"],

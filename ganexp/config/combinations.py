@@ -142,8 +142,8 @@ COMBINATIONS = (
         ),
     ),
     Combination(
-        "a loss or penalties with game=vae, beta_vae, capacity_vae or style",
-        "they have no discriminator",
+        "a loss or penalties with game=vae, beta_vae, capacity_vae, fanogan or style",
+        "they train no discriminator",
         "set loss=none and penalties=none, or a game that has one, such as game=vaegan or cyclegan",
         True,
         lambda cfg: (
@@ -178,6 +178,13 @@ COMBINATIONS = (
         "set arch.discriminator.group=null",
         True,
         lambda cfg: _critic(cfg, "group") is not None and "feature_sigma" in cfg.game,
+    ),
+    Combination(
+        "the minibatch deviation (arch.discriminator.group) with game=fanogan",
+        "features that compare the images of a batch make a score of one image depend on the others",
+        "start from a run with arch.discriminator.group=null",
+        True,
+        lambda cfg: _critic(cfg, "group") is not None and "kappa" in cfg.game,
     ),
     Combination(
         "a generator that keeps an image's size (arch=cyclegan) with sources of another size (degrade=lowres)",

@@ -1,15 +1,29 @@
 """``start_from=<run>``: takes the configuration of the networks from another run."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ganexp.config.nets import required_nets
+from ganexp.config.signatures import constant_of
 from ganexp.errors import UserError
 
 _SHAPES = ("source_shape", "output_shape", "shape")
+
+
+def check_start(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Raises UserError for a game of trained networks without ``start_from``, unless it is said to be null."""
+    if cfg.start_from is not None or "start_from=null" in overrides:
+        return
+    with suppress(LookupError):  # check_config() reports a class that does not exist
+        if constant_of(str(cfg.game["_target_"]), "NEEDS_START"):
+            raise UserError(
+                "start_from: this game needs networks that are trained already: set start_from=<run>, a run of "
+                "game=gan on the same data"
+            )
 
 
 def with_nets_from_run(cfg: DictConfig, stored: DictConfig, overrides: Sequence[str]) -> DictConfig:

@@ -18,7 +18,7 @@ from ganexp.config.nets import check_nets, required_nets
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.config.schema import TrainSettings
 from ganexp.config.signatures import constant_of
-from ganexp.config.start import with_nets_from_run
+from ganexp.config.start import check_start, with_nets_from_run
 from ganexp.config.stored import read_run
 from ganexp.config.verb_schema import (
     DataSettings,
@@ -50,6 +50,7 @@ def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             raise UserError(f"resume={cfg.resume}: set resume=<folder>")
         return _validate_resumed(cfg, overrides)
     literals = _literal_facts(cfg)
+    check_start(cfg, overrides)
     if cfg.start_from is not None:
         cfg = with_nets_from_run(cfg, read_run(cfg.start_from, trust=cfg.trust), overrides)
     if isinstance(cfg.game, DictConfig) and isinstance(cfg.arch, DictConfig):

@@ -129,6 +129,9 @@ class Game(nn.Module):
     False where it changes something in images and no degradation makes pairs: it needs ``degrade=identity``.
     """
 
+    NEEDS_START: ClassVar[bool] = False
+    """Whether it needs networks that another run has trained (``start_from``). A literal, like ``NETS``."""
+
     needs_reference: ClassVar[bool] = False
     """Whether ``inputs`` needs real samples, as for image translation."""
 

@@ -70,16 +70,28 @@ class Autoencoder(GeneratorBase):
         mean, log_variance = at_least_float32(self.encoder(x)).chunk(2, 1)
         return Posterior(mean, log_variance)
 
+    def codes(self, x: Tensor) -> Tensor:
+        """The code [N, latent] that stands for each of the samples [N, ...]: the mean of its distribution."""
+        return self.posterior(x).mean
+
+
+class PointAutoencoder(Autoencoder):
+    """An autoencoder whose encoder gives one code for a sample, [N, latent], and no distribution."""
+
+    def codes(self, x: Tensor) -> Tensor:
+        codes: Tensor = self.encoder(x)
+        return codes
+
 
 class Reconstructor(nn.Module):
-    """Samples [N, ...] to what the decoder makes of the means of their codes."""
+    """Samples [N, ...] to what the decoder makes of their codes, the means of distributions."""
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         super().__init__()
         self.autoencoder = autoencoder
 
     def forward(self, x: Tensor) -> Tensor:
-        samples: Tensor = self.autoencoder(self.autoencoder.posterior(x).mean)
+        samples: Tensor = self.autoencoder(self.autoencoder.codes(x))
         return samples
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ganexp.data.batches import Batch
 from ganexp.errors import UserError
+from ganexp.games.anomaly import AnomalyParts, scored_by_error
 from ganexp.games.game import Game, Player, Turn, View
 from ganexp.games.likelihood import Likelihood
 from ganexp.games.posterior import Autoencoder, Reconstructor, inputs_from_prior
@@ -78,3 +79,7 @@ class VAE(Game):
     def views(self, generator: nn.Module) -> dict[str, View]:
         assert isinstance(generator, Autoencoder)
         return {"reconstructions": View(Reconstructor(generator), reconstructs=True)}
+
+    def anomaly(self, x: Tensor) -> AnomalyParts:
+        """See ``AnomalyScorer``: how badly an image is reconstructed."""
+        return scored_by_error(Reconstructor(self.generator), x)

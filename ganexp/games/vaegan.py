@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from ganexp.config.ranges import NonNegative, Positive
 from ganexp.data.batches import Batch
 from ganexp.games.adversarial import AdversarialGame
+from ganexp.games.anomaly import AnomalyParts, scored_by_error
 from ganexp.games.game import Player, Turn, View
 from ganexp.games.posterior import Autoencoder, Posterior, Reconstructor, inputs_from_prior
 from ganexp.games.prior import LatentPrior
@@ -99,3 +100,7 @@ class VAEGAN(AdversarialGame):
     def views(self, generator: nn.Module) -> dict[str, View]:
         assert isinstance(generator, Autoencoder)
         return {"reconstructions": View(Reconstructor(generator), reconstructs=True)}
+
+    def anomaly(self, x: Tensor) -> AnomalyParts:
+        """See ``AnomalyScorer``: how badly an image is reconstructed."""
+        return scored_by_error(Reconstructor(self.generator), x)

@@ -25,8 +25,8 @@ class LinearHead(nn.Linear):
 class MapHead(MapToVector):
     """Feature maps [N, C, side, side] to logits [N]: a convolution over the whole map (DCGAN's last layer)."""
 
-    def __init__(self, inputs: int, side: int) -> None:
-        super().__init__(inputs, 1, side)
+    def __init__(self, inputs: int, side: int, *, bias: bool = True) -> None:
+        super().__init__(inputs, 1, side, bias=bias)
 
     def forward(self, features: Tensor, y: Tensor | None = None) -> Tensor:
         return super().forward(features).flatten()

@@ -15,6 +15,7 @@ The decoders beside them are the generators of arch=dcgan and arch=mlp.
 
 import math
 from itertools import pairwise
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -27,6 +28,9 @@ from ganexp.nets.layers import IMAGE_NORMS, LeakyReLU, initialise_normal
 class Encoder(nn.Module):
     """Images [N, C, H, W] to [N, 2 latent]. Raises UserError for sizes that arch=dcgan does not make."""
 
+    OUTPUTS: ClassVar[int] = 2
+    """Numbers for each dimension of a code."""
+
     def __init__(self, shape: Shape, latent: Count, width: Count, max_width: Count, norm: ImageNorm) -> None:
         super().__init__()
         self.latent = latent
@@ -37,7 +41,7 @@ class Encoder(nn.Module):
             if level:
                 layers.append(IMAGE_NORMS[norm](after))
             layers.append(LeakyReLU(0.2))
-        self.layers = nn.Sequential(*layers, MapToVector(channels[-1], 2 * latent, side))
+        self.layers = nn.Sequential(*layers, MapToVector(channels[-1], self.OUTPUTS * latent, side))
         self.apply(initialise_normal)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,13 +52,16 @@ class Encoder(nn.Module):
 class FlatEncoder(nn.Module):
     """Samples [N, *shape] to [N, 2 latent]."""
 
+    OUTPUTS: ClassVar[int] = 2
+    """Numbers for each dimension of a code."""
+
     def __init__(self, shape: Shape, latent: Count, widths: Widths) -> None:
         super().__init__()
         self.latent = latent
         layers: list[nn.Module] = []
         for before, after in pairwise([math.prod(shape), *widths]):
             layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], 2 * latent))
+        self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], self.OUTPUTS * latent))
 
     def forward(self, x: Tensor) -> Tensor:
         codes: Tensor = self.layers(x)
