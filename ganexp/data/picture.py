@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from ganexp.system.atomic import replacing
 
@@ -57,15 +57,28 @@ def save_png(picture: Image.Image, file: Path, within: Path | None = None) -> by
     return stream.getvalue()
 
 
-def scatter(
-    points: np.ndarray, density: Callable[[np.ndarray], np.ndarray], extent: float, side: int = 512
-) -> Image.Image:
-    """Points [N, 2] as orange dots over a density ([M, 2] -> [M]) in grey, on [-extent, extent] squared."""
+def lattice(extent: float, side: int) -> np.ndarray:
+    """The centres [side, side, 2] of square cells on [-extent, extent] squared; the first row is at the top."""
     axis = (np.arange(side) + 0.5) / side * 2 * extent - extent
-    lattice = np.stack(np.meshgrid(axis, -axis), -1).reshape(-1, 2)
-    height = density(lattice).reshape(side, side)
+    return np.stack(np.meshgrid(axis, -axis), -1)
+
+
+def scatter(
+    points: np.ndarray,
+    density: Callable[[np.ndarray], np.ndarray],
+    extent: float,
+    background: Image.Image | None = None,
+    side: int = 512,
+) -> Image.Image:
+    """Points [N, 2] as orange dots over a density ([M, 2] -> [M]) in grey, on [-extent, extent] squared.
+
+    The density darkens ``background``, by default white, which is resized to ``side``.
+    """
+    height = density(lattice(extent, side).reshape(-1, 2)).reshape(side, side)
     shade = 255 - 175 * (height / max(float(height.max()), 1e-12)) ** 0.5
     picture = Image.fromarray(shade.astype(np.uint8)).convert("RGB")
+    if background is not None:
+        picture = ImageChops.multiply(picture, background.resize((side, side)))
     pen = ImageDraw.Draw(picture)
     zero = side / 2
     pen.line([(0, zero), (side, zero)], fill=(225, 225, 225))

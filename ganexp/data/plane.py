@@ -10,7 +10,8 @@ from PIL import Image
 from ganexp.config.ranges import Count, Positive
 from ganexp.data.arrays import Arrays
 from ganexp.data.picture import scatter
-from ganexp.data.source import Source
+from ganexp.data.source import SampleCritic, Source
+from ganexp.data.surface import surface
 
 _SEED = 20180  # fixed: the points are a data set, the same for every run
 
@@ -51,8 +52,15 @@ class Plane(Source):
         return "points", samples
 
     def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
-        extent = float(np.abs(self.centres).max()) * 1.25 + 4 * self.sigma
-        return scatter(samples, self.density, extent)
+        return scatter(samples, self.density, self._extent)
+
+    def draw_judged(self, samples: np.ndarray, columns: int, critic: SampleCritic) -> Image.Image:
+        """Points over the critic's logits in colours, and their gradient in arrows; see ``surface.py``."""
+        return scatter(samples, self.density, self._extent, surface(critic, self._extent))
+
+    @property
+    def _extent(self) -> float:
+        return float(np.abs(self.centres).max()) * 1.25 + 4 * self.sigma
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The base classes of data sets: their facts, their arrays, and conversions of their kind of sample."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_type_hints
@@ -19,6 +19,12 @@ if TYPE_CHECKING:  # importing torch takes a second, and facts and pictures do n
 
 
 LabelKind = Literal["classes", "attributes"]
+
+SampleCritic = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray] | None]
+"""From samples [N, ...] float32 to a critic's logits [N] and the gradients [N, ...] of these in the samples.
+
+None where the critic cannot judge samples alone: it takes labels, or several samples at once.
+"""
 
 HELD_OUT = ("test", "valid", "val")
 """Names of held-out splits; the first one that a data set has is the default."""
@@ -109,6 +115,10 @@ class Source:
     def draw(self, samples: np.ndarray, columns: int) -> Image.Image:
         """Samples as networks take them (float32, images in [-1, 1]), drawn as one picture."""
         raise NotImplementedError
+
+    def draw_judged(self, samples: np.ndarray, columns: int, critic: SampleCritic) -> Image.Image:
+        """As ``draw``, with what the critic makes of samples where that can be shown, as behind points."""
+        return self.draw(samples, columns)
 
     def draw_stored(self, samples: np.ndarray, columns: int, sources: np.ndarray | None = None) -> Image.Image:
         """Stored samples, drawn as one picture, each behind its source where there are any."""

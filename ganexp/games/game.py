@@ -189,6 +189,13 @@ class Game(nn.Module):
         """
         return {}
 
+    def judge(self, samples: Tensor) -> Tensor | None:
+        """The discriminator's logits [N] of samples [N, ...] on its device, to be looked at.
+
+        None where there is no discriminator, or where it does not judge a sample alone.
+        """
+        return None
+
     def about(self) -> list[str]:
         """Lines that a run prints before it begins, on what its numbers mean."""
         return []

@@ -37,6 +37,14 @@ class GAN(AdversarialGame):
         assert self.prior is not None
         return self.prior(len(batch.x), device=batch.x.device)
 
+    def judge(self, samples: Tensor) -> Tensor | None:
+        """None of a discriminator that is given labels, or something else than a sample (a pack, a pair)."""
+        batch = Batch(samples, torch.zeros(len(samples), dtype=torch.int64, device=samples.device))
+        if getattr(self.discriminator, "classes", 0) or self.real(batch).shape != samples.shape:
+            return None
+        answer = self.discriminate(samples, batch)
+        return answer[:, 0] if getattr(self.discriminator, "outputs", 0) else answer
+
     def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
         if request.label is not None:
             raise UserError("label: this run knows no labels; train one with game=cgan")

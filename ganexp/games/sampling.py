@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ganexp.data.source import Source
+from ganexp.data.source import SampleCritic, Source
 from ganexp.games.game import Game
 from ganexp.games.request import Inputs, Request
 from ganexp.system.rng import fork_rng
@@ -34,12 +34,38 @@ def generate(generator: nn.Module, inputs: Inputs, batch_size: int, device: torc
     return np.concatenate(batches)
 
 
-def draw_grid(source: Source, inputs: Inputs, samples: np.ndarray, columns: int) -> Image.Image:
+def sample_critic(game: Game, device: torch.device) -> SampleCritic:
+    """``Game.judge`` in evaluation mode, and the gradients of the logits; changes nothing of the run."""
+
+    def judged(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        modes = [(module, module.training) for module in game.modules()]
+        game.eval()
+        x = torch.from_numpy(samples).to(device).requires_grad_()
+        try:
+            with fork_rng(device), torch.enable_grad():
+                logits = game.judge(x)
+                if logits is None:
+                    return None
+                (gradient,) = torch.autograd.grad(logits.sum(), x)
+        finally:
+            for module, training in modes:
+                module.training = training
+        return logits.detach().float().cpu().numpy(), gradient.float().cpu().numpy()
+
+    return judged
+
+
+def draw_grid(
+    source: Source, inputs: Inputs, samples: np.ndarray, columns: int, critic: SampleCritic | None = None
+) -> Image.Image:
     """Draws samples as a grid, each between its source and its target, where the inputs have these.
 
-    A source that all samples of a row share is drawn once, at the beginning of the row.
+    A source that all samples of a row share is drawn once, at the beginning of the row. What ``critic`` makes
+    of samples is drawn too where the data's kind of sample can show it.
     """
     if inputs.source is None and inputs.target is None:
+        if critic is not None:
+            return source.draw_judged(samples, columns, critic)
         return source.draw(samples, columns)
     if inputs.target is None and inputs.source is not None and _one_source_in_each_row(inputs.source, columns):
         shown = inputs.source.numpy()

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from ganexp.games.influence import influences
-from ganexp.games.sampling import draw_grid, generate
+from ganexp.games.sampling import draw_grid, generate, sample_critic
 from ganexp.metrics.metric import Scores
 from ganexp.sentinel import Kind
 from ganexp.training.setup import Experiment
@@ -64,7 +64,8 @@ def _record(
     scalars = scalars | experiment.schedules.now() | state.sentinel.scalars(samples) | speed
     scalars |= influences(state.ema.module, pairs, cfg.batch_size, state.device)
     scalars |= {f"score/{name}": value for name, value in scores.items()}
-    pictures = {"samples": draw_grid(experiment.data.source, preview, samples, columns)}
+    critic = sample_critic(state.game, state.device)
+    pictures = {"samples": draw_grid(experiment.data.source, preview, samples, columns, critic)}
     errors, views = _views(experiment, cfg.batch_size)
     scalars |= errors
     run.record(epoch.number if epoch.ended else None, scalars, pictures | views, state.progress)
