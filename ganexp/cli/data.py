@@ -32,7 +32,7 @@ def info(cfg: DictConfig) -> None:
     """Prints a summary of a data set and saves a picture of some samples. Raises UserError."""
     source: Source = instantiate(cfg.data, _convert_="all")
     entry = source.entry()
-    data = source.load_kept()
+    data = source.for_training(source.check_arrays(entry.open()) if entry else source.load())
     name = type(source).__name__.lower()
     rows = [
         ("samples", f"{len(data.samples):,} of {' x '.join(map(str, data.samples.shape[1:]))}"),

@@ -44,12 +44,12 @@ def fetch(what: str, where: str, folder: Path, download: Callable[[], object]) -
 
 
 def load(source: "Source", *, own: bool) -> Arrays:
-    """The data set without what ``data.leave_out`` names; see ``Source.load_kept``. Raises UserError.
+    """What training uses of the data set. It is downloaded only if the configuration is the user's ``own``.
 
-    A missing one is downloaded only if the configuration is the user's ``own``.
+    Raises UserError.
     """
     token = DOWNLOADS_ALLOWED.set(own)
     try:
-        return source.load_kept()
+        return source.for_training(source.load())
     finally:
         DOWNLOADS_ALLOWED.reset(token)

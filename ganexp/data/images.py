@@ -52,7 +52,7 @@ class Images(Source):
 
     def identity(self) -> dict[str, Any]:
         """Everything that pixels or labels depend on; the cache key is made from it."""
-        excluded = {"root", "mirror", "leave_out"}
+        excluded = {"root", "mirror", "leave_out", "per_class", "per_class_seed"}
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in excluded}
         return {"settings": settings, "origin": self.origin()}
 

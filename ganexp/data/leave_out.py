@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from ganexp.data.arrays import Arrays
+from ganexp.data.subset import take_rows
 from ganexp.errors import UserError, suggest
 
 
@@ -46,9 +47,5 @@ def without(arrays: Arrays, names: Sequence[str], *, paired: bool) -> Arrays:
     rows = np.flatnonzero(~shows_any(arrays, names))
     if not len(rows):
         raise UserError(f"data.leave_out=[{','.join(names)}]: no sample is left")
-    sources = arrays.sources
-    if sources is not None and paired:
-        sources = np.ascontiguousarray(sources[rows])
     known = hashlib.sha256(f"{arrays.fingerprint} without {sorted(names)}".encode()).hexdigest()
-    samples = np.ascontiguousarray(arrays.samples[rows])
-    return replace(arrays, samples=samples, labels=arrays.labels[rows], known=known, sources=sources)
+    return replace(take_rows(arrays, rows, paired=paired), known=known)

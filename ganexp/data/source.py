@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_type_hin
 import numpy as np
 from PIL import Image
 
-from ganexp.config.ranges import ClassNames, Count, Shape
+from ganexp.config.ranges import ClassNames, Count, Shape, Whole
 from ganexp.data import cache
 from ganexp.data.arrays import Arrays
 from ganexp.data.leave_out import class_names, without
+from ganexp.data.subset import rows_per_class, take_rows
 from ganexp.errors import UserError
 
 if TYPE_CHECKING:  # importing torch takes a second, and facts and pictures do not need it
@@ -46,7 +47,11 @@ class Source:
     mirror: bool
     """Whether training mirrors each sample with probability 1/2."""
     leave_out: ClassNames = field(default_factory=list)
-    """Classes or attributes whose samples are not used; see ``load_kept``."""
+    """Classes or attributes whose samples are not used; see ``kept``."""
+    per_class: Count | None = None
+    """How many samples of each class are used for training; None: all."""
+    per_class_seed: Whole = 0
+    """Which ones these are."""
 
     preview_count: ClassVar[int] = 64
     """How many samples a preview shows."""
@@ -69,13 +74,8 @@ class Source:
         return "classes"
 
     def load(self) -> Arrays:
-        """The data set. Raises UserError (one line) where it is missing, damaged or too small."""
+        """The whole data set. Raises UserError (one line) where it is missing, damaged or too small."""
         raise NotImplementedError
-
-    def load_kept(self) -> Arrays:
-        """The data set without the samples that ``leave_out`` names. Raises UserError as ``load`` does."""
-        arrays = self.load()
-        return self.kept(arrays, arrays.classes)
 
     def kept(self, arrays: Arrays, classes: Sequence[str]) -> Arrays:
         """``arrays``, of this or another split, without the samples that ``leave_out`` names.
@@ -84,6 +84,18 @@ class Source:
         """
         names = class_names("data.leave_out", self.leave_out, classes)
         return without(arrays, names, paired=self.paired)
+
+    def for_training(self, arrays: Arrays) -> Arrays:
+        """What training uses of the whole data set: ``per_class`` samples of all classes but ``leave_out``.
+
+        Raises UserError for an unknown class, and where one has too few samples.
+        """
+        kept = self.kept(arrays, arrays.classes)
+        if self.per_class is None:
+            return kept
+        left_out = class_names("data.leave_out", self.leave_out, arrays.classes)
+        rows = rows_per_class(kept, self.per_class, self.per_class_seed, left_out)
+        return take_rows(kept, rows, paired=self.paired)
 
     def entry(self) -> cache.CacheEntry | None:
         """The cache entry, prepared first if it is missing; None for data that are computed in ``load``."""

@@ -49,7 +49,7 @@ class TwoClasses(Images):
         )
 
     def load(self) -> Arrays:
-        arrays = self.of.load()
+        arrays = self.of.for_training(self.of.load())
         a, b = (self._number(name, value, arrays.classes) for name, value in (("a", self.a), ("b", self.b)))
         if a == b:
             raise UserError(f"degrade.a and degrade.b are both the class {arrays.classes[a]}")
@@ -71,7 +71,9 @@ class TwoClasses(Images):
             return {}
         classes = self.of.load().classes
         a, b = (classes[self._number(name, value, classes)] for name, value in (("a", self.a), ("b", self.b)))
-        return {name: replace(self, of=split, a=a, b=b) for name, split in splits.items()}
+        return {
+            name: replace(self, of=replace(split, per_class=None), a=a, b=b) for name, split in splits.items()
+        }
 
     def _number(self, name: str, value: str | int | None, classes: tuple[str, ...]) -> int:
         """A class's index by its name, or else its number. Raises UserError for others."""
