@@ -25,6 +25,7 @@ _FUNCTIONS = {
     "sample": "ganexp.cli.sample:sample",
     "evaluate": "ganexp.cli.evaluate:evaluate",
     "film": "ganexp.cli.film:film",
+    "directions": "ganexp.cli.directions:directions",
     "interpolate": "ganexp.cli.interpolate:interpolate",
     "mix": "ganexp.cli.mix:mix",
     "neighbours": "ganexp.cli.neighbours:neighbours",

@@ -14,6 +14,7 @@ _KEYED = {
     "sample": ("label", "code"),
     "interpolate": ("label", "code"),
     "mix": ("label",),
+    "directions": ("label",),
     "translate": ("label",),
 }
 """The settings with keys of this kind, by verb."""

@@ -8,6 +8,7 @@ VERBS = {
     "film": "animate a run's sample grids: ganexp film run=outputs/<name>/<run>",
     "interpolate": "walk from sample to sample: ganexp interpolate run=outputs/<name>/<run> n=4",
     "mix": "give samples the fine styles of others: ganexp mix run=outputs/<name>/<run>",
+    "directions": "find directions in the latents: ganexp directions run=outputs/<name>/<run> method=sefa",
     "neighbours": "show samples beside training images: ganexp neighbours run=outputs/<name>/<run>",
     "translate": "apply a run to images: ganexp translate run=outputs/<name>/<run> input=in output=out",
     "compare": "rank groups of runs and test their differences: ganexp compare outputs/<name>",

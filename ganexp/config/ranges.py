@@ -21,6 +21,14 @@ def _check_names(value: Any) -> Any:
     return value
 
 
+def _check_labels(value: Any) -> Any:
+    """Raises ValueError for what ``Labels`` refuses."""
+    several = value if isinstance(value, list) and value else [value]
+    if not all(isinstance(one, str) or (type(one) is int and one >= 0) for one in several):
+        raise ValueError("should be a name or number of a class or attribute, or a list of one or more of them")
+    return value
+
+
 Count = Annotated[int, Ge(1)]
 """An integer >= 1."""
 
@@ -59,6 +67,9 @@ Names = Annotated[str | list[str], BeforeValidator(_check_names)]
 
 ClassNames = list[str | int]
 """Classes or attributes by name or number."""
+
+Labels = Annotated[int | str | list[int | str], BeforeValidator(_check_labels)]
+"""A class or attribute by name or number, or a list of one or more."""
 
 Shape = list[Count]
 """A sample's shape without the batch: [channels, height, width] of an image, [dimensions] of a point."""

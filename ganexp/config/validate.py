@@ -22,6 +22,7 @@ from ganexp.config.start import check_start, with_nets_from_run
 from ganexp.config.stored import read_run
 from ganexp.config.verb_schema import (
     DataSettings,
+    DirectionsSettings,
     EvaluateSettings,
     FilmSettings,
     InterpolateSettings,
@@ -210,6 +211,7 @@ VALIDATORS: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "sample": partial(_validate_reader, SampleSettings, ["run"]),
     "evaluate": partial(_validate_reader, EvaluateSettings, ["run"]),
     "film": partial(_validate_reader, FilmSettings, ["run"]),
+    "directions": partial(_validate_reader, DirectionsSettings, ["run"]),
     "interpolate": partial(_validate_reader, InterpolateSettings, ["run"]),
     "mix": partial(_validate_reader, MixSettings, ["run"]),
     "neighbours": partial(_validate_reader, NeighboursSettings, ["run"]),

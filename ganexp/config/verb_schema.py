@@ -80,6 +80,26 @@ class EvaluateSettings(BaseModel):
     device: Node
 
 
+class DirectionsSettings(BaseModel):
+    """The keys of ``conf/directions.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    method: Node
+    n: Annotated[int, Field(ge=1, le=100)]
+    reach: Annotated[float, Field(gt=0, le=100)]
+    steps: Annotated[int, Field(ge=2, le=100)]
+    latents: Literal["z", "w"] | None
+    seed: Seed
+    label: Annotated[Any, BeforeValidator(check_label)]
+    truncation: Annotated[float, Field(ge=0, le=2)] | None
+    checkpoint: str
+    out: str | None
+    batch_size: Count
+    trust: bool
+    device: Node
+
+
 class FilmSettings(BaseModel):
     """The keys of ``conf/film.yaml``."""
 
@@ -217,6 +237,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "sample": SampleSettings,
     "evaluate": EvaluateSettings,
     "film": FilmSettings,
+    "directions": DirectionsSettings,
     "interpolate": InterpolateSettings,
     "mix": MixSettings,
     "neighbours": NeighboursSettings,

@@ -74,6 +74,10 @@ class LatentSpace(ABC):
     def moments(self) -> Moments:
         """Mean and standard deviation of each number over all points: [size] each."""
 
+    @abstractmethod
+    def deviation_along(self, vectors: Tensor) -> Tensor:
+        """The standard deviation [K] of all points along unit vectors [K, size]; 1 of a normal prior."""
+
     @cached_property
     def radius(self) -> float:
         """The root mean square distance of points from their mean; sqrt(size) of a normal prior."""
@@ -157,3 +161,7 @@ class ZSpace(LatentSpace):
 
     def moments(self) -> Moments:
         return self.prior.moments()
+
+    def deviation_along(self, vectors: Tensor) -> Tensor:
+        deviation = self.moments().deviation
+        return (vectors * deviation).square().sum(1).sqrt()

@@ -82,10 +82,12 @@ class WSpace(LatentSpace):
         return torch.zeros(1, dtype=torch.int64) if self.z.conditional else None
 
     @cached_property
-    def _moments(self) -> Moments:
-        points = self.draw(_MEASURED, torch.Generator().manual_seed(0))
-        return Moments(self._styled.style_mean.float().cpu().clone(), points.std(0))
+    def _measured(self) -> Tensor:
+        return self.draw(_MEASURED, torch.Generator().manual_seed(0))
 
     def moments(self) -> Moments:
         """The mean is that of training, around which styles are truncated; the deviation is measured."""
-        return self._moments
+        return Moments(self._styled.style_mean.float().cpu().clone(), self._measured.std(0))
+
+    def deviation_along(self, vectors: Tensor) -> Tensor:
+        return (self._measured @ vectors.T).std(0)

@@ -154,13 +154,18 @@ def train_on(
     net.eval()
 
 
-@torch.no_grad()
-@full_float32()
 def predict_labels(net: Classifier, images: np.ndarray, device: torch.device) -> np.ndarray:
     """The predicted labels, int64 [N] or of attributes [N, K], of images [N, C, H, W] uint8."""
+    return net.labels(predict_logits(net, images, device)).numpy()
+
+
+@torch.no_grad()
+@full_float32()
+def predict_logits(net: Classifier, images: np.ndarray, device: torch.device) -> Tensor:
+    """The logits [N, K] on the CPU, of images [N, C, H, W] uint8."""
     net = net.to(device).eval()
     pieces = (images[start : start + 512] for start in range(0, len(images), 512))
-    return np.concatenate([net.labels(net(_to_device(piece, device))[1]).cpu().numpy() for piece in pieces])
+    return torch.cat([net(_to_device(piece, device))[1].cpu() for piece in pieces])
 
 
 def _to_device(images: np.ndarray, device: torch.device) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -41,6 +42,12 @@ class Classifier(nn.Module):
         """[N, K], of the classes."""
         return logits.softmax(1)
 
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """[N, K]: log p / (1 - p) of each class; above 0 where it is more probable than all others together."""
+        one = logits[:, :, None].expand(-1, -1, logits.shape[1])
+        others = one.transpose(1, 2).masked_fill(torch.eye(logits.shape[1], dtype=torch.bool), -torch.inf)
+        return logits - others.logsumexp(2)
+
 
 class AttributeClassifier(Classifier):
     """The same with a logit for each of K attributes, which a sample has or has not independently."""
@@ -56,6 +63,10 @@ class AttributeClassifier(Classifier):
     def probabilities(self, logits: Tensor) -> Tensor:
         """[N, K], each of one attribute."""
         return logits.sigmoid()
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """[N, K], each of one attribute: the logits."""
+        return logits
 
 
 class RandomNetwork(nn.Module):
