@@ -246,7 +246,7 @@ class _Distance(nn.Module):
 
 
 def test_lpips_gives_its_network_images_of_three_channels(monkeypatch: pytest.MonkeyPatch) -> None:
-    perceptual._lpips_network.cache_clear()
+    perceptual.lpips_network.cache_clear()
     package: Any = types.ModuleType("lpips")
     package.LPIPS = _Distance
     monkeypatch.setitem(sys.modules, "lpips", package)
@@ -254,11 +254,11 @@ def test_lpips_gives_its_network_images_of_three_channels(monkeypatch: pytest.Mo
     output[:20] = 255
     LPIPS(network="alex").check(source(1, 32, 32))
     assert LPIPS(network="alex")(pair(output, target)) == {"lpips": pytest.approx(1)}
-    perceptual._lpips_network.cache_clear()
+    perceptual.lpips_network.cache_clear()
 
 
 def test_lpips_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    perceptual._lpips_network.cache_clear()
+    perceptual.lpips_network.cache_clear()
     monkeypatch.setitem(sys.modules, "lpips", None)
     with pytest.raises(UserError, match=r"pip install -e '\.\[lpips\]'; torchvision downloads"):
         LPIPS(network="alex").check(source(3, 64, 64))

@@ -40,6 +40,12 @@ class LatentSpace(ABC):
     takes_labels: bool
     """Whether ``images`` needs labels."""
 
+    isotropic: bool
+    """Whether the noise's numbers are independent, so that nearly all points are equally far from the mean."""
+
+    is_bounded: bool
+    """Whether all noise is in [-1, 1]."""
+
     def __init__(self, game: Game, prior: Prior, generator: nn.Module) -> None:
         self.game, self.prior, self.generator = game, prior, generator
         self.device = next(generator.parameters()).device
@@ -129,11 +135,13 @@ class ZSpace(LatentSpace):
     """z [N, latent] of the game's prior; its numbers behind ``noise_size`` are InfoGAN's codes."""
 
     name = "z"
+    isotropic = True
 
     def __init__(self, game: Game, prior: Prior, net: nn.Module, truncation: float | None) -> None:
         super().__init__(game, prior, net)
         self.spherical = prior.noise == "normal" or bool(getattr(net, "normalises_latents", False))
         self.takes_labels = self.conditional
+        self.is_bounded = prior.noise == "uniform"
         self._net, self._truncation = net, truncation
 
     @property

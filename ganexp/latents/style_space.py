@@ -42,6 +42,8 @@ class WSpace(LatentSpace):
     name = "w"
     spherical = False
     takes_labels = False
+    isotropic = False
+    is_bounded = False
 
     def __init__(self, z: ZSpace, net: StyledNet) -> None:
         self.z, self._styled = z, net

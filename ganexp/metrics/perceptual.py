@@ -60,10 +60,10 @@ class LPIPS(Metric):
     def check(self, source: Source) -> None:
         """Raises UserError also where the package or the network's weights are missing."""
         check_images("lpips", source, _SMALLEST)
-        _lpips_network(self.network)
+        lpips_network(self.network)
 
     def __call__(self, pair: EvalPair) -> Scores:
-        net = _lpips_network(self.network).to(pair.device)
+        net = lpips_network(self.network).to(pair.device)
 
         def score(output: Tensor, target: Tensor) -> Tensor:
             one, two = (images.expand(-1, 3, -1, -1) * 2 - 1 for images in (output, target))
@@ -74,20 +74,23 @@ class LPIPS(Metric):
 
 
 @cache
-def _lpips_network(name: Backbone) -> nn.Module:
-    """The network, in evaluation mode. Raises UserError where the package or the weights are missing."""
+def lpips_network(name: Backbone, setting: str = "metrics=lpips") -> nn.Module:
+    """The network, in evaluation mode. Raises UserError where the package or the weights are missing.
+
+    ``setting``: what asks for it, which errors name.
+    """
     try:
         from lpips import LPIPS as Network
     except ImportError:
         raise UserError(
-            "metrics=lpips needs the package lpips: pip install -e '.[lpips]'; torchvision downloads the "
+            f"{setting} needs the package lpips: pip install -e '.[lpips]'; torchvision downloads the "
             "weights of its network at first use"
         ) from None
     try:
         net: nn.Module = Network(net=name, verbose=False)
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"metrics=lpips: torchvision could not download the weights of {name} ({first_line(error)}); "
+            f"{setting}: torchvision could not download the weights of {name} ({first_line(error)}); "
             "leave it out without a network"
         ) from None
     return net.eval().requires_grad_(False)
