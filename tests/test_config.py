@@ -363,6 +363,14 @@ def test_the_nearest_name() -> None:
 def test_paths_are_absolute_in_a_runs_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert composed("data=mnist", "data.root=here").data.root == str(tmp_path / "here")
+    style = ["game=style", "loss=none", "data.resolution=32", "game.image=[a.png,b.png]"]
+    assert composed(*style).game.image == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert composed("features=inception", "features.weights='~/w'").features.weights == str(Path.home() / "w")
+
+
+def test_paths_alone_are_changed() -> None:
+    assert composed("optim.betas=[0,0.99]").optim.betas == [0, 0.99]
+    assert isinstance(composed("optim.betas=[0,0.99]").optim.betas[0], int)
 
 
 def test_yaml_defaults_are_the_only_defaults() -> None:

@@ -86,13 +86,19 @@ def _check_node(node: Node, path: str) -> None:
     fields: dict[str, Any] = {key: (p.annotation, ... if p.required else None) for key, p in settings.items()}
     model = create_model(node["_target_"], __config__=STRICT, **fields)
     values = {key: value for key, value in node.items() if key not in ("_target_", "_partial_")}
-    validate_model(model, values, f"{path}.")
+    checked = validate_model(model, values, f"{path}.")
+    node.update({key: getattr(checked, key) for key, value in values.items() if _is_text(value)})
 
 
-def validate_model(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> None:
+def _is_text(value: Any) -> bool:
+    """Whether a value may be a path, which its type (``FilePath``) makes absolute."""
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(part, str) for part in value))
+
+
+def validate_model(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> BaseModel:
     """Validates values with a model. ``prefix``: their path in the configuration. Raises UserError."""
     try:
-        model.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = prefix + _dotted(first["loc"])

@@ -4,10 +4,11 @@ A constructor ``def __init__(self, weight: NonNegative, every: Count)`` makes ``
 one-line error before torch is imported (see ``signatures.py``).
 """
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 
 def _check_names(value: Any) -> Any:
@@ -70,6 +71,21 @@ ClassNames = list[str | int]
 
 Labels = Annotated[int | str | list[int | str], BeforeValidator(_check_labels)]
 """A class or attribute by name or number, or a list of one or more."""
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def _all_absolute(paths: str | list[str]) -> str | list[str]:
+    return _absolute(paths) if isinstance(paths, str) else [_absolute(path) for path in paths]
+
+
+FilePath = Annotated[str, AfterValidator(_absolute)]
+"""A file or folder. A configuration holds it as an absolute path: runs are read from other directories too."""
+
+FilePaths = Annotated[Names, AfterValidator(_all_absolute)]
+"""A file or folder, or a list of one or more different ones."""
 
 Shape = list[Count]
 """A sample's shape without the batch: [channels, height, width] of an image, [dimensions] of a point."""

@@ -35,12 +35,6 @@ from ganexp.config.verb_schema import (
 )
 from ganexp.errors import UserError
 
-_PATHS = (
-    *("data.root", "data.a", "data.b", "game.image", "metrics.style.image"),
-    *("game.content_features.weights", "game.style_features.weights"),
-)
-"""Settings that are paths, or lists of them."""
-
 
 def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of a run, new or resumed. Raises UserError."""
@@ -58,7 +52,7 @@ def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         with suppress(LookupError):  # check_config() below reports a class that does not exist
             _check_arch(cfg)  # first, because check_config() resolves references to missing networks
             check_degrade(cfg)
-    validated = _with_absolute_paths(check_config(cfg, TrainSettings))
+    validated = check_config(cfg, TrainSettings)
     _check_facts(validated, literals)
     check_combinations(validated)
     check_batch_split(validated, processes(validated))
@@ -132,7 +126,7 @@ def _batch_units(cfg: DictConfig) -> dict[str, int]:
 def validate_data(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp data info`` and ``prepare``. Raises UserError."""
     used = OmegaConf.masked_copy(cfg, [key for key in ("data", "out") if key in cfg])
-    return _with_absolute_paths(check_config(used, DataSettings))
+    return check_config(used, DataSettings)
 
 
 def validate_tune(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -163,21 +157,6 @@ def validate_translate(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if validated[key] is not None and not Path(validated[key]).expanduser().exists():
             raise UserError(f"{key}={validated[key]}: there is no such file or folder")
     return validated
-
-
-def _with_absolute_paths(validated: DictConfig) -> DictConfig:
-    """Makes paths absolute, because a run can be resumed and sampled from another directory."""
-    for key in _PATHS:
-        named = OmegaConf.select(validated, key)
-        if isinstance(named, str):
-            OmegaConf.update(validated, key, _absolute(named))
-        elif isinstance(named, ListConfig):
-            OmegaConf.update(validated, key, [_absolute(str(path)) for path in named])
-    return validated
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
 
 
 def _validate_resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:

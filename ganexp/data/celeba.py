@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from ganexp.config.ranges import Names
+from ganexp.config.ranges import FilePath, Names
 from ganexp.data.bounded import MIB, read_file
 from ganexp.data.download import fetch
 from ganexp.data.file_tree import FileTree
@@ -25,7 +25,7 @@ _SPLITS = {"train": "0", "valid": "1", "test": "2"}
 class CelebA(ImageFiles):
     """Faces: one class; by an ``attribute`` two, without it (0) and with it (1); or a list of attributes."""
 
-    root: str
+    root: FilePath
     split: Literal["train", "valid", "test", "all"]
     attribute: Names | None
 

@@ -10,6 +10,7 @@ from typing import IO, Literal, cast
 
 import numpy as np
 
+from ganexp.config.ranges import FilePath
 from ganexp.data.arrays import Arrays
 from ganexp.data.bounded import MIB, BoundedReader, read_file, read_stream
 from ganexp.data.decode import shrink
@@ -34,7 +35,7 @@ _NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse
 class CIFAR10(ImageArrays):
     """32 x 32 colour images of ten classes; a resolution below 32 is resized down."""
 
-    root: str
+    root: FilePath
     split: Literal["train", "test"]
 
     def files(self) -> list[Path]:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ganexp.config.ranges import FilePath
 from ganexp.data.decode import size_of
 from ganexp.data.file_tree import FileTree
 from ganexp.data.images import ImageFiles, Listing
@@ -30,7 +31,7 @@ _MAX_DEFAULT_RESOLUTION = 64  # a larger resolution has to be set by the user
 class Folder(ImageFiles):
     """Images made square and resized down, never up, to ``resolution``."""
 
-    root: str
+    root: FilePath
     split: str | None
     channels: Literal[1, 3]
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from ganexp.config.ranges import FilePath
 from ganexp.data.arrays import Arrays
 from ganexp.data.bounded import LARGEST_ARRAY, read_stream
 from ganexp.data.decode import shrink
@@ -49,7 +50,7 @@ def facts(subset: str) -> tuple[int, int]:
 class MedMNIST(ImageArrays):
     """One subset; a resolution below 28 is resized down."""
 
-    root: str
+    root: FilePath
     subset: str
     split: Literal["train", "val", "test"]
 

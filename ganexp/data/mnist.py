@@ -9,6 +9,7 @@ from typing import IO, ClassVar, Literal, cast
 
 import numpy as np
 
+from ganexp.config.ranges import FilePath
 from ganexp.data.arrays import Arrays
 from ganexp.data.bounded import LARGEST_ARRAY, read_stream
 from ganexp.data.decode import shrink
@@ -25,7 +26,7 @@ _PADDED = 32
 class MNIST(ImageArrays):
     """28 x 28 grey images. Resolution 32 adds a black border; below 28, images are resized down."""
 
-    root: str
+    root: FilePath
     split: Literal["train", "test"]
 
     dataset: ClassVar[str] = "MNIST"

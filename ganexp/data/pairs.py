@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ganexp.config.ranges import FilePath
 from ganexp.data.cache import CacheWriter
 from ganexp.data.decode import Part, size_of
 from ganexp.data.file_tree import FileTree
@@ -31,7 +32,7 @@ Size = tuple[int, int]
 class Pairs(ImagesWithSources):
     """Targets as samples, and their sources: cut alike and resized down, never up, each to its own side."""
 
-    root: str
+    root: FilePath
 
     def splits(self) -> set[str]:
         return splits_of(_tree(Path(self.root)))

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from ganexp.config.ranges import Count
+from ganexp.config.ranges import Count, FilePath
 from ganexp.data.arrays import Arrays
 from ganexp.data.images import ImageArrays
 from ganexp.data.mnist import MNIST
@@ -24,7 +24,7 @@ _HELD_OUT = 10000  # triples of test digits; MNIST has 10,000 of those
 class StackedMNIST(ImageArrays):
     """``count`` colour images; the label is 100 * red + 10 * green + blue digit."""
 
-    root: str
+    root: FilePath
     split: Literal["train", "test"]
     count: Count
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ganexp.config.ranges import FilePath
 from ganexp.data.cache import CacheWriter
 from ganexp.data.decode import Recipe
 from ganexp.data.file_tree import FileTree
@@ -40,9 +41,9 @@ class Unpaired(ImagesWithSources):
 
     paired: ClassVar[bool] = False
 
-    root: str | None
-    a: str | None
-    b: str | None
+    root: FilePath | None
+    a: FilePath | None
+    b: FilePath | None
 
     def identity(self) -> dict[str, Any]:
         known = super().identity()

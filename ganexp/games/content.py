@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ganexp.config.ranges import NonNegative, Positive, Shape, Whole, Widths
+from ganexp.config.ranges import FilePath, NonNegative, Positive, Shape, Whole, Widths
 from ganexp.errors import UserError
 from ganexp.games.vgg_weights import vgg_convolutions
 from ganexp.nets.fixed_convolutions import IMAGENET, FixedConvolutions, random_convolutions
@@ -87,7 +87,7 @@ class VGG19(ContentFeatures):
 
     activated: bool
     scale: Positive
-    weights: str | None
+    weights: FilePath | None
 
     def network(self) -> FixedConvolutions:
         if self.shape[0] not in (1, 3) or min(self.shape[1:]) < _SMALLEST:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ganexp.config.ranges import Count, Names, NonNegative
+from ganexp.config.ranges import Count, FilePaths, NonNegative
 from ganexp.data.batches import Batch
 from ganexp.data.style_image import read_style_image
 from ganexp.errors import UserError
@@ -42,7 +42,7 @@ class Style(Translation):
     USES_LOSS: ClassVar[bool] = False
     NEEDS_TARGET: ClassVar[bool] = False
 
-    image: Names
+    image: FilePaths
     """The file of the style image, or several files of one style, whose Gram matrices are averaged."""
 
     style_size: Count | None

@@ -10,7 +10,7 @@ The network is built when training begins, is frozen, in no checkpoint, and comp
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ganexp.config.ranges import Shape, Whole, Widths
+from ganexp.config.ranges import FilePath, Shape, Whole, Widths
 from ganexp.errors import UserError
 from ganexp.games.vgg_weights import vgg_convolutions
 from ganexp.nets.fixed_convolutions import IMAGENET, Levels, random_levels
@@ -77,7 +77,7 @@ class VGG16StyleFeatures(StyleFeatures):
     ``weights``: a file of them; None: they are downloaded once. Images have 1 or 3 channels.
     """
 
-    weights: str | None
+    weights: FilePath | None
 
     @property
     def channels(self) -> Sequence[int]:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ganexp.config.ranges import Whole, Widths
+from ganexp.config.ranges import FilePath, Whole, Widths
 from ganexp.data.arrays import Arrays
 from ganexp.data.source import Source
 from ganexp.metrics.classifier import (
@@ -154,7 +154,7 @@ def classifier(
     return Network(net, f"_cnn{recipe.suffix}", f"classifier {weights}", about, device)
 
 
-def inception(source: Source, data: Arrays, device: torch.device, weights: str | None) -> Features:
+def inception(source: Source, data: Arrays, device: torch.device, weights: FilePath | None) -> Features:
     """Inception v3 as in the original FID; ``weights``: their file, or None to download them once.
 
     Raises UserError where the weights are not available or the data are no images.

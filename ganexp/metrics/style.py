@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganexp.config.ranges import Count, Names, Whole, Widths
+from ganexp.config.ranges import Count, FilePaths, Whole, Widths
 from ganexp.data.source import Source
 from ganexp.data.style_image import read_style_image
 from ganexp.errors import UserError
@@ -40,7 +40,7 @@ class StyleDistance(Metric):
     SCORES: ClassVar[Mapping[str, Direction]] = {"style_distance": "lower", "content_distance": "lower"}
     needs: ClassVar[tuple[Need, ...]] = ("source",)
 
-    image: Names | None
+    image: FilePaths | None
     size: Count | None
     seed: Whole
     widths: Widths
