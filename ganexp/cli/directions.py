@@ -1,5 +1,6 @@
 """``ganexp directions``: finds directions in a run's latents, shows them and keeps them in its folder."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 from ganexp.cli.requested_walks import Walkers, walkers
 from ganexp.data.picture import save_png
 from ganexp.errors import UserError
+from ganexp.latents.boundary import responses
 from ganexp.latents.directions import Directions, save_directions
 from ganexp.latents.latent_space import LatentSpace
 from ganexp.latents.methods import Judge, Method, Task
@@ -31,7 +33,8 @@ def directions(cfg: DictConfig) -> None:
         raise UserError("label: should be one class here")
     method: Method = build(cfg.method)
     rng = torch.Generator().manual_seed(seed_for(cfg.seed, "directions"))
-    found = method(Task(space, rng, cfg.batch_size, lambda: _Classifier(run), _label(cfg, who)))
+    task = Task(space, rng, cfg.batch_size, cache(lambda: _Classifier(run)), _label(cfg, who))
+    found = method(task)
     record = {"checkpoint": loaded.checkpoint.file.name, "seed": cfg.seed, "truncation": cfg.truncation}
     out = Path(cfg.out).expanduser() if cfg.out else run.folder / "samples" / f"directions_{found.method}.png"
     out = out if out.suffix == ".png" else out.with_name(f"{out.name}.png")
@@ -40,7 +43,7 @@ def directions(cfg: DictConfig) -> None:
         save_png(run.source.draw(_table(found, space, who, cfg), cfg.steps), out)
     except OSError as error:
         raise UserError(f"{error.filename or out} cannot be written: {error.strerror or error}") from None
-    print_lines(_told(found))
+    print_lines(_told(found, task, cfg.reach))
     print_lines(f"{plural(len(found.names), 'direction')} in {space.name}: {file}")
     print_lines(f"each of {plural(cfg.n, 'sample')} from -{cfg.reach:g} to {cfg.reach:g}: {out}")
 
@@ -78,12 +81,16 @@ def _table(found: Directions, space: LatentSpace, who: Walkers, cfg: DictConfig)
     return np.concatenate(rows)
 
 
-def _told(found: Directions) -> str:
+def _told(found: Directions, task: Task, reach: float) -> str:
     """A line for each direction with what is known of it."""
     columns = [("direction", list(found.names))]
     if bool(found.explained.isfinite().any()):
         columns.append(("explains", [f"{share:.1%}" for share in found.explained.tolist()]))
     if bool(found.accuracies.isfinite().any()):
         columns.append(("right on held-out samples", [f"{share:.1%}" for share in found.accuracies.tolist()]))
+        strengths = (-reach, 0.0, reach)
+        shares = responses(found, task, strengths).T.tolist()
+        for strength, cells in zip(strengths, shares, strict=True):
+            columns.append((f"seen at {strength:g}", [f"{share:.1%}" for share in cells]))
     rows = list(zip(*([head, *cells] for head, cells in columns), strict=True))
     return align_columns(rows, right=range(1, len(columns)))

@@ -6,6 +6,8 @@ is the direction in which the attribute appears. ``conditions`` are attributes t
 the normal is made orthogonal to theirs (section 3.2).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from sklearn.svm import SVC
@@ -89,6 +91,24 @@ def boundary(points: Tensor, scores: Tensor, side: int) -> tuple[Tensor, float]:
     accuracy = float(machine.score(x[shuffled[cut:]] / scale, has[shuffled[cut:]]))
     normal = torch.tensor(machine.coef_[0])
     return torch.nn.functional.normalize(normal, dim=0).float(), accuracy
+
+
+_RESPONSES = 200
+"""Samples by which the effect of a direction is measured."""
+
+
+def responses(found: Directions, task: Task, strengths: Sequence[float]) -> Tensor:
+    """The share of samples that the judge sees as of direction k's class or attribute, moved along k by each of
+    the strengths [S]: [K, S] in [0, 1].
+    """
+    judge = task.judge()
+    points, labels = task.draw(_RESPONSES)
+    shares = torch.zeros(len(found.names), len(strengths))
+    for row, name in enumerate(tqdm(found.names, desc="effects", delay=1, disable=None, leave=False)):
+        for column, strength in enumerate(strengths):
+            samples = task.space.samples(found.moved(points, row, strength), labels, task.batch_size)
+            shares[row, column] = (judge(samples)[:, judge.names.index(name)] > 0).float().mean()
+    return shares
 
 
 def _listed(names: Labels | None) -> list[str]:
