@@ -30,6 +30,7 @@ _FUNCTIONS = {
     "mix": "ganexp.cli.mix:mix",
     "neighbours": "ganexp.cli.neighbours:neighbours",
     "translate": "ganexp.cli.translate:translate",
+    "anomaly": "ganexp.cli.anomaly:anomaly",
     "verify": "ganexp.cli.verify:verify",
     "tune": "ganexp.sweeps.tune.search:search",
     "data_info": "ganexp.cli.data:info",

@@ -11,6 +11,7 @@ VERBS = {
     "directions": "find directions in the latents: ganexp directions run=outputs/<name>/<run> method=sefa",
     "neighbours": "show samples beside training images: ganexp neighbours run=outputs/<name>/<run>",
     "translate": "apply a run to images: ganexp translate run=outputs/<name>/<run> input=in output=out",
+    "anomaly": "find unusual images: ganexp anomaly run=outputs/<name>/<run> input=photos",
     "compare": "rank groups of runs and test their differences: ganexp compare outputs/<name>",
     "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
     "runs": "list runs: ganexp runs outputs loss=gan sort=fid_cnn",

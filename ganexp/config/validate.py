@@ -21,6 +21,7 @@ from ganexp.config.signatures import constant_of
 from ganexp.config.start import check_start, with_nets_from_run
 from ganexp.config.stored import read_run
 from ganexp.config.verb_schema import (
+    AnomalySettings,
     DataSettings,
     DirectionsSettings,
     EvaluateSettings,
@@ -153,10 +154,22 @@ def _validate_reader(
 def validate_translate(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp translate``. Raises UserError, also for files that do not exist."""
     validated = _validate_reader(TranslateSettings, ["run"], cfg, overrides)
-    for key in ("input", "mask"):
+    _check_exist(validated, "input", "mask")
+    return validated
+
+
+def validate_anomaly(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of ``ganexp anomaly``. Raises UserError, also for files that do not exist."""
+    validated = _validate_reader(AnomalySettings, ["run"], cfg, overrides)
+    _check_exist(validated, "input")
+    return validated
+
+
+def _check_exist(validated: DictConfig, *keys: str) -> None:
+    """Raises UserError for a setting that names a file or folder that does not exist."""
+    for key in keys:
         if validated[key] is not None and not Path(validated[key]).expanduser().exists():
             raise UserError(f"{key}={validated[key]}: there is no such file or folder")
-    return validated
 
 
 def _validate_resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -195,6 +208,7 @@ VALIDATORS: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "mix": partial(_validate_reader, MixSettings, ["run"]),
     "neighbours": partial(_validate_reader, NeighboursSettings, ["run"]),
     "translate": validate_translate,
+    "anomaly": validate_anomaly,
     "verify": partial(_validate_reader, VerifySettings, ["run", "against"]),
     "tune": validate_tune,
     "data_info": validate_data,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from ganexp.config.ranges import Count, Share
+from ganexp.config.ranges import ClassNames, Count, Share
 from ganexp.config.sample_values import check_along, check_codes, check_label
 from ganexp.config.schema import STRICT, Folder, Name, Node, Seed, Split, TrainSettings
 
@@ -203,6 +203,25 @@ class TranslateSettings(BaseModel):
         return overlap
 
 
+class AnomalySettings(BaseModel):
+    """The keys of ``conf/anomaly.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    input: Folder | None
+    anomalous: ClassNames | None
+    split: Literal["test", "valid", "val"] | None
+    false_alarms: Annotated[float, Field(gt=0, lt=1)]
+    output: Folder | None
+    heat_maps: bool
+    shown: Annotated[int, Field(ge=0, le=10_000)]
+    checkpoint: str
+    batch_size: Count
+    seed: Seed
+    trust: bool
+    device: Node
+
+
 class VerifySettings(BaseModel):
     """The keys of ``conf/verify.yaml``."""
 
@@ -242,6 +261,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "mix": MixSettings,
     "neighbours": NeighboursSettings,
     "translate": TranslateSettings,
+    "anomaly": AnomalySettings,
     "verify": VerifySettings,
     "tune": TuneSettings,
     "data_info": DataSettings,

@@ -12,6 +12,7 @@ from ganexp.data.arrays import Arrays
 from ganexp.data.download import load
 from ganexp.data.held_out import evaluated
 from ganexp.data.source import Source
+from ganexp.errors import UserError, first_line
 from ganexp.games.game import Game
 from ganexp.games.sampling import recompute_batch_norm
 from ganexp.runs.stored_checkpoints import LoadedCheckpoint, resolve_checkpoint
@@ -19,7 +20,7 @@ from ganexp.training.blend import blended
 from ganexp.training.build import build_as, build_game, build_source
 from ganexp.training.device import Hardware
 from ganexp.training.memory import within_memory
-from ganexp.training.state import load_averaged
+from ganexp.training.state import load_averaged, load_game
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,20 @@ class OpenedRun:
         load_averaged(game.generator, found.content if blend is None else blended(found.content, blend))
         net = recompute_batch_norm(game, game.generator.to(self.device), self.device)
         return LoadedGenerator(game, net, found)
+
+    def game(self, checkpoint: str) -> tuple[Game, str]:
+        """The whole game with the weights of a checkpoint, the generator's averaged, and the checkpoint's name.
+
+        On the device. For games whose other networks are used too. Raises UserError where it cannot be loaded.
+        """
+        game = within_memory(lambda: build_game(self.config), self.config, self.device, training=False)
+        found = resolve_checkpoint(self.folder / "checkpoints", checkpoint)
+        try:
+            load_game(game, found.content)
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"a checkpoint does not fit this run: {first_line(error)}") from None
+        load_averaged(game.generator, found.content)
+        return game.to(self.device), found.file.name
 
 
 def open_run(cfg: DictConfig) -> OpenedRun:
