@@ -29,6 +29,7 @@ _FUNCTIONS = {
     "interpolate": "ganexp.cli.interpolate:interpolate",
     "mix": "ganexp.cli.mix:mix",
     "neighbours": "ganexp.cli.neighbours:neighbours",
+    "moredata": "ganexp.cli.moredata:moredata",
     "translate": "ganexp.cli.translate:translate",
     "anomaly": "ganexp.cli.anomaly:anomaly",
     "verify": "ganexp.cli.verify:verify",

@@ -10,6 +10,7 @@ VERBS = {
     "mix": "give samples the fine styles of others: ganexp mix run=outputs/<name>/<run>",
     "directions": "find directions in the latents: ganexp directions run=outputs/<name>/<run> method=sefa",
     "neighbours": "show samples beside training images: ganexp neighbours run=outputs/<name>/<run>",
+    "moredata": "train classifiers with generated images too: ganexp moredata run=outputs/<name>/<run>",
     "translate": "apply a run to images: ganexp translate run=outputs/<name>/<run> input=in output=out",
     "anomaly": "find unusual images: ganexp anomaly run=outputs/<name>/<run> input=photos",
     "compare": "rank groups of runs and test their differences: ganexp compare outputs/<name>",

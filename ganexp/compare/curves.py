@@ -1,4 +1,4 @@
-"""A group's score over images seen: the mean of its runs and the range from the lowest to the highest."""
+"""Curves and axes; a group's score over images seen: the mean of its runs, the range from lowest to highest."""
 
 import math
 from collections import defaultdict
@@ -10,9 +10,9 @@ from ganexp.compare.measures import series
 
 
 class Point(NamedTuple):
-    """After ``images``: the mean, the lowest and the highest value of ``n`` runs."""
+    """At ``x``, such as images seen: the mean, the lowest and the highest of ``n`` values."""
 
-    images: int
+    x: float
     mean: float
     low: float
     high: float

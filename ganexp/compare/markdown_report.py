@@ -17,29 +17,31 @@ _MARKUP = re.compile(r"([\\`*<|~]|(?<=\])\(|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))"
 def text(results: Sequence[Result], unreadable: Sequence[SavedRun]) -> str:
     """The report as Markdown, without pictures."""
     lines = ["# Comparison of runs", ""]
-    lines += [f"**{_escaped(sentences.headline(result))}.**\n" for result in results]
+    lines += [f"**{escaped(sentences.headline(result))}.**\n" for result in results]
     if unreadable:
         names = ", ".join(str(run.folder) for run in unreadable)
-        lines.append(_escaped(f"Not compared, because their configuration cannot be read: {names}") + "\n")
+        lines.append(escaped(f"Not compared, because their configuration cannot be read: {names}") + "\n")
     for result in results:
-        lines += [f"## {_escaped(result.comparison.name)}", ""]
-        lines.append(_escaped(f"{sentences.direction(result)}; * marks groups with unfinished runs") + "\n")
+        lines += [f"## {escaped(result.comparison.name)}", ""]
+        lines.append(escaped(f"{sentences.direction(result)}; * marks groups with unfinished runs") + "\n")
         lines += [
-            f"- {_escaped(line)}"
+            f"- {escaped(line)}"
             for line in (*sentences.difference_sentences(result), *sentences.warnings(result))
         ]
         for table in tables.all_of(result):
-            lines += ["", f"### {_escaped(table.title)}", "", *_table(table)]
+            lines += ["", f"### {escaped(table.title)}", "", *table_lines(table)]
         lines.append("")
-    lines += ["## Method", "", *(f"{_escaped(line)}\n" for line in sentences.METHOD)]
+    lines += ["## Method", "", *(f"{escaped(line)}\n" for line in sentences.METHOD)]
     return "\n".join([*lines, f"ganexp {__version__}", ""])
 
 
-def _table(table: Table) -> list[str]:
+def table_lines(table: Table) -> list[str]:
+    """A table as lines of Markdown, without its title."""
     rows = [table.headings, ["---"] * len(table.headings)]
-    cells = [[_escaped(cell.text) for cell in row] for row in table.rows]
-    return [f"| {' | '.join(row)} |" for row in ([_escaped(cell) for cell in rows[0]], rows[1], *cells)]
+    cells = [[escaped(cell.text) for cell in row] for row in table.rows]
+    return [f"| {' | '.join(row)} |" for row in ([escaped(cell) for cell in rows[0]], rows[1], *cells)]
 
 
-def _escaped(line: str) -> str:
+def escaped(line: str) -> str:
+    """A line of text in which Markdown finds no markup."""
     return _MARKUP.sub(r"\\\1", readable(line))

@@ -28,6 +28,7 @@ from ganexp.config.verb_schema import (
     FilmSettings,
     InterpolateSettings,
     MixSettings,
+    MoreDataSettings,
     NeighboursSettings,
     SampleSettings,
     TranslateSettings,
@@ -170,6 +171,19 @@ def _check_exist(validated: DictConfig, *keys: str) -> None:
     for key in keys:
         if validated[key] is not None and not Path(validated[key]).expanduser().exists():
             raise UserError(f"{key}={validated[key]}: there is no such file or folder")
+    return validated
+
+
+def validate_moredata(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of ``ganexp moredata``; its ``run`` becomes a list. Raises UserError."""
+    validated = _validate_reader(MoreDataSettings, [], cfg, overrides)
+    given = validated.run if isinstance(validated.run, ListConfig) else [validated.run]
+    validated.run = [str(path) for path in given]
+    for path in validated.run:
+        folder = Path(path).expanduser()
+        if (folder / "config.yaml").is_file() or not folder.is_dir():
+            read_run(path, trust=validated.trust)
+    return validated
 
 
 def _validate_resumed(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -207,6 +221,7 @@ VALIDATORS: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "interpolate": partial(_validate_reader, InterpolateSettings, ["run"]),
     "mix": partial(_validate_reader, MixSettings, ["run"]),
     "neighbours": partial(_validate_reader, NeighboursSettings, ["run"]),
+    "moredata": validate_moredata,
     "translate": validate_translate,
     "anomaly": validate_anomaly,
     "verify": partial(_validate_reader, VerifySettings, ["run", "against"]),

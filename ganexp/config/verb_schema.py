@@ -173,6 +173,27 @@ class NeighboursSettings(BaseModel):
     device: Node
 
 
+class MoreDataSettings(BaseModel):
+    """The keys of ``conf/moredata.yaml``."""
+
+    model_config = STRICT
+    run: Folder | Annotated[list[Folder], Field(min_length=1)]
+    checkpoint: str
+    shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1, max_length=20)]
+    generated: Annotated[int, Field(ge=2, le=1_000_000)]
+    seeds: Annotated[int, Field(ge=1, le=1000)]
+    steps: Annotated[int, Field(ge=2, le=1_000_000)]
+    batch_size: Annotated[int, Field(ge=2, le=100_000)]
+    shift: Share
+    flip: bool | None
+    mixup: Annotated[float, Field(gt=0)]
+    validation: Annotated[int, Field(ge=50)]
+    seed: Seed
+    out: str | None
+    trust: bool
+    device: Node
+
+
 class TranslateSettings(BaseModel):
     """The keys of ``conf/translate.yaml``."""
 
@@ -260,6 +281,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "interpolate": InterpolateSettings,
     "mix": MixSettings,
     "neighbours": NeighboursSettings,
+    "moredata": MoreDataSettings,
     "translate": TranslateSettings,
     "anomaly": AnomalySettings,
     "verify": VerifySettings,

@@ -5,7 +5,8 @@ Training's RNG state is not changed.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,7 +117,6 @@ def _train_and_test(net: Classifier, data: Arrays, device: torch.device, seed: i
     return accuracy
 
 
-@full_float32()
 def train_on(
     net: Classifier,
     images: np.ndarray,
@@ -132,6 +132,28 @@ def train_on(
     """
     rng = np.random.default_rng(seed)
     steps = min(max(_EPOCHS * len(train_rows) // _BATCH, _MIN_STEPS), _MAX_STEPS)
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for step in tqdm(range(steps), unit=" steps", disable=None, leave=False):
+            if step == 1:  # the first step is slower than others
+                began = time.monotonic()
+            if step == 1 + _TIMED_STEPS:
+                announce((time.monotonic() - began) / _TIMED_STEPS * (steps - step))
+            picked = np.sort(rng.choice(train_rows, min(_BATCH, len(train_rows)), replace=False))
+            yield to_device(images[picked], device), torch.from_numpy(labels[picked]).to(device)
+
+    fit(net, batches(), steps, device, seed)
+
+
+@full_float32()
+def fit(
+    net: Classifier, batches: Iterator[tuple[Tensor, Tensor]], steps: int, device: torch.device, seed: int
+) -> int:
+    """Trains new weights on ``steps`` batches of images and targets, on the device, as ``net`` takes them.
+
+    ``seed``: of the initial weights. Returns the number of updates: fewer where there are fewer batches.
+    """
+    updates = 0
     with fork_rng(device), torch.enable_grad():
         torch.manual_seed(seed)
         for module in net.modules():
@@ -140,18 +162,15 @@ def train_on(
         net.to(device).train()
         optimiser = torch.optim.Adam(net.parameters(), lr=_LEARNING_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LEARNING_RATE, total_steps=steps)
-        for step in tqdm(range(steps), unit=" steps", disable=None, leave=False):
-            if step == 1:  # the first step is slower than others
-                began = time.monotonic()
-            if step == 1 + _TIMED_STEPS:
-                announce((time.monotonic() - began) / _TIMED_STEPS * (steps - step))
-            picked = np.sort(rng.choice(train_rows, min(_BATCH, len(train_rows)), replace=False))
-            _, logits = net(_to_device(images[picked], device))
+        for images, targets in islice(batches, steps):
+            _, logits = net(images)
             optimiser.zero_grad()
-            net.loss(logits, torch.from_numpy(labels[picked]).to(device)).backward()
+            net.loss(logits, targets).backward()
             optimiser.step()
             schedule.step()
+            updates += 1
     net.eval()
+    return updates
 
 
 def predict_labels(net: Classifier, images: np.ndarray, device: torch.device) -> np.ndarray:
@@ -165,10 +184,11 @@ def predict_logits(net: Classifier, images: np.ndarray, device: torch.device) ->
     """The logits [N, K] on the CPU, of images [N, C, H, W] uint8."""
     net = net.to(device).eval()
     pieces = (images[start : start + 512] for start in range(0, len(images), 512))
-    return torch.cat([net(_to_device(piece, device))[1].cpu() for piece in pieces])
+    return torch.cat([net(to_device(piece, device))[1].cpu() for piece in pieces])
 
 
-def _to_device(images: np.ndarray, device: torch.device) -> Tensor:
+def to_device(images: np.ndarray, device: torch.device) -> Tensor:
+    """Images [N, C, H, W] uint8 as the classifier takes them: float32 in [-1, 1]."""
     return torch.from_numpy(np.array(images)).to(device).float() / 127.5 - 1
 
 
