@@ -23,6 +23,7 @@ PLUGINS = Path(__file__).resolve().parent.parent / "plugins"
 
 _FUNCTIONS = {
     "sample": "ganexp.cli.sample:sample",
+    "edit": "ganexp.cli.edit:edit",
     "evaluate": "ganexp.cli.evaluate:evaluate",
     "film": "ganexp.cli.film:film",
     "directions": "ganexp.cli.directions:directions",

@@ -15,6 +15,7 @@ _KEYED = {
     "interpolate": ("label", "code"),
     "mix": ("label",),
     "directions": ("label",),
+    "edit": ("label",),
     "translate": ("label",),
 }
 """The settings with keys of this kind, by verb."""

@@ -7,6 +7,7 @@ from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.games.request import Inputs
 from ganexp.games.sampling import draw_grid
+from ganexp.metrics.paired import psnr_of_each
 
 _EACH = 3  # samples of a row
 
@@ -21,9 +22,8 @@ def ranked(samples: np.ndarray, inputs: Inputs, source: Source) -> tuple[Image.I
         raise UserError("format=ranked: samples of this run have no targets; runs of game=pix2pix have")
     if len(samples) < 3 * _EACH:
         raise UserError(f"n={len(samples)}: format=ranked shows {3 * _EACH} samples of n: set n=300 or so")
-    made, wanted = (source.encode(part).astype(np.float64) for part in (samples, inputs.target.numpy()))
-    errors = ((made - wanted) / source.value_range).reshape(len(made), -1)
-    decibels = -10 * np.log10(np.maximum((errors**2).mean(1), 1e-10))
+    made, wanted = (source.encode(part) for part in (samples, inputs.target.numpy()))
+    decibels = psnr_of_each(made, wanted, source.value_range)
     order = np.argsort(-decibels)
     middle = (len(order) - _EACH) // 2
     rows = np.concatenate([order[:_EACH], order[middle : middle + _EACH], order[-_EACH:]])

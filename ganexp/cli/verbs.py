@@ -9,6 +9,7 @@ VERBS = {
     "interpolate": "walk from sample to sample: ganexp interpolate run=outputs/<name>/<run> n=4",
     "mix": "give samples the fine styles of others: ganexp mix run=outputs/<name>/<run>",
     "directions": "find directions in the latents: ganexp directions run=outputs/<name>/<run> method=sefa",
+    "edit": "invert and edit images: ganexp edit run=outputs/<name>/<run> input=me.jpg direction=3",
     "neighbours": "show samples beside training images: ganexp neighbours run=outputs/<name>/<run>",
     "moredata": "train classifiers with generated images too: ganexp moredata run=outputs/<name>/<run>",
     "translate": "apply a run to images: ganexp translate run=outputs/<name>/<run> input=in output=out",

@@ -82,6 +82,20 @@ def check_along(along: Any) -> Any:
     return along
 
 
+_STRENGTH_RULE = "should be a number, a list of numbers, or a range such as -3..3, and at most 1,000"
+
+
+def check_strength(strength: Any) -> Any:
+    """Returns ``strength``: a number, a list of different ones, or a range. Raises UserError."""
+    each = strength if isinstance(strength, list) else number_range(strength) or (strength,)
+    sizes = (isinstance(one, int | float) and not isinstance(one, bool) and abs(one) <= 1000 for one in each)
+    if not each or not all(sizes):
+        raise UserError(f"strength={_typed(strength)}: {_STRENGTH_RULE}")
+    if len({*each}) < len(each):
+        raise UserError(f"strength={_typed(strength)}: should have each number once")
+    return strength
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 

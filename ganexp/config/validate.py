@@ -24,6 +24,7 @@ from ganexp.config.verb_schema import (
     AnomalySettings,
     DataSettings,
     DirectionsSettings,
+    EditSettings,
     EvaluateSettings,
     FilmSettings,
     InterpolateSettings,
@@ -152,6 +153,14 @@ def _validate_reader(
     return validated
 
 
+def validate_edit(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of ``ganexp edit``. Raises UserError, also for files that do not exist."""
+    validated = _validate_reader(EditSettings, ["run"], cfg, overrides)
+    if validated.input is not None and not Path(validated.input).expanduser().exists():
+        raise UserError(f"input={validated.input}: there is no such file or folder")
+    return validated
+
+
 def validate_translate(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp translate``. Raises UserError, also for files that do not exist."""
     validated = _validate_reader(TranslateSettings, ["run"], cfg, overrides)
@@ -171,7 +180,6 @@ def _check_exist(validated: DictConfig, *keys: str) -> None:
     for key in keys:
         if validated[key] is not None and not Path(validated[key]).expanduser().exists():
             raise UserError(f"{key}={validated[key]}: there is no such file or folder")
-    return validated
 
 
 def validate_moredata(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -217,6 +225,7 @@ VALIDATORS: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "sample": partial(_validate_reader, SampleSettings, ["run"]),
     "evaluate": partial(_validate_reader, EvaluateSettings, ["run"]),
     "film": partial(_validate_reader, FilmSettings, ["run"]),
+    "edit": validate_edit,
     "directions": partial(_validate_reader, DirectionsSettings, ["run"]),
     "interpolate": partial(_validate_reader, InterpolateSettings, ["run"]),
     "mix": partial(_validate_reader, MixSettings, ["run"]),

@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_va
 from pydantic_core import PydanticCustomError
 
 from ganexp.config.ranges import ClassNames, Count, Share
-from ganexp.config.sample_values import check_along, check_codes, check_label
+from ganexp.config.sample_values import check_along, check_codes, check_label, check_strength
 from ganexp.config.schema import STRICT, Folder, Name, Node, Seed, Split, TrainSettings
 
 
@@ -157,6 +157,34 @@ class MixSettings(BaseModel):
     device: Node
 
 
+class EditSettings(BaseModel):
+    """The keys of ``conf/edit.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    input: Folder | None
+    held_out: Annotated[int, Field(ge=1, le=10_000)] | None
+    attribute: int | str | None
+    direction: int | str | None
+    directions: str
+    strength: Annotated[Any, BeforeValidator(check_strength)]
+    columns: Annotated[int, Field(ge=2, le=100)]
+    latents: Literal["z", "w"] | None
+    label: Annotated[Any, BeforeValidator(check_label)]
+    sort: Literal["psnr", "identity"] | None
+    rows: Annotated[int, Field(ge=1, le=1000)]
+    among: Annotated[int, Field(ge=0, le=100_000)]
+    seed: Seed
+    checkpoint: str
+    out: str | None
+    batch_size: Count
+    inversion: Node
+    perceptual: Node
+    features: Node
+    trust: bool
+    device: Node
+
+
 class NeighboursSettings(BaseModel):
     """The keys of ``conf/neighbours.yaml``."""
 
@@ -275,6 +303,7 @@ NOT_OF_TRIALS = ("name", "resume", "trust", "hydra")
 MODELS: dict[str, type[BaseModel]] = {
     "train": TrainSettings,
     "sample": SampleSettings,
+    "edit": EditSettings,
     "evaluate": EvaluateSettings,
     "film": FilmSettings,
     "directions": DirectionsSettings,

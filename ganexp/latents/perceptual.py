@@ -6,6 +6,7 @@ x and t are in [-1, 1]. As an embedding, a target is embedded once, and many ima
 targets by one product of matrices.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -23,6 +24,10 @@ from ganexp.system.float32 import at_least_float32
 
 _SMALLEST = 32
 """Pixels: AlexNet's third group of layers leaves nothing of smaller images."""
+
+
+LoadData = Callable[[], Arrays]
+"""Loads the run's data set, for embeddings that need it."""
 
 
 class Embedding:
@@ -44,28 +49,28 @@ class Embedding:
         return torch.cat([pixels, self._factor * self._features(images)], 1)
 
 
-def none(source: Source, data: Arrays, device: torch.device) -> Embedding:
+def none(source: Source, data: LoadData, device: torch.device) -> Embedding:
     """Pixels alone."""
     return Embedding(None, 0.0, "pixels", device)
 
 
 def random(
-    source: Source, data: Arrays, device: torch.device, weight: NonNegative, seed: Whole, widths: Widths
+    source: Source, data: LoadData, device: torch.device, weight: NonNegative, seed: Whole, widths: Widths
 ) -> Embedding:
     """Convolutions with random weights; phi's squared distance is the mean over levels of mean squares."""
     levels = random_levels(source.shape[0], widths, [1] * len(widths), seed)
     return Embedding(_AllLevels(levels), weight, "pixels and random features", device)
 
 
-def classifier(source: Source, data: Arrays, device: torch.device, weight: NonNegative) -> Embedding:
+def classifier(source: Source, data: LoadData, device: torch.device, weight: NonNegative) -> Embedding:
     """The data set's classifier; phi has length 1. Raises UserError where the data have no labels."""
-    net, _, _ = trained_classifier(source, data, device)
+    net, _, _ = trained_classifier(source, data(), device)
     return Embedding(_Direction(net), weight, "pixels and the features of this data set's classifier", device)
 
 
 def lpips(
     source: Source,
-    data: Arrays,
+    data: LoadData,
     device: torch.device,
     weight: NonNegative,
     network: Literal["alex", "vgg", "squeeze"],

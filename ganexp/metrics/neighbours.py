@@ -49,3 +49,26 @@ def nearest_distances(queries: np.ndarray, among: np.ndarray) -> np.ndarray:
     for _, block in distance_blocks(among, queries):
         np.minimum(squares, block.min(0), out=squares)
     return np.asarray(np.sqrt(squares))
+
+
+def ranks_of_own(queries: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The place of each query's own row among it and all others, by distance from the query: [N], from 1.
+
+    Args:
+        queries: features [N, D].
+        own: those of the row that belongs to each query [N, D].
+        others: rows to compare with [M, D]; those that are as near as the own one are behind it.
+
+    Raises:
+        UserError: some features are not finite.
+    """
+    check_rows(queries, own)
+    check_rows(queries, others)
+    queries64 = queries.astype(np.float64)
+    # not ``squared_distances``, and a margin: a copy of the own row must not be nearer by a rounding error
+    limits = (1 - 1e-6) * np.square(queries64 - own).sum(1)
+    places = [
+        1 + (np.square(query - others).sum(1) < limit).sum()
+        for query, limit in zip(queries64, limits, strict=True)
+    ]
+    return np.array(places, np.int64)

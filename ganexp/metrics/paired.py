@@ -162,6 +162,13 @@ def luma(images: Tensor) -> Tensor:
     return found
 
 
+def psnr_of_each(one: np.ndarray, two: np.ndarray, value_range: float = 255.0) -> np.ndarray:
+    """PSNR of each pair of stored samples [N, ...], in decibels, at most 100: [N] float64."""
+    errors = ((one.astype(np.float64) - two.astype(np.float64)) / value_range).reshape(len(one), -1)
+    found: np.ndarray = -10 * np.log10(np.maximum((errors**2).mean(1), 10 ** (-_MOST_DECIBELS / 10)))
+    return found
+
+
 def _prepared(images: np.ndarray, border: int, channel: Channel, device: torch.device) -> Tensor:
     """uint8 [N, C, H, W] as [N, C or 1, H - 2 border, W - 2 border] in [0, 1]."""
     height, width = images.shape[2:]
