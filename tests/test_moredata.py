@@ -1,4 +1,4 @@
-"""``ganexp moredata``: equal work for every arm, nothing chosen by test images, the run's own training images."""
+"""``ganexp moredata``: equal updates for every arm, nothing chosen by test images, the run's own images."""
 
 import json
 from collections import Counter
@@ -30,6 +30,7 @@ from ganexp.metrics.additional_data import (
     augmented,
     train_arm,
 )
+from ganexp.metrics.feature_networks import Classifier
 from ganexp.training.load import OpenedRun, open_run
 
 CPU = torch.device("cpu")
@@ -91,17 +92,15 @@ def test_every_arm_takes_as_many_updates(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_all_arms_begin_with_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ganexp.metrics.classifier as module
-
     begun = []
-    real = module.nn.Module.train
+    real = torch.nn.Module.train
 
-    def train(net: Any, mode: bool = True) -> Any:
-        if mode and isinstance(net, module.Classifier):
+    def train(net: Classifier, mode: bool = True) -> Any:
+        if mode:
             begun.append(net.out.weight.detach().clone())
         return real(net, mode)
 
-    monkeypatch.setattr(module.Classifier, "train", train)
+    monkeypatch.setattr(Classifier, "train", train)
     sets, recipe = sets_of_digits(), RECIPE._replace(steps=2)
     for arm, seed in ((BASELINES[0], 3), (Arm("generated", 1.0), 3), (BASELINES[0], 4)):
         train_arm(arm, sets, recipe, seed, CPU)
