@@ -230,6 +230,7 @@ def test_shapes_of_the_networks() -> None:
     pairs = torch.cat([x.flatten(1), torch.zeros(2, 7)], 1)
     assert judge(pairs).shape == (2,) and judge.features(pairs).shape == (2, 10)
     assert ganomaly.Encoder([3, 16, 16], 7, 4, "none")(x[:, :, :16, :16]).shape == (2, 7)
+    assert ganomaly.Generator([1, 28, 28], 7, 4, "none")(torch.zeros(2, 1, 28, 28)).shape == (2, 1, 28, 28)
     with pytest.raises(UserError, match="powers of two"):
         ganomaly.Generator([1, 24, 24], 7, 4, "none")
 

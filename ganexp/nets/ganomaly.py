@@ -22,7 +22,10 @@ from ganexp.nets.convolutions import ConvDown2x, ConvTransposeUp2x, MapToVector,
 from ganexp.nets.heads import MapHead
 from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, LeakyReLU, doublings, initialise_normal
 
-_SMALLEST = 4  # pixels of a side of the smallest map
+
+def _smallest(shape: list[int]) -> int:
+    """Pixels of a side of the smallest map: 7 of images of 28, which no map of 4 doubles to."""
+    return 7 if shape[-1] == 28 else 4
 
 
 class Rebuilt(NamedTuple):
@@ -35,7 +38,7 @@ class Rebuilt(NamedTuple):
 
 def _channels(shape: list[int], width: int) -> list[int]:
     """The channels of an encoder's maps, from the largest map to the smallest."""
-    return [width * 2**level for level in range(doublings("ganomaly", shape, _SMALLEST))]
+    return [width * 2**level for level in range(doublings("ganomaly", shape, _smallest(shape)))]
 
 
 def _trunk(shape: list[int], width: int, norm: ImageNorm) -> nn.Sequential:
@@ -53,7 +56,7 @@ class Encoder(nn.Module):
 
     def __init__(self, shape: Shape, latent: Count, width: Count, norm: ImageNorm) -> None:
         super().__init__()
-        last = MapToVector(_channels(shape, width)[-1], latent, _SMALLEST, bias=False)
+        last = MapToVector(_channels(shape, width)[-1], latent, _smallest(shape), bias=False)
         self.layers = nn.Sequential(*_trunk(shape, width, norm), last, nn.Flatten())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +70,7 @@ class Decoder(nn.Module):
     def __init__(self, shape: Shape, latent: Count, width: Count, norm: ImageNorm) -> None:
         super().__init__()
         channels = _channels(shape, width)[::-1]
-        layers: list[nn.Module] = [ProjectToMap(latent, channels[0], _SMALLEST, bias=False)]
+        layers: list[nn.Module] = [ProjectToMap(latent, channels[0], _smallest(shape), bias=False)]
         layers += [IMAGE_NORMS[norm](channels[0]), nn.ReLU(inplace=True)]
         for before, after in pairwise(channels):
             layers += [ConvTransposeUp2x(before, after, bias=False), IMAGE_NORMS[norm](after)]
@@ -83,7 +86,7 @@ class Decoder(nn.Module):
 class Generator(nn.Module):
     """Images [N, C, H, W] to their reconstructions in [-1, 1], through codes; ``rebuilt`` gives these too.
 
-    Raises UserError for images whose side is no power of two from 8 on.
+    Raises UserError for images whose side is neither 28 nor a power of two from 8 on.
     """
 
     def __init__(self, shape: Shape, latent: Count, width: Count, norm: ImageNorm) -> None:
@@ -112,7 +115,7 @@ class Discriminator(DiscriminatorBase):
         self.classes = 0
         self.samplewise = norm != "batch"
         self.layers = _trunk(shape, width, norm)
-        self.head = MapHead(_channels(shape, width)[-1], _SMALLEST, bias=False)
+        self.head = MapHead(_channels(shape, width)[-1], _smallest(shape), bias=False)
         self.apply(_initialise)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
