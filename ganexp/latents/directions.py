@@ -89,7 +89,6 @@ def projected(vectors: Tensor, conditions: Tensor) -> Tensor:
     basis, spread = torch.linalg.qr(conditions.double().T)
     basis = basis[:, spread.diagonal().abs() > 1e-6]
     left = vectors.double() - vectors.double() @ basis @ basis.T
-    left = left - left @ basis @ basis.T  # again: the first time leaves rounding errors
     if bool((left.norm(dim=1) < 1e-6 * vectors.double().norm(dim=1)).any()):
         raise UserError("conditions: nothing is left of a direction: it is a combination of the conditions")
     return torch.nn.functional.normalize(left, dim=1).float()
