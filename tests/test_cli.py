@@ -99,7 +99,10 @@ def test_cfg_prints_and_runs_nothing(tmp_path: Path) -> None:
 def test_an_unknown_verb(tmp_path: Path) -> None:
     told = command(tmp_path, "trian")
     assert told.returncode == 2
-    verbs = "compare, data, diff, evaluate, film, neighbours, runs, sample, train, translate, tune, verify"
+    verbs = (
+        "anomaly, compare, data, diff, directions, edit, evaluate, film, interpolate, mix, moredata, neighbours, "
+        "runs, sample, train, translate, tune, verify"
+    )
     assert told.stderr == f"ganexp: trian: no such verb; did you mean train? ({verbs})\n"
 
 
