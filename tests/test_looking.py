@@ -159,7 +159,7 @@ def test_a_grid_by_class_shows_what_is_missing(
     ("arguments", "told"),
     [
         (["film"], "a film needs at least two sample grids; samples/ has 1"),
-        (["film", "format=mp4"], "format=mp4: should be 'webp' or 'gif'"),
+        (["film", "format=avi"], "format=avi: should be 'webp', 'gif' or 'mp4'"),
         (["neighbours", "k=5000"], "k=5000: should be below the number of training images, 1797"),
         (["sample", "format=classes", "n=5"], "10 classes make too many rows for 5 samples"),
     ],
