@@ -82,7 +82,7 @@ def test_a_walk_visits_its_points(loop: bool) -> None:
     for pair, way in enumerate(walk.ways):
         ends = walk.points[:, way[[0, -1]]]
         assert torch.allclose(ends, keys[:, [pair, (pair + 1) % 3]], atol=1e-6)
-        middle = BySpace()(space, *ends.unbind(1), torch.tensor([0.5]))[0]
+        middle = BySpace()(space, ends[:, 0], ends[:, 1], torch.tensor([0.5]))[0]
         assert torch.allclose(walk.points[:, way[2]], middle, atol=1e-6)
 
 
