@@ -33,11 +33,12 @@ def test_help_of_a_verb_lists_every_choice(tmp_path: Path) -> None:
         "dragan, gan, hinge, lsgan, minimax, none, ragan, rpgan, wgan, wgan_gp",
         "celeba, cifar10, digits, fashion_mnist, folder, grid, medmnist, mnist, pairs, ring, "
         "stacked_mnist, unpaired",
-        "acgan, acgan_small, biggan, biggan_32, biggan_small, context_encoder, context_encoder_small",
+        "acgan, acgan_small, bigan, bigan_mlp, bigan_small, biggan, biggan_32, biggan_small, context_encoder, "
+        "context_encoder_small",
         "maxout, mlp, mlp_small, progressive, progressive_small, r3gan, r3gan_256, r3gan_64",
         "sagan_32, sagan_small, srresnet, srresnet_small, stargan, stargan_small, style, style_small",
-        "acgan, beta_vae, capacity_vae, cgan, cut, cyclegan, fastcut, gan, infogan, inpaint, pacgan, pix2pix, "
-        "srgan, stargan, style, vae, vaegan",
+        "acgan, beta_vae, bigan, capacity_vae, cgan, cut, cyclegan, fanogan, fastcut, gan, ganomaly, infogan, "
+        "inpaint, pacgan, pix2pix, srgan, stargan, style, vae, vaegan",
         "auto, cpu, cuda, mps",
     ):
         assert line in told
@@ -57,8 +58,8 @@ def test_help_lists_only_what_a_verb_takes(tmp_path: Path) -> None:
 def test_help_shows_the_defaults_of_the_choices_that_are_given(tmp_path: Path) -> None:
     assert "penalties.gradient.weight=10.0 factor" in _help(tmp_path, "train", "loss=wgan_gp", "--help")
     assert "data.root=... required: a folder" in _help(tmp_path, "data", "info", "data=folder", "--help")
-    own = ["--config-dir", str(Path(__file__).with_name("outside") / "conf"), "game=bigan"]
-    assert "game=bigan the algorithm" in _help(tmp_path, "train", *own, "--help")
+    own = ["--config-dir", str(Path(__file__).with_name("outside") / "conf"), "game=own_bigan"]
+    assert "game=own_bigan the algorithm" in _help(tmp_path, "train", *own, "--help")
     assert "device=cuda where" in _help(tmp_path, "train", "--help", "device=gpu")
     assert "loss=gan the adversarial" in _help(tmp_path, "train", "-m", "loss=wgan,hinge", "--help")
 

@@ -35,7 +35,7 @@ OUTSIDE = Path(__file__).with_name("outside")
 CONF = ["--config-dir", str(OUTSIDE / "conf")]
 FAST = ["device=cpu", "evaluate.every=null", "features=pixels", "metrics=fid"]
 SYSTEMS = {
-    "bigan": ["game=bigan", "arch=bigan", "data.resolution=8"],
+    "bigan": ["game=own_bigan", "arch=own_bigan", "data.resolution=8"],
     "vae": ["game=own_vae", "arch=own_vae", "loss=none", "data.resolution=8"],
     "super_resolution": ["game=super_resolution", "arch=super_resolution", "data=halves", "data.mirror=true"],
     "inversion": ["game=inversion", "arch=inversion", "loss=none", "data.resolution=8"],
