@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, tiny
 from test_latents import STYLED, game_of, rng
 from torch import Tensor, nn
 
@@ -308,6 +308,20 @@ def test_another_checkpoint_or_setting_trains_anew(tmp_path: Path) -> None:
         net.bias[0] -= 1e-3
     trained_encoder(space_for(net), quick, tmp_path)
     assert first.read_bytes() != other.read_bytes()
+
+
+def test_an_autoencoder_has_an_encoder_of_its_own(tmp_path: Path) -> None:
+    game = game_of(*tiny("vae"))
+    space = space_of(game, game.generator)
+    found = trained_encoder(space, SMALL, tmp_path)
+    images = torch.rand(3, 1, 8, 8, generator=rng(5)) * 2 - 1
+    assert not [*tmp_path.iterdir()] and found.explained < 1
+    net: Any = game.generator
+    assert torch.equal(found.net(images), net.posterior(images).mean)
+    started = inversion(steps=0, drawn=0).invert(
+        space, PIXELS, space.images(0.1 * torch.ones(1, 3)), encoder=found
+    )
+    assert started.starts[0] in ("mean", "encoder")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

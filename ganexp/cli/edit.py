@@ -33,10 +33,14 @@ def edit(cfg: DictConfig) -> None:
     run = open_run(cfg)
     loaded = run.generator(cfg.checkpoint)
     space = space_of(loaded.game, loaded.net, cfg.latents)
+    inversion = build_as(Inversion, cfg.inversion, "inversion")
+    inversion.check(space)
+    if cfg.sort == "identity" and not cfg.among:
+        raise UserError("sort=identity: among=0 does not find it: take sort=psnr")
     images = given_images(cfg, run)
     labels, labels_told = labels_for(cfg, space, images, run)
     edits = edits_for(cfg, space, run)
-    inverted, encoder_told = _inverted(cfg, run, space, images, labels)
+    inverted, encoder_told = _inverted(cfg, run, space, inversion, images, labels)
     result = _result(cfg, run, _Editor(cfg, run, space, labels), images, inverted, edits)
     folder = _folder(cfg, run, edits)
     try:
@@ -53,11 +57,14 @@ def edit(cfg: DictConfig) -> None:
 
 
 def _inverted(
-    cfg: DictConfig, run: OpenedRun, space: LatentSpace, images: GivenImages, labels: Tensor | None
+    cfg: DictConfig,
+    run: OpenedRun,
+    space: LatentSpace,
+    inversion: Inversion,
+    images: GivenImages,
+    labels: Tensor | None,
 ) -> tuple[Inverted, list[str]]:
     """The latents of the images, and a line about the encoder. Raises UserError."""
-    inversion = build_as(Inversion, cfg.inversion, "inversion")
-    inversion.check(space)
     embed: Embedding = build(cfg.perceptual)(run.source, run.data, run.device)
     encoder = inversion.trained_encoder(space, run.folder / _ENCODERS)
     inverted = inversion.invert(
@@ -102,13 +109,9 @@ def _result(
         edited = {one: editor(edits.moved(inverted.points, one)) for one in edits.strengths}
     psnr = psnr_of_each(reconstructed, images.stored)
     identity = identity_of(cfg, run, images, reconstructed, edited, edits)
-    order = np.arange(len(psnr))
-    if cfg.sort == "psnr":
-        order = np.argsort(-psnr, kind="stable")
-    elif cfg.sort == "identity":
-        if identity is None:
-            raise UserError("sort=identity: among=0 does not find it: take sort=psnr")
-        order = np.argsort(identity.ranks, kind="stable")
+    ranks = np.zeros(len(psnr)) if identity is None else identity.ranks
+    keys = {None: np.zeros(len(psnr)), "psnr": -psnr, "identity": ranks}
+    order = np.argsort(keys[cfg.sort], kind="stable")
     return Result(images, inverted, reconstructed, edited, psnr, identity, order)
 
 

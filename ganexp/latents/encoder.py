@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ganexp.config.ranges import Count, Positive
 from ganexp.errors import print_to_stderr
+from ganexp.games.posterior import Autoencoder
 from ganexp.latents.latent_space import LatentSpace
 from ganexp.latents.point_prior import PointPrior
 from ganexp.system.float32 import full_float32
@@ -68,18 +69,32 @@ class LatentEncoder(nn.Module):
         return units
 
 
+class _OwnEncoder(nn.Module):
+    """The encoder that an autoencoder was trained with: images to the means of their codes, in units."""
+
+    def __init__(self, autoencoder: Autoencoder, prior: PointPrior) -> None:
+        super().__init__()
+        self.autoencoder, self._prior = autoencoder, prior
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._prior.units(self.autoencoder.posterior(images).mean)
+
+
 class TrainedEncoder(NamedTuple):
     """``explained``: the share of the points' variance that it predicts of new samples, at most 1."""
 
-    net: LatentEncoder
+    net: nn.Module
     explained: float
 
 
 def trained_encoder(space: LatentSpace, settings: EncoderTraining, folder: Path) -> TrainedEncoder:
     """The encoder of a space's generator, on its device: from ``folder``, or trained first and kept there.
 
-    A folder that cannot be written only costs the training of the next call.
+    An autoencoder has one of its own. A folder that cannot be written only costs the training of the next call.
     """
+    if isinstance(space.generator, Autoencoder):
+        own = _OwnEncoder(space.generator, PointPrior(space, None))
+        return TrainedEncoder(own, _explained(own, space, torch.Generator().manual_seed(0)))
     key = digest(
         {"recipe": _RECIPE, "space": space.name, "settings": asdict(settings)}
         | {"weights": dict(space.generator.state_dict())}
@@ -139,11 +154,14 @@ def _train(net: LatentEncoder, space: LatentSpace, settings: EncoderTraining) ->
             functional.mse_loss(net(images), units).backward()
             optimiser.step()
             schedule.step()
-        net.eval()
-        with torch.no_grad():
-            images, units = _drawn(space, prior, _TESTED, rng)
-            errors = functional.mse_loss(net(images), units)
-            return float(1 - errors / units.var(0, unbiased=False).mean().clamp_min(1e-12))
+    return _explained(net.eval(), space, rng)
+
+
+@torch.no_grad()
+def _explained(net: nn.Module, space: LatentSpace, rng: torch.Generator) -> float:
+    images, units = _drawn(space, PointPrior(space, None), _TESTED, rng)
+    errors = functional.mse_loss(net(images), units)
+    return float(1 - errors / units.var(0, unbiased=False).mean().clamp_min(1e-12))
 
 
 @torch.no_grad()

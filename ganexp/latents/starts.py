@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ganexp.latents.encoder import LatentEncoder
 from ganexp.latents.objective import Objective, Targets
 
 _CHUNK = 64
@@ -38,7 +37,7 @@ class Starts(NamedTuple):
 
 @torch.no_grad()
 def best_starts(
-    objective: Objective, targets: Targets, encoder: LatentEncoder | None, drawn: int, seed: int, count: int
+    objective: Objective, targets: Targets, encoder: nn.Module | None, drawn: int, seed: int, count: int
 ) -> Starts:
     """The best ``count`` candidates of each image; the same points are drawn whatever the batch is."""
     prior, number = objective.prior, len(targets.images)
