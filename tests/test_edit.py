@@ -215,7 +215,7 @@ def test_mistakes_are_one_line(
         ([me, "attribute=1", "direction=1"], "attribute=1 and direction=1: give one of them"),
         ([me, "direction=1"], "sefa.json is not there; ganexp directions method=sefa makes it"),
         ([me, "strength=much"], "strength=much: should be a number, a list of numbers, or a range"),
-        ([me, "label=1"], "label"),
+        ([me, "label=1"], "label: this run knows no labels; train one with game=cgan"),
         ([me, "latents=w"], "generator has no styles"),
         ([me, "inversion.per_layer=true"], "inversion.per_layer=true: only w has layers"),
         ([me, "sort=identity", "among=0"], "sort=identity: among=0 does not find it: take sort=psnr"),

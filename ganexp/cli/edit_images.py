@@ -81,7 +81,11 @@ def labels_for(
 ) -> tuple[Tensor | None, str]:
     """The labels for a conditional generator, [N] or [N, K], and where they are from. Raises UserError."""
     count = len(images.stored)
-    if cfg.label is not None or not space.conditional:  # the game refuses labels that it does not know
+    if not space.conditional:
+        if cfg.label is None:
+            return None, ""
+        raise UserError("label: this run knows no labels; train one with game=cgan")
+    if cfg.label is not None:
         return request_of_each(count, plain(cfg.label), {}, space.game, run).label, "label"
     if images.labels is not None:
         return torch.from_numpy(images.labels), "the data's labels"
