@@ -153,6 +153,13 @@ def test_points_are_drawn_with_the_labels_of_their_images() -> None:
     images = torch.from_numpy(space.samples(points[[1, 4, 6]], labels))
     found = inversion(steps=0, drawn=10).invert(space, PIXELS, images, labels)
     assert torch.allclose(found.points, points[[1, 4, 6]]) and found.objective.max() < 1e-8
+    objective = Objective(space, PointPrior(space, None), PIXELS, 0.0)
+    targets = objective.targets(images, labels)
+    starts = best_starts(objective, targets, None, 10, 0, 5)
+    rest = objective.generator_labels(3, labels)
+    for place in range(5):  # each image's candidates are compared with its own label
+        values = objective(starts.units[:, place], targets, rest)
+        assert torch.allclose(values, starts.objective[:, place], atol=1e-6)
 
 
 def test_points_stay_within_their_bounds() -> None:
