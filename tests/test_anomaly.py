@@ -151,6 +151,7 @@ def scored(train: Verb, tmp_path: Path) -> Path:
 
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    images[..., 0, 0] ^= 1  # they are none of the run's own images
     write(tmp_path / "in" / "normal", images[bunch.target == 3][:30])
     write(tmp_path / "in" / "four", images[bunch.target == 4][:10])
     return train(*OF_GAME["ganomaly"], *HELD_OUT)
@@ -224,3 +225,50 @@ def test_a_run_whose_data_are_gone_scores_files_still(
     said = capsys.readouterr().out
     assert "PCA-32 reconstruction error is left out" in said and "no threshold" in said
     assert len(rows_of(tmp_path / "out")) == 8
+
+
+def product(folder: Path, kinds: dict[str, int]) -> None:
+    """Different images [8, 8], ``train/good``, ``test/good``, ``test/<defect>``: a set of products."""
+    for number, (name, count) in enumerate(kinds.items()):
+        rng = np.random.default_rng(number)
+        write(folder / name, rng.integers(0, 255, (count, 1, 8, 8), np.uint8))
+
+
+def test_a_set_of_products_with_unknown_defects(
+    train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Classes that training does not have are the anomalies, and set no threshold."""
+    product(tmp_path / "data", {"train/good": 24, "test/good": 40, "test/crack": 9, "test/scratch": 7})
+    own = ["data=folder", f"data.root={tmp_path / 'data'}", "data.channels=1", "data.resolution=8"]
+    run = train(*OF_GAME["ganomaly"], *own, "data.split=train", "batch_size=4", "max_steps=1")
+    capsys.readouterr()
+    verb(monkeypatch, tmp_path, "anomaly", f"run={run}", "output=all")
+    assert ", of 20 held-out normal images" in capsys.readouterr().out
+    labels = [(row["label"], row["anomalous"]) for row in rows_of(tmp_path / "all")]
+    assert sorted(set(labels)) == [("crack", "1"), ("good", "0"), ("scratch", "1")] and len(labels) == 36
+    verb(monkeypatch, tmp_path, "anomaly", f"run={run}", "anomalous=[crack]", "output=crack")
+    assert ", of 20 held-out normal images" in capsys.readouterr().out
+    found = [row["label"] for row in rows_of(tmp_path / "crack")]
+    assert sorted(set(found)) == ["crack", "good"], "what is neither normal nor asked for is not scored"
+    verb(monkeypatch, tmp_path, "anomaly", f"run={run}", "input=data/test", "output=files")
+    said = capsys.readouterr().out
+    assert "no threshold: all held-out normal images are scored" in said, "scored images set none"
+    (tmp_path / "some").mkdir()
+    for part in ("good", "crack"):
+        (tmp_path / "some" / part).mkdir()
+    for number in range(10):
+        (tmp_path / f"some/good/{number}.png").write_bytes(
+            (tmp_path / f"data/test/good/{number}.png").read_bytes()
+        )
+    (tmp_path / "some/crack/0.png").write_bytes((tmp_path / "data/test/crack/0.png").read_bytes())
+    verb(monkeypatch, tmp_path, "anomaly", f"run={run}", "input=some", "output=some_scores")
+    assert ", of 30 held-out normal images" in capsys.readouterr().out
+    verb(monkeypatch, tmp_path, "anomaly", f"run={run}", "input=some", "output=some_scores", "heat_maps=false")
+    assert not (tmp_path / "some_scores/heat_maps").exists(), "those of an earlier call"
+
+
+def test_trained_networks_have_seen_the_same_images(train: Verb, capsys: pytest.CaptureFixture[str]) -> None:
+    every = train(*TINY, "max_steps=1", name="every")
+    encoder = ["recipe=none", "data.resolution=8", "game=fanogan", "loss=none", "arch=fanogan_mlp"]
+    line = told(capsys, lambda: train(*encoder, f"start_from={every}", *HELD_OUT, name="encoder"))
+    assert "its data.leave_out is None, and this run's [4]" in line

@@ -16,11 +16,11 @@ SPECTRAL = ["arch=resnet_small", "arch.discriminator.spectral=true"]
     [
         (["penalties=r1", "arch.discriminator.norm=batch"], "norm=batch.*mixes.*norm=none or layer"),
         (["loss=wgan_gp", "+penalties.dragan=${dragan}"], "certain norm.*choose one"),
-        (["game=vae"], "game=vae, beta_vae, capacity_vae or style.*loss=none and penalties=none"),
-        (["game=style", "game.image=a.png"], "or style: they have no discriminator; set loss=none"),
+        (["game=vae"], "game=vae, beta_vae, capacity_vae, fanogan or style.*loss=none and penalties=none"),
+        (["game=style", "game.image=a.png"], "or style: they train no discriminator; set loss=none"),
         (
             ["game=style", "game.image=a.png", "loss=none", "penalties=r1"],
-            "or style: they have no discriminator; set loss=none",
+            "or style: they train no discriminator; set loss=none",
         ),
         (["game=vae", "loss=none", "likelihood=bernoulli", "arch=vae_mlp", "data=ring"], "likelihood=gaussian"),
         (

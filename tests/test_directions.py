@@ -214,6 +214,18 @@ def test_a_projection_is_orthogonal_to_every_condition() -> None:
         projected(conditions[:1], conditions)
 
 
+def test_conditions_may_depend_on_one_another() -> None:
+    a, b, vector = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
+    left = projected(vector[None], torch.stack([a, -2 * a, b]))
+    assert bool((left @ torch.stack([a, b]).T).abs().max() < 1e-5)
+
+
+def test_directions_along_which_nothing_changes_are_refused() -> None:
+    space = space_of(game := game_of(*PLAIN), game.generator, truncation=0.0)
+    with pytest.raises(UserError, match="choose a larger truncation"):
+        directions_of("sefa", space, torch.eye(space.size)[:2])
+
+
 def test_strengths() -> None:
     space = opened(*STYLED)
     points = space.draw(3, rng())
@@ -305,6 +317,8 @@ def test_the_verb(
     for overrides, expected in {
         "method=pca": "method=pca: no such choice of method; there are boundary, ganspace, sefa",
         "label=[1,2]": "label: should be one class here",
+        "n=2 label=[1,2]": "label: should be one class here",
+        "out=.": "out=.: it should be a file",
         "latents=w": "latents=w: this run's generator has no styles",
         "method=boundary method.attributes=[-1]": "should be a name or number of a class or attribute",
     }.items():

@@ -1,6 +1,7 @@
 """``ganexp edit``: images as points of a run's latents, and what it writes."""
 
 import csv
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,16 @@ def test_images_of_the_data_and_an_attribute(
     assert calls[0].checkpoint == "last" and calls[0].method.attributes is None
     edit(monkeypatch, tmp_path, run, *call, "out=again")
     assert len(calls) == 1, "the boundaries are kept"
+    file = run / "directions/boundary.json"
+    kept = json.loads(file.read_text())
+    assert len(kept["weights"]) == 64
+    for changed, said in (
+        (kept | {"weights": "0" * 64}, "was found with other weights of this run"),
+        (kept | {"directions": kept["directions"][:2]}, "boundary.json has 0, 1 only"),
+    ):
+        file.write_text(json.dumps(changed))
+        line = told(monkeypatch, tmp_path, capfd, run, *call)
+        assert said in line and "ganexp directions" in line and json.loads(file.read_text()) == changed
     assert (tmp_path / "again/edit.csv").read_bytes() == (folder / "edit.csv").read_bytes()
     with np.load(folder / "latents.npz", allow_pickle=False) as latents:
         assert latents["points"].shape[0] == 3 and list(latents["names"]) == [row["image"] for row in found]
@@ -222,7 +233,9 @@ def test_mistakes_are_one_line(
         ([me, "inversion.clamp=-1"], "inversion.clamp=-1"),
     ):
         assert said in told(monkeypatch, tmp_path, capfd, run, *given)
-    assert not (run / "samples/edit").exists() and not (run / "encoders").exists()
+    for late in (["held_out=1797"], [me, "out=no.png"], [me, "features=inception", "features.weights=no.png"]):
+        assert told(monkeypatch, tmp_path, capfd, run, *late)
+    assert not (run / "samples/edit").exists() and not (run / "encoders").exists(), "nothing is computed first"
 
 
 @pytest.mark.parametrize("game", ["pix2pix", "points"])

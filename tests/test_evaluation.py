@@ -342,7 +342,7 @@ def test_any_folder_of_images(
         (["checkpoint=worst"], "checkpoint=worst: should be best, last or a file"),
         (
             ["features=inception", "features.weights=nowhere.pth"],
-            "features.weights=nowhere.pth: there is no such",
+            "nowhere.pth: there is no such",
         ),
         (["metrics=fdi"], "did you mean fid?"),
         (["against=nowhere"], "nowhere"),

@@ -13,6 +13,7 @@ from test_latents import IMAGES, STYLED, game_of, rng
 
 from ganexp.cli import main
 from ganexp.cli.mix import mixed
+from ganexp.cli.out_file import picture_file
 from ganexp.data.moving_picture import save_film
 from ganexp.errors import UserError
 from ganexp.latents.paths import BySpace, Linear, Spherical, spherical
@@ -156,6 +157,7 @@ REFUSED = {
     "latents=w": "latents=w: this run's generator has no styles: set latents=z",
     "n=1": "n=1: should be greater than or equal to 2",
     "path=arc": "path=arc: no such choice of path; there are auto, linear, spherical",
+    "label=0..3 along=0..3": "label: several labels and several numbers of along",
 }
 
 
@@ -225,6 +227,32 @@ def test_styles(
     with pytest.raises(SystemExit):
         run(monkeypatch, tmp_path, "mix", *common, "coarse=6")
     assert "coarse=6: this generator has 6 layers; choose 1 to 5" in capfd.readouterr().err
+
+
+def test_rows_along_numbers_are_of_one_point(
+    train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In w a label is a part of the point: all rows have that of the first one."""
+    folder = train(*STYLED, "game=cgan", "max_steps=1", "batch_size=8")
+    drawn: list[torch.Tensor] = []
+    real = along_numbers
+
+    def watched(points: torch.Tensor, *others: Any) -> Any:
+        drawn.append(points)
+        return real(points, *others)
+
+    monkeypatch.setattr("ganexp.cli.interpolate.along_numbers", watched)
+    run(monkeypatch, tmp_path, "interpolate", f"run={folder}", "device=cpu", "format=png", "along=0..3")
+    assert len(drawn[0]) == 4 and torch.equal(drawn[0], drawn[0][:1].expand_as(drawn[0]))
+
+
+def test_the_file_of_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert picture_file("walk.v2") == Path("walk.v2.png") and picture_file("walk.webp") == Path("walk.png")
+    assert picture_file(None) is None
+    for folder in (".", "/", str(tmp_path)):
+        with pytest.raises(UserError, match="it should be a file"):
+            picture_file(folder)
 
 
 @pytest.mark.parametrize("name", ["interpolate", "mix"])

@@ -331,6 +331,16 @@ def test_an_autoencoder_has_an_encoder_of_its_own(tmp_path: Path) -> None:
     assert started.starts[0] in ("mean", "encoder")
 
 
+def test_an_encoder_of_one_code_starts_too(tmp_path: Path) -> None:
+    """BiGAN's encoder gives a code, and no distribution of codes."""
+    game = game_of(*tiny("bigan"))
+    space = space_of(game, game.generator)
+    found = trained_encoder(space, SMALL, tmp_path)
+    images = torch.rand(3, 1, 8, 8, generator=rng(5)) * 2 - 1
+    net: Any = game.generator
+    assert torch.equal(found.net(images), net.encoder(images)) and not [*tmp_path.iterdir()]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_a_stopped_training_leaves_no_file(
     error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -171,6 +171,16 @@ def test_the_runs_own_training_images_are_used(train: Verb, monkeypatch: pytest.
     assert sets.generated.images.dtype == np.uint8 and sets.generated.images.shape == (100, 1, 8, 8)
 
 
+def test_what_is_left_out_is_in_no_part(train: Verb) -> None:
+    run = opened(train(*FEW, "data.leave_out=[4]"))
+    sets, _ = divide(run, 300, 0)
+    parts = [sets.real, sets.validation, sets.test]
+    assert all(4 not in part.labels for part in parts)
+    images = Counter(image.tobytes() for part in parts for image in part.images)
+    whole = digits().load()
+    assert images == Counter(image.tobytes() for image in whole.samples[whole.labels != 4])
+
+
 def test_a_held_out_split_is_for_testing(train: Verb, tmp_path: Path) -> None:
     files = tmp_path / "files"
     for split, count in (("train", 60), ("test", 50)):
@@ -262,6 +272,8 @@ def test_a_report_is_written_and_is_the_same_again(
         (["game=cgan", "data.per_class=173"], [], "too few images are left to test with"),
         (["game=cgan", "data.per_class=5"], ["shares=[0.0]"], "shares[0]=0.0: should be greater than 0"),
         (["game=cgan", "data.per_class=5"], ["checkpoint=missing.pt"], "missing.pt"),
+        (["game=cgan", "data.per_class=5"], ["shares=[0.01]", "batch_size=8"], "leave none of one kind"),
+        (["game=cgan", "data.per_class=5", "metrics=[cas]"], ["checkpoint=best"], "by held-out images"),
     ],
 )
 def test_runs_that_do_not_fit_are_refused(
@@ -282,7 +294,7 @@ def test_runs_that_do_not_fit_are_refused(
         ("data.per_class", 6, "it was trained with other images than its data settings now name"),
         ("data.per_class_seed", 1, "it was trained with other images than its data settings now name"),
         ("start_from", "outputs/elsewhere", "it was started from another run, so it has seen other images"),
-        ("evaluate.split", "test", "its best checkpoint was chosen by images of evaluate.split=test"),
+        ("evaluate.split", "test", "its best checkpoint may have been chosen by held-out images"),
     ],
 )
 def test_runs_that_saw_other_images_are_refused(
@@ -307,7 +319,17 @@ def test_runs_of_different_data_are_refused(
 ) -> None:
     folder = train(*FEW)
     train(*FEW, "data.per_class=6", name="other")
-    assert "were trained with different data" in refusal(folder.parents[1], monkeypatch, capfd)
+    assert "differ in data.per_class, not in their seeds alone" in refusal(
+        folder.parents[1], monkeypatch, capfd
+    )
+
+
+def test_one_run_counts_once(
+    train: Verb, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = train(*FEW)
+    train(*FEW, name="other")
+    assert "another run has seed=0 data.per_class_seed=0 too" in refusal(folder.parents[1], monkeypatch, capfd)
 
 
 def refusal(

@@ -5,6 +5,7 @@ No label and no statistic of the images that are scored enters a score, a thresh
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ from ganexp.system.rng import seed_for
 from ganexp.system.terminal import plural, print_lines
 from ganexp.training.load import OpenedRun, open_run
 
-_RECORD = "anomaly.json"
+_RECORD, _HEAT_MAPS = "anomaly.json", "heat_maps"
 _SCORERS = "fanogan, bigan, ganomaly, vae or vaegan"
 
 
@@ -90,6 +91,8 @@ def _checked_folder(cfg: DictConfig) -> Path:
     if cfg.output is None:
         return Path(cfg.run).expanduser() / "anomaly"
     folder = Path(cfg.output).expanduser()
+    if cfg.input is not None and folder.resolve().is_relative_to(Path(cfg.input).expanduser().resolve()):
+        raise UserError(f"output={cfg.output}: it is inside of the input: choose another folder")
     try:
         foreign = folder.exists() and not (folder / _RECORD).is_file() and any(folder.iterdir())
     except OSError as error:
@@ -115,7 +118,7 @@ def _result(cfg: DictConfig, run: OpenedRun, game: AnomalyScorer, images: Scored
         limits = {name: threshold(normal[name], cfg.false_alarms) for name in scores}
     first = next(iter(scores))
     found = {}
-    if images.anomalous is not None:
+    if images.anomalous is not None and images.anomalous.any() and not images.anomalous.all():
         bar = tqdm(scores.items(), desc="measuring", unit=" scores", delay=1, disable=None, leave=False)
         found = {name: detection(values, images.anomalous, limits[name]) for name, values in bar}
     notes = [*_told(cfg, images, limits[first]), *notes]
@@ -140,13 +143,15 @@ def _told(cfg: DictConfig, images: Scored, limit: float | None) -> list[str]:
         lines[0] += (
             f": {images.anomalous.sum():,} anomalous, {share:.1%}, which is the average precision of chance"
         )
+        if share in (0, 1):
+            lines.append("no areas: these need both anomalous and normal images")
     else:
         lines.append(
             "no areas: it is not known which images are anomalous; sub-folders normal/ and others, or "
             "anomalous=[<sub-folder>], say so"
         )
     if images.normal is None:
-        lines.append("no threshold: the run's data have no held-out normal images")
+        lines.append(f"no threshold: {images.reason}")
     elif limit is None:
         lines.append(f"no threshold: {len(images.normal)} held-out normal images are too few for {_rate(cfg)}")
     else:
@@ -161,9 +166,10 @@ def _rate(cfg: DictConfig) -> str:
 
 
 def _write(folder: Path, cfg: DictConfig, images: Scored, result: _Result, record: dict[str, Any]) -> None:
-    """The record first: it marks the folder as one that may be written again. Raises OSError."""
+    """An empty record first, which marks the folder as one that may be written again. Raises OSError."""
     with replacing(folder / _RECORD) as beside:
-        beside.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        beside.write_text("{}", encoding="utf-8")
+    shutil.rmtree(folder / _HEAT_MAPS, ignore_errors=True)
     order = np.argsort(-result.tested.score, kind="stable")
     with replacing(folder / "scores.csv") as beside, beside.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -177,12 +183,14 @@ def _write(folder: Path, cfg: DictConfig, images: Scored, result: _Result, recor
         bar = tqdm(images.names, desc="heat maps", unit=" images", delay=1, disable=None, leave=False)
         for row, name in enumerate(bar):
             heat = coloured(result.tested.heat[row : row + 1])[0].transpose(1, 2, 0)
-            save_png(Image.fromarray(heat), folder / "heat_maps" / name)
+            save_png(Image.fromarray(heat), folder / _HEAT_MAPS / name)
     rows = _page_rows(images, result, order[: cfg.shown])
     title = f"Anomaly scores of {plural(len(images.names), 'image')}"
     notes = [f"run {cfg.run}, {record['checkpoint']}", *result.notes]
     with replacing(folder / "page.html") as beside:
         beside.write_text(page(title, notes, result.found, rows, len(order)), encoding="utf-8")
+    with replacing(folder / _RECORD) as beside:
+        beside.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def _page_rows(images: Scored, result: _Result, chosen: np.ndarray) -> list[Row]:

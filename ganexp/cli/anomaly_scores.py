@@ -42,7 +42,7 @@ def network_scores(
     found: list[tuple[np.ndarray, ...]] = []
     starts = range(0, len(samples), batch_size)
     for start in tqdm(starts, desc="scoring", unit=" batches", delay=1, disable=None, leave=False):
-        stored = torch.from_numpy(np.ascontiguousarray(samples[start : start + batch_size])).to(device)
+        stored = torch.from_numpy(np.array(samples[start : start + batch_size])).to(device)
         x = source.decode(stored)
         with fork_rng(device):
             torch.manual_seed(0)  # for generators that draw noise of their own

@@ -1,13 +1,14 @@
 """``ganexp directions``: finds directions in a run's latents, shows them and keeps them in its folder."""
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from ganexp.cli.out_file import picture_file
+from ganexp.cli.requested import plain
 from ganexp.cli.requested_walks import Walkers, walkers
 from ganexp.data.picture import save_png
 from ganexp.errors import UserError
@@ -18,6 +19,7 @@ from ganexp.latents.methods import Judge, Method, Task
 from ganexp.latents.space import space_of
 from ganexp.metrics.classifier import predict_logits, trained_classifier
 from ganexp.system.rng import seed_for
+from ganexp.system.tensor_file import digest
 from ganexp.system.terminal import align_columns, plural, print_lines
 from ganexp.training.build import build
 from ganexp.training.load import OpenedRun, open_run
@@ -25,19 +27,20 @@ from ganexp.training.load import OpenedRun, open_run
 
 def directions(cfg: DictConfig) -> None:
     """Writes the directions and a picture, prints a table; see ``conf/directions.yaml``. Raises UserError."""
+    out = picture_file(cfg.out)
     run = open_run(cfg)
     loaded = run.generator(cfg.checkpoint)
     space = space_of(loaded.game, loaded.net, cfg.latents, cfg.truncation)
     who = walkers(cfg, cfg.n, space, run)
-    if who.count != cfg.n:
+    if who.alike or who.count != cfg.n:
         raise UserError("label: should be one class here")
     method: Method = build(cfg.method)
     rng = torch.Generator().manual_seed(seed_for(cfg.seed, "directions"))
     task = Task(space, rng, cfg.batch_size, cache(lambda: _Classifier(run)), _label(cfg, who))
     found = method(task)
-    record = {"checkpoint": loaded.checkpoint.file.name, "seed": cfg.seed, "truncation": cfg.truncation}
-    out = Path(cfg.out).expanduser() if cfg.out else run.folder / "samples" / f"directions_{found.method}.png"
-    out = out if out.suffix == ".png" else out.with_name(f"{out.name}.png")
+    record = {"checkpoint": loaded.checkpoint.file.name, "weights": digest(dict(space.generator.state_dict()))}
+    record |= {"seed": cfg.seed, "truncation": cfg.truncation, "label": plain(cfg.label)}
+    out = out or run.folder / "samples" / f"directions_{found.method}.png"
     try:
         file = save_directions(found, run.folder, record)
         save_png(run.source.draw(_table(found, space, who, cfg), cfg.steps), out)

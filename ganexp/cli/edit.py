@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganexp.cli.edit_direction import Edits, edits_for
-from ganexp.cli.edit_identity import identity_of
+from ganexp.cli.edit_identity import IdentityJudge
 from ganexp.cli.edit_images import GivenImages, given_images, labels_for
 from ganexp.cli.edit_report import LATENTS, SHEET, TABLE, Result, sheet, told, write_latents, write_table
 from ganexp.data.picture import save_png
@@ -20,6 +20,7 @@ from ganexp.latents.latent_space import LatentSpace
 from ganexp.latents.perceptual import Embedding
 from ganexp.latents.space import space_of
 from ganexp.metrics.paired import psnr_of_each
+from ganexp.system.float32 import full_float32
 from ganexp.system.rng import seed_for
 from ganexp.system.terminal import plural, print_lines
 from ganexp.training.build import build, build_as
@@ -40,9 +41,12 @@ def edit(cfg: DictConfig) -> None:
     images = given_images(cfg, run)
     labels, labels_told = labels_for(cfg, space, images, run)
     edits = edits_for(cfg, space, run)
-    inverted, encoder_told = _inverted(cfg, run, space, inversion, images, labels)
-    result = _result(cfg, run, _Editor(cfg, run, space, labels), images, inverted, edits)
     folder = _folder(cfg, run, edits)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"out={folder}: it is a file: choose a folder")
+    judge = IdentityJudge(cfg, run, images) if cfg.among else None
+    inverted, encoder_told = _inverted(cfg, run, space, inversion, images, labels)
+    result = _result(cfg.sort, _Editor(cfg, run, space, labels), judge, images, inverted, edits)
     try:
         _write(result, edits, folder, cfg.rows)
     except OSError as error:
@@ -92,14 +96,15 @@ class _Editor:
         self._space, self._source, self._batch_size = space, run.source, cfg.batch_size
         self._labels = labels if space.takes_labels else None
 
+    @full_float32()
     def __call__(self, points: Tensor) -> np.ndarray:
         return self._source.encode(self._space.samples(points, self._labels, self._batch_size))
 
 
 def _result(
-    cfg: DictConfig,
-    run: OpenedRun,
+    sort: str | None,
     editor: _Editor,
+    judge: IdentityJudge | None,
     images: GivenImages,
     inverted: Inverted,
     edits: Edits | None,
@@ -108,10 +113,10 @@ def _result(
     if edits is not None:
         edited = {one: editor(edits.moved(inverted.points, one)) for one in edits.strengths}
     psnr = psnr_of_each(reconstructed, images.stored)
-    identity = identity_of(cfg, run, images, reconstructed, edited, edits)
+    identity = None if judge is None else judge(reconstructed, edited, edits)
     ranks = np.zeros(len(psnr)) if identity is None else identity.ranks
     keys = {None: np.zeros(len(psnr)), "psnr": -psnr, "identity": ranks}
-    order = np.argsort(keys[cfg.sort], kind="stable")
+    order = np.argsort(keys[sort], kind="stable")
     return Result(images, inverted, reconstructed, edited, psnr, identity, order)
 
 

@@ -31,31 +31,31 @@ class Identity(NamedTuple):
     about: str
 
 
-def identity_of(
-    cfg: DictConfig,
-    run: OpenedRun,
-    images: GivenImages,
-    reconstructed: np.ndarray,
-    edited: dict[float, np.ndarray],
-    edits: Edits | None,
-) -> Identity | None:
-    """Compares by ``features``; None with ``among=0``. Images are [N, C, H, W] uint8. Raises UserError."""
-    if not cfg.among:
-        return None
-    features: Features = build(cfg.features)(run.source, run.data(), run.device)
-    own, found = features(images.stored), features(reconstructed)
-    others = _others(cfg, run, images)
-    ranks = ranks_of_own(found.features, own.features, features(others).features)
-    probabilities = None
-    if edits is not None and edits.attribute is not None:
-        each = [
-            own.probabilities,
-            found.probabilities,
-            *(features(one).probabilities for one in edited.values()),
-        ]
-        if all(one is not None and one.shape[1] == run.source.classes for one in each):
-            probabilities = np.stack([one[:, edits.attribute] for one in each if one is not None])
-    return Identity(ranks, len(others) + 1, probabilities, features.about)
+class IdentityJudge:
+    """Compares images with what became of them, by ``features``, among others of the run's data set.
+
+    It is made before anything is inverted, because features or data may be missing: raises UserError.
+    """
+
+    def __init__(self, cfg: DictConfig, run: OpenedRun, images: GivenImages) -> None:
+        self._others = _others(cfg, run, images)
+        self._features: Features = build(cfg.features)(run.source, run.data(), run.device)
+        self._images, self._classes = images, run.source.classes
+
+    def __call__(
+        self, reconstructed: np.ndarray, edited: dict[float, np.ndarray], edits: Edits | None
+    ) -> Identity:
+        """Of images [N, C, H, W] uint8."""
+        features = self._features
+        own, found = features(self._images.stored), features(reconstructed)
+        ranks = ranks_of_own(found.features, own.features, features(self._others).features)
+        probabilities = None
+        if edits is not None and edits.attribute is not None:
+            made = [features(one).probabilities for one in edited.values()]
+            each = [own.probabilities, found.probabilities, *made]
+            if all(one is not None and one.shape[1] == self._classes for one in each):
+                probabilities = np.stack([one[:, edits.attribute] for one in each if one is not None])
+        return Identity(ranks, len(self._others) + 1, probabilities, features.about)
 
 
 def _others(cfg: DictConfig, run: OpenedRun, images: GivenImages) -> np.ndarray:

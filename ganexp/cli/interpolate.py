@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 from PIL import Image
 
+from ganexp.cli.out_file import picture_file
 from ganexp.cli.requested_walks import Walkers, numbers_along, walkers
 from ganexp.cli.smoothness_told import smoothness_told
 from ganexp.data.moving_picture import SHORTEST, check_film_format, save_film
@@ -32,6 +33,7 @@ def interpolate(cfg: DictConfig) -> None:
     """Writes a picture and a film, prints the smoothness; see ``conf/interpolate.yaml``. Raises UserError."""
     if cfg.format != "png":
         check_film_format(cfg.format)
+    out = picture_file(cfg.out)
     run = open_run(cfg)
     loaded = run.generator(cfg.checkpoint)
     space = space_of(loaded.game, loaded.net, cfg.latents, cfg.truncation)
@@ -44,7 +46,7 @@ def interpolate(cfg: DictConfig) -> None:
     samples = np.stack(
         [space.samples(points, who.label(row), cfg.batch_size) for row, points in enumerate(walk.points)]
     )
-    out = Path(cfg.out).expanduser().with_suffix("") if cfg.out else run.folder / "samples" / _name(cfg)
+    out = out or run.folder / "samples" / f"{_name(cfg)}.png"
     try:
         written = [_save_picture(samples, walk, run, out)]
         if cfg.format != "png":
@@ -66,13 +68,12 @@ def _along(cfg: DictConfig, space: LatentSpace, run: OpenedRun) -> tuple[Walkers
         raise UserError(f"walks={cfg.walks}: {len(numbers)} numbers of along make a walk each: leave walks out")
     who = walkers(cfg, max(cfg.walks, len(numbers)), space, run)
     if len(numbers) > 1:
-        who = replace(who, alike=True)
+        if who.alike:
+            raise UserError("label: several labels and several numbers of along: choose one of them")
+        same = None if who.labels is None else who.labels[:1].expand_as(who.labels)
+        who = replace(who, alike=True, labels=same)
     rows = numbers * (who.count if len(numbers) == 1 else 1)
-    if len(rows) != who.count:
-        raise UserError("label: several labels and several numbers of along: choose one of them")
     points = torch.cat([who.draw(space, row, 1, cfg.seed) for row in range(who.count)])
-    if who.alike and who.labels is not None and len(numbers) > 1:
-        who = replace(who, labels=who.labels[:1].expand_as(who.labels))
     mean, deviation = space.moments()
     shifts = torch.linspace(-cfg.reach, cfg.reach, cfg.frames + 1)
     # a code's own values, as those of ganexp sample
@@ -95,9 +96,8 @@ def _save_picture(samples: np.ndarray, walk: Walk, run: OpenedRun, out: Path) ->
     columns = min(steps, _MAX_COLUMNS)
     shown = walk.ways[:, torch.linspace(0, steps - 1, columns).round().long()]
     table = samples[:, shown.numpy()].reshape(-1, *samples.shape[2:])
-    file = out.with_name(f"{out.name}.png")
-    save_png(run.source.draw(table, columns), file)
-    return file
+    save_png(run.source.draw(table, columns), out)
+    return out
 
 
 def _save_film(samples: np.ndarray, walk: Walk, run: OpenedRun, cfg: DictConfig, out: Path) -> Path:
@@ -107,7 +107,7 @@ def _save_film(samples: np.ndarray, walk: Walk, run: OpenedRun, cfg: DictConfig,
     columns = int(np.ceil(np.sqrt(len(samples))))
     frames: list[Image.Image] = [run.source.draw(samples[:, place], columns) for place in order]
     duration = max(SHORTEST, round(1000 * cfg.seconds / len(frames)))
-    file = out.with_name(f"{out.name}.{cfg.format}")
+    file = out.with_name(f"{out.stem}.{cfg.format}")
     save_film(frames, [duration] * len(frames), cfg.format, file)
     return file
 

@@ -1,12 +1,11 @@
 """``ganexp mix``: coarse styles of one sample and fine styles of another (Karras et al. 2019, figure 3)."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from ganexp.cli.out_file import picture_file
 from ganexp.cli.requested_walks import walkers
 from ganexp.data.picture import save_png
 from ganexp.errors import UserError
@@ -20,6 +19,7 @@ _EMPTY = -0.75  # fills the corner of the table, in [-1, 1]
 
 def mix(cfg: DictConfig) -> None:
     """Writes the table and prints its path; see ``conf/mix.yaml``. Raises UserError."""
+    out = picture_file(cfg.out)
     run = open_run(cfg)
     loaded = run.generator(cfg.checkpoint)
     space = space_of(loaded.game, loaded.net, truncation=cfg.truncation)
@@ -31,14 +31,13 @@ def mix(cfg: DictConfig) -> None:
             f"coarse={coarse}: this generator has {space.layers} layers; choose 1 to {space.layers - 1}"
         )
     who = walkers(cfg, cfg.rows + cfg.columns, space, run)
-    if who.count != cfg.rows + cfg.columns:
+    if who.alike or who.count != cfg.rows + cfg.columns:
         raise UserError("label: should be one class here")
     points = torch.cat([who.draw(space, number, 1, cfg.seed) for number in range(who.count)])
     styles = mixed(points[: cfg.rows], points[cfg.rows :], coarse, space.layers)
     samples = space.samples(styles.flatten(0, 1), batch_size=cfg.batch_size)
     samples[0] = _EMPTY
-    out = Path(cfg.out).expanduser() if cfg.out else run.folder / "samples" / f"mix_seed_{cfg.seed}"
-    out = out if out.suffix == ".png" else out.with_name(f"{out.name}.png")
+    out = out or run.folder / "samples" / f"mix_seed_{cfg.seed}.png"
     try:
         save_png(run.source.draw(np.ascontiguousarray(samples), 1 + cfg.columns), out)
     except OSError as error:

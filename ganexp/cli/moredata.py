@@ -12,12 +12,13 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from ganexp.cli.moredata_images import check_labels, check_run, divide, generated, settings_of_data
+from ganexp.cli.moredata_images import check_labels, check_run, divide, generated
 from ganexp.compare import moredata_report
+from ganexp.compare.groups import identifying_settings
 from ganexp.compare.moredata import ArmResult, Outcome, sentence, table
 from ganexp.errors import UserError
 from ganexp.metrics.additional_data import BASELINES, Arm, Recipe, Sets, train_arm
-from ganexp.runs.saved_run import find_runs
+from ganexp.runs.saved_run import SavedRun, find_runs
 from ganexp.system.rng import seed_for
 from ganexp.system.terminal import align_columns, print_lines
 from ganexp.training.load import OpenedRun, open_run
@@ -50,10 +51,11 @@ def moredata(cfg: DictConfig) -> None:
 
 def measure(cfg: DictConfig) -> Outcome:
     """Trains and tests every classifier. Raises UserError."""
+    _check_shares(cfg)
     arms = [*BASELINES, *(Arm("generated", share) for share in sorted({*cfg.shares}))]
     opened = _open(cfg)
     subjects = [_subject(run, cfg) for run in opened]
-    few = min(np.bincount(subject.sets.real.labels).min() for subject in subjects)
+    few = min(np.unique(subject.sets.real.labels, return_counts=True)[1].min() for subject in subjects)
     results = {arm: ArmResult(arm.name, arm.share, [], [], cfg.steps) for arm in arms}
     total = len(arms) * len(subjects) * cfg.seeds * cfg.steps
     with tqdm(total=total, desc="classifiers", unit=" updates", disable=None, leave=False) as bar:
@@ -70,6 +72,16 @@ def measure(cfg: DictConfig) -> Outcome:
         subjects[0].tested,
         len(subjects[0].sets.validation.labels),
     )
+
+
+def _check_shares(cfg: DictConfig) -> None:
+    """Raises UserError for a share that no number of images of a batch has."""
+    for share in cfg.shares:
+        count = round(share * cfg.batch_size)
+        if not 1 <= count <= cfg.batch_size - (share < 1):
+            raise UserError(
+                f"shares={share:g}: {count} of batch_size={cfg.batch_size} images leave none of one kind"
+            )
 
 
 def _train(
@@ -97,16 +109,38 @@ def _train(
 def _open(cfg: DictConfig) -> list[OpenedRun]:
     """The runs, checked. Raises UserError where one cannot be used, or where they are of different data."""
     opened = []
-    for saved in find_runs(cfg.run):
+    records = find_runs(cfg.run)
+    for saved in records:
         single = OmegaConf.merge(cfg, {"run": str(saved.folder)})
         assert isinstance(single, DictConfig)
         opened.append(open_run(single))
         check_run(opened[-1], cfg.checkpoint)
-    first = opened[0]
-    for other in opened[1:]:
-        if settings_of_data(other.config) != settings_of_data(first.config):
-            raise UserError(f"run: {first.folder} and {other.folder} were trained with different data")
+    _check_alike(records)
     return opened
+
+
+def _check_alike(records: Sequence[SavedRun]) -> None:
+    """Raises UserError for runs that differ in more than their seeds, or in nothing."""
+    first, seeds = records[0], set[str]()
+    for record in records:
+        ours, others = _settings(first), _settings(record)
+        for key in sorted({*ours, *others}):
+            if ours.get(key) != others.get(key):
+                raise UserError(
+                    f"run: {first.folder} and {record.folder} differ in {key}, not in their seeds alone"
+                )
+        chosen = record.config.get("data.per_class_seed", 0)  # runs from before this setting used all samples
+        seed = f"seed={record.config['seed']} data.per_class_seed={chosen}"
+        if seed in seeds:
+            raise UserError(f"run: {record.folder}: another run has {seed} too: it would count twice")
+        seeds.add(seed)
+
+
+def _settings(record: SavedRun) -> dict[str, object]:
+    """What runs of one experiment have in common."""
+    lengths = {key: record.config.get(key) for key in ("epochs", "max_steps")}
+    settings = identifying_settings(record) | lengths
+    return {key: value for key, value in settings.items() if key != "data.per_class_seed"}
 
 
 def _subject(run: OpenedRun, cfg: DictConfig) -> _Subject:

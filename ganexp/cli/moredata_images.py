@@ -1,15 +1,14 @@
 """The images of ``ganexp moredata``: what a run was trained with, what it never saw, and what it makes."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from omegaconf import DictConfig
 
 from ganexp.data.arrays import Arrays
 from ganexp.data.download import DOWNLOADS_ALLOWED
 from ganexp.data.held_out import TRAINING, held_out
 from ganexp.data.source import Source
-from ganexp.data.subset import rows_per_class
 from ganexp.errors import UserError
 from ganexp.games.game import Game
 from ganexp.games.sampling import generate
@@ -21,6 +20,8 @@ from ganexp.system.rng import seed_for
 from ganexp.training.load import LoadedGenerator, OpenedRun
 
 _BATCH = 100
+_BY_HELD_OUT = {"cas", "memorisation"}
+"""Metrics that compare with a held-out split whatever ``evaluate.split`` is."""
 _LEAST = 50
 """Images that either part of the unseen ones has at least."""
 
@@ -32,9 +33,9 @@ def check_run(run: OpenedRun, checkpoint: str) -> None:
         raise UserError(f"{at}: a classifier needs images of two classes or more, each of one class")
     if run.config.start_from is not None:
         raise UserError(f"{at}: it was started from another run, so it has seen other images: train without it")
-    split = run.config.evaluate.split
-    if checkpoint == "best" and split != TRAINING:
-        reason = f"was chosen by images of evaluate.split={split}, which the classifiers are tested with"
+    by_held_out = run.config.evaluate.split != TRAINING or not _BY_HELD_OUT.isdisjoint(run.config.metrics)
+    if by_held_out and (checkpoint == "best" or Path(checkpoint).name == "best.pt"):
+        reason = "may have been chosen by held-out images, which the classifiers are tested with"
         raise UserError(f"{at}: its best checkpoint {reason}: set checkpoint=last")
 
 
@@ -94,16 +95,17 @@ class _Pool(NamedTuple):
 def _left_out(run: OpenedRun) -> _Pool | None:
     """The images of the training set that ``data.per_class`` left out; None without any."""
     source = run.source
-    if source.per_class is None:
-        return None
     token = DOWNLOADS_ALLOWED.set(run.trust)
     try:
         whole = source.load()
     finally:
         DOWNLOADS_ALLOWED.reset(token)
-    rows = rows_per_class(whole, source.per_class, source.per_class_seed)
-    others = np.setdiff1d(np.arange(len(whole.labels)), rows)
-    return _Pool(whole, others, "that data.per_class left out") if len(others) else None
+    kept = source.kept(whole, whole.classes)
+    rows = source.training_rows(kept)
+    if rows is None:
+        return None
+    others = np.setdiff1d(np.arange(len(kept.labels)), rows)
+    return _Pool(kept, others, "that data.per_class left out") if len(others) else None
 
 
 def _held_out(source: Source, data: Arrays) -> _Pool | None:
@@ -126,8 +128,3 @@ def generated(run: OpenedRun, loaded: LoadedGenerator, train: Labelled, count: i
     samples = generate(loaded.net, inputs, _BATCH, run.device)
     assert inputs.labels is not None
     return Labelled(run.source.encode(samples), inputs.labels.numpy())
-
-
-def settings_of_data(cfg: DictConfig) -> dict[str, object]:
-    """The settings of a run's data but for those that may differ between the runs of one experiment."""
-    return {str(key): value for key, value in cfg.data.items() if key not in ("per_class_seed", "mirror")}

@@ -12,6 +12,7 @@ from typing import Any
 
 from ganexp.compare.labels import differing_keys, labels
 from ganexp.config.resolvers import RESUMABLE, identifies_run
+from ganexp.config.stored import without_added
 from ganexp.runs.saved_run import SavedRun
 
 _PATH_KEYS = ("root",)
@@ -47,7 +48,7 @@ def comparisons(records: Sequence[SavedRun]) -> list[Comparison]:
     result = []
     for name, runs in zip(labels(descriptions), by_data, strict=True):
         members = _grouped((_identity(run), run) for run in runs)
-        texts = labels([(_choices(each[0]), _settings(each[0])) for each in members])
+        texts = labels([(_choices(each[0]), identifying_settings(each[0])) for each in members])
         groups = [Group(label, sorted(each, key=_by_seed)) for label, each in zip(texts, members, strict=True)]
         result.append(Comparison(name, groups))
     return sorted(result, key=lambda comparison: comparison.name)
@@ -55,7 +56,7 @@ def comparisons(records: Sequence[SavedRun]) -> list[Comparison]:
 
 def differing_settings(records: Iterable[SavedRun]) -> list[str]:
     """The settings whose values differ between the runs, except the seed and paths."""
-    return differing_keys([_settings(record) for record in records])
+    return differing_keys([identifying_settings(record) for record in records])
 
 
 def seed_of(record: SavedRun) -> str:
@@ -79,21 +80,28 @@ def _is_path(key: str) -> bool:
     return key.rsplit(".", 1)[-1] in _PATH_KEYS
 
 
-def _settings(record: SavedRun) -> dict[str, Any]:
+def identifying_settings(record: SavedRun) -> dict[str, Any]:
     """The settings that identify a run, except its seed and paths."""
     return {
         key: value
-        for key, value in record.config.items()
+        for key, value in _comparable(record).items()
         if identifies_run(key) and key != "seed" and not _is_path(key)
     }
 
 
+def _comparable(record: SavedRun) -> dict[str, Any]:
+    """The configuration without settings of the data that were added later and change nothing."""
+    data = {key.removeprefix("data."): value for key, value in record.config.items() if key.startswith("data.")}
+    others = {key: value for key, value in record.config.items() if not key.startswith("data.")}
+    return others | {f"data.{key}": value for key, value in without_added(data).items()}
+
+
 def _identity(record: SavedRun) -> str:
-    return json.dumps(_settings(record), sort_keys=True, default=str)
+    return json.dumps(identifying_settings(record), sort_keys=True, default=str)
 
 
 def _data_settings(record: SavedRun) -> dict[str, Any]:
-    settings = {key: value for key, value in record.config.items() if key.startswith("data.")}
+    settings = {key: value for key, value in _comparable(record).items() if key.startswith("data.")}
     return settings | {"data.fingerprint": _fingerprint(record)[:8]}
 
 
@@ -105,7 +113,8 @@ def _data_keys(records: Sequence[SavedRun]) -> list[str]:
     """A key of each run's data: its fingerprint, or that of a run with equal data settings, or the settings."""
     settings = [
         json.dumps(
-            {key: value for key, value in _settings(record).items() if key.startswith("data.")}, default=str
+            {key: value for key, value in identifying_settings(record).items() if key.startswith("data.")},
+            default=str,
         )
         for record in records
     ]

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ganexp.config.nets import required_nets
 from ganexp.config.signatures import constant_of
+from ganexp.config.stored import without_added
 from ganexp.errors import UserError
 
 _SHAPES = ("source_shape", "output_shape", "shape")
@@ -45,6 +46,7 @@ def with_nets_from_run(cfg: DictConfig, stored: DictConfig, overrides: Sequence[
         raise UserError(f"start_from={cfg.start_from}: its samples have the shape {shapes}")
     for name in names:
         _check_shapes(name, cfg, stored)
+    _check_data(cfg, stored)
     cfg = deepcopy(cfg)
     with open_dict(cfg):
         cfg.arch = {} if whole else cfg.arch
@@ -52,6 +54,23 @@ def with_nets_from_run(cfg: DictConfig, stored: DictConfig, overrides: Sequence[
             cfg.arch[name] = OmegaConf.create(OmegaConf.to_container(stored.arch[name]))
         cfg.start_from = str(Path(str(cfg.start_from)).expanduser().absolute())
     return cfg
+
+
+def _check_data(cfg: DictConfig, stored: DictConfig) -> None:
+    """Raises UserError where a game of trained networks would be trained with other samples than they were.
+
+    Networks that have seen an anomaly rebuild it, and what is held out for them has to be held out for both.
+    """
+    if not constant_of(str(cfg.game["_target_"]), "NEEDS_START"):
+        return
+    data = [{str(key): value for key, value in one.data.items()} for one in (cfg, stored)]
+    ours, theirs = map(without_added, data)
+    for key in sorted({*ours, *theirs} - {"root", "mirror"}):
+        if ours.get(key) != theirs.get(key):
+            raise UserError(
+                f"start_from={cfg.start_from}: its data.{key} is {theirs.get(key)}, and this run's "
+                f"{ours.get(key)}: this game needs networks of the same data"
+            )
 
 
 def _check_shapes(name: str, cfg: DictConfig, stored: DictConfig) -> None:

@@ -6,7 +6,7 @@ all three are refused; size, depth and number of values are limited.
 """
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,21 @@ DEFAULTS_FOR_OLD_RUNS: dict[str, Any] = {
     "evaluate.early": None,
 }
 """Settings added after the first version, with the values under which a stored run behaves as it did."""
+
+_ADDED_DATA_SETTINGS: dict[str, Any] = {"leave_out": [], "per_class": None, "per_class_seed": 0}
+"""The same of every data set."""
+
+_ADDED_TO_DIGITS = {"split": "all"}
+
+
+def without_added(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a data set, without those that were added later and change nothing.
+
+    So the data of old and new runs are equal where their samples are.
+    """
+    digits = data.get("_target_") == "ganexp.data.digits.Digits"
+    added = _ADDED_DATA_SETTINGS | (_ADDED_TO_DIGITS if digits else {})
+    return {key: value for key, value in data.items() if key not in added or added[key] != value}
 
 
 def read_run(folder: str, *, trust: bool) -> DictConfig:

@@ -66,9 +66,9 @@ def held_out(source: Source, data: Arrays, name: str | None, *, everything: bool
         found = splits[name].load()
     finally:
         DOWNLOADS_ALLOWED.reset(token)
-    if len(found.samples) < _MIN_SAMPLES:
-        raise UserError(f"the split {name} has only {len(found.samples)} samples")
     kept = found if everything else source.kept(found, data.classes)
+    if len(kept.samples) < _MIN_SAMPLES:
+        raise UserError(f"the split {name} has only {len(kept.samples)} samples")
     labels = _renumbered if source.label_kind == "classes" else _reordered
     return HeldOut(name, kept, labels(kept, data.classes))
 

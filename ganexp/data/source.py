@@ -91,11 +91,15 @@ class Source:
         Raises UserError for an unknown class, and where one has too few samples.
         """
         kept = self.kept(arrays, arrays.classes)
+        rows = self.training_rows(kept)
+        return kept if rows is None else take_rows(kept, rows, paired=self.paired)
+
+    def training_rows(self, kept: Arrays) -> np.ndarray | None:
+        """Which samples of ``kept`` are used for training [N] int64, ascending; None: all. Raises UserError."""
         if self.per_class is None:
-            return kept
-        left_out = class_names("data.leave_out", self.leave_out, arrays.classes)
-        rows = rows_per_class(kept, self.per_class, self.per_class_seed, left_out)
-        return take_rows(kept, rows, paired=self.paired)
+            return None
+        left_out = class_names("data.leave_out", self.leave_out, kept.classes)
+        return rows_per_class(kept, self.per_class, self.per_class_seed, left_out)
 
     def entry(self) -> cache.CacheEntry | None:
         """The cache entry, prepared first if it is missing; None for data that are computed in ``load``."""

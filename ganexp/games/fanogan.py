@@ -3,8 +3,8 @@ r"""f-AnoGAN: Schlegl et al. 2019, section 2.2, "izi_f": an encoder for a GAN th
     the encoder minimises  E |x - G(E(x))|^2 / n + kappa |f(x) - f(G(E(x)))|^2 / n_f
 
 f are the discriminator's ``features``; n and n_f count the values of an image and of its features. G and f are
-those of another run (``start_from``), which saw normal images only. They are no players: their weights and
-batch norm's statistics stay as they are.
+those of another run (``start_from``) of the same data, which saw normal images only. They are no players: their
+weights and batch norm's statistics stay as they are.
 
 The anomaly score of an image is the same sum.
 """

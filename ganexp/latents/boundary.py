@@ -123,4 +123,4 @@ def _known(known: tuple[str, ...], names: list[str], setting: str) -> list[str]:
         if name not in known and not (name.isdecimal() and int(name) < len(known)):
             raise UserError(f"method.{setting}: {name}: no such class or attribute; {suggest(name, known)}")
         found.append(name if name in known else known[int(name)])
-    return found
+    return list(dict.fromkeys(found))

@@ -66,14 +66,20 @@ def directions_of(
     explained: Tensor | None = None,
     accuracies: Tensor | None = None,
 ) -> Directions:
-    """Directions of a space from vectors [K, size] of any length but 0. Their names are by default numbers."""
+    """Directions of a space from vectors [K, size] of any length. Their names are by default numbers.
+
+    Raises UserError where one has no length, or points do not differ along it.
+    """
     unit = torch.nn.functional.normalize(vectors.double(), dim=1).float()
+    deviations = space.deviation_along(unit)
+    if not bool((unit.norm(dim=1) > 0.5).all() and (deviations > 0).all()):
+        raise UserError("points do not differ along a direction: choose a larger truncation")
     nothing = torch.full((len(unit),), math.nan)
     return Directions(
         method,
         space.name,
         unit,
-        space.deviation_along(unit),
+        deviations,
         tuple(map(str, range(len(unit)))) if names is None else names,
         nothing if explained is None else explained.float(),
         nothing if accuracies is None else accuracies.float(),
@@ -86,8 +92,8 @@ def projected(vectors: Tensor, conditions: Tensor) -> Tensor:
     n - sum over an orthonormal basis m of the conditions of (n m) m (Shen et al. 2020, section 3.2). Raises
     UserError where nothing is left.
     """
-    basis, spread = torch.linalg.qr(conditions.double().T)
-    basis = basis[:, spread.diagonal().abs() > 1e-6]
+    basis, spread, _ = torch.linalg.svd(conditions.double().T, full_matrices=False)
+    basis = basis[:, spread > 1e-6 * spread.max()]  # conditions may depend on one another
     left = vectors.double() - vectors.double() @ basis @ basis.T
     if bool((left.norm(dim=1) < 1e-6 * vectors.double().norm(dim=1)).any()):
         raise UserError("conditions: nothing is left of a direction: it is a combination of the conditions")
@@ -117,6 +123,15 @@ def save_directions(found: Directions, folder: Path, record: Mapping[str, Any]) 
     with replacing(file, folder) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
     return file
+
+
+def weights_of(folder: Path, method: str) -> str | None:
+    """The digest of the generator's weights that a method's directions were found with; None if unknown."""
+    try:
+        found = json.loads(read_regular(directions_file(folder, method), _MAX_BYTES))["weights"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def load_directions(folder: Path, method: str, space: LatentSpace) -> Directions:

@@ -23,7 +23,7 @@ from ganexp.errors import print_to_stderr
 from ganexp.games.posterior import Autoencoder
 from ganexp.latents.latent_space import LatentSpace
 from ganexp.latents.point_prior import PointPrior
-from ganexp.system.float32 import full_float32
+from ganexp.system.float32 import at_least_float32, full_float32
 from ganexp.system.rng import fork_rng, seed_for
 from ganexp.system.tensor_file import Damaged, digest, read, write
 
@@ -77,7 +77,7 @@ class _OwnEncoder(nn.Module):
         self.autoencoder, self._prior = autoencoder, prior
 
     def forward(self, images: Tensor) -> Tensor:
-        return self._prior.units(self.autoencoder.posterior(images).mean)
+        return self._prior.units(at_least_float32(self.autoencoder.codes(images)))
 
 
 class TrainedEncoder(NamedTuple):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ganexp.errors import UserError
 from ganexp.latents.latent_space import LatentSpace
+from ganexp.system.float32 import full_float32
 
 _LOOKED_AT = 6
 """Random points by which layers are found."""
@@ -61,6 +62,7 @@ class Looked(NamedTuple):
 
 
 @torch.no_grad()
+@full_float32()
 def look(space: LatentSpace) -> Looked:
     """Finds both in one run of the generator at random points of one label. Raises UserError without any."""
     rng = torch.Generator().manual_seed(0)

@@ -115,7 +115,9 @@ class GANSpace:
         self, task: Task, points: Tensor, labels: Tensor | None, kept: int
     ) -> tuple[Tensor, Tensor]:
         """The coordinates [N, kept] of a layer's inputs along their principal components, and their shares."""
-        name, size = self._layer_name(task.space), max(task.batch_size, 2 * kept)
+        name = self._layer_name(task.space)
+        kept = min(kept, self._inputs(task.space, name, points, labels, slice(0, 2)).shape[1])
+        size = max(task.batch_size, 2 * kept)
         pca = IncrementalPCA(kept)
         starts = range(0, len(points) - size + 1, size)  # a smaller last batch has too few samples
         for start in tqdm(starts, desc="components", delay=1, disable=None, leave=False):

@@ -2,8 +2,8 @@ r"""How far images are from a target: an embedding e of images whose squared dis
 
 .. math:: |e(x) - e(t)|^2 = \mathrm{MSE}(x, t) + weight \cdot |\phi(x) - \phi(t)|^2
 
-x and t are in [-1, 1]. As an embedding, a target is embedded once, and many images are compared with many
-targets by one product of matrices.
+x and t are in [-1, 1]. As an embedding, a target is embedded once, and many images are compared
+with many targets by their differences.
 """
 
 from collections.abc import Callable

@@ -21,6 +21,10 @@ _LEAST = 1e-3
 """Of the largest deviation: numbers that hardly differ between points would have units that mean nothing."""
 
 
+_SMALLEST = 1e-8
+"""Where all points are equal, as w of a collapsed generator, units are still numbers."""
+
+
 class PointPrior:
     """The points of a space in units. Tensors are on the space's device.
 
@@ -30,7 +34,8 @@ class PointPrior:
 
     def __init__(self, space: LatentSpace, clamp: float | None) -> None:
         moments = space.moments()
-        deviation = moments.deviation.clamp_min(_LEAST * float(moments.deviation.max()))
+        least = max(_LEAST * float(moments.deviation.max()), _SMALLEST)
+        deviation = moments.deviation.clamp_min(least)
         self.mean, self.deviation = moments.mean.to(space.device), deviation.to(space.device)
         self._noise_size, self._isotropic = space.noise_size, space.isotropic
         reach = deviation * (float("inf") if clamp is None else clamp)

@@ -125,7 +125,8 @@ def auto(source: Source, data: Arrays, device: torch.device) -> Features:
     """The best features for the data that need no download."""
     if not source.is_image:
         return Pixels(source)
-    return classifier(source, data, device) if has_labels(source) else random(source, data, device)
+    labelled = has_labels(source) and (data.labels.ndim > 1 or np.ptp(data.labels) > 0)
+    return classifier(source, data, device) if labelled else random(source, data, device)
 
 
 def pixels(source: Source, data: Arrays, device: torch.device) -> Features:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from ganexp import __version__
 from ganexp.config.combinations import combination_warnings
 from ganexp.config.resolvers import identifies_run
-from ganexp.config.stored import DEFAULTS_FOR_OLD_RUNS, foreign_targets
+from ganexp.config.stored import DEFAULTS_FOR_OLD_RUNS, foreign_targets, without_added
 from ganexp.games.influence import ignored_conditions, influence_text
 from ganexp.losses import Logistic
 from ganexp.metrics.directions import metric_directions
@@ -66,6 +66,7 @@ def config_hash(cfg: DictConfig) -> str:
     content = {
         key: value for key, value in content.items() if DEFAULTS_FOR_OLD_RUNS.get(str(key), ...) != value
     }
+    content["data"] = without_added(content["data"])
     plain = [content, device]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
