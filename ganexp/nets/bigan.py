@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, Fraction, ImageNorm, Shape, Widths
-from ganexp.nets.convolutions import ConvDown2x
-from ganexp.nets.dcgan import plan_maps
+from ganexp.nets.dcgan import halving_layers, plan_maps
 from ganexp.nets.heads import LinearHead
-from ganexp.nets.layers import IMAGE_NORMS, DiscriminatorBase, LeakyReLU, initialise_normal
+from ganexp.nets.layers import DiscriminatorBase, LeakyReLU, initialise_normal
 
 
 class Discriminator(DiscriminatorBase):
@@ -40,12 +39,7 @@ class Discriminator(DiscriminatorBase):
         self.samplewise = norm != "batch"
         self.shape = shape
         side, channels = plan_maps(shape, width, max_width)
-        layers: list[nn.Module] = []
-        for level, (before, after) in enumerate(pairwise([shape[0], *channels])):
-            layers.append(ConvDown2x(before, after, bias=level == 0 or norm != "batch"))
-            if level:
-                layers.append(IMAGE_NORMS[norm](after))
-            layers.append(LeakyReLU(0.2))
+        layers = halving_layers([shape[0], *channels], norm)
         self.of_sample = nn.Sequential(*layers, nn.Flatten())
         self.of_code = nn.Sequential(nn.Linear(latent, hidden), LeakyReLU(0.2))
         joined = nn.Linear(channels[-1] * side**2 + hidden, hidden)

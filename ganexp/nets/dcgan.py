@@ -104,6 +104,20 @@ class Generator(GeneratorBase):
         return images
 
 
+def halving_layers(channels: list[int], norm: ImageNorm, dropout: float = 0.0) -> list[nn.Module]:
+    """The discriminator's layers: maps of ``channels[0]`` to those of ``channels[-1]``, halved each time."""
+    layers: list[nn.Module] = []
+    for level, (before, after) in enumerate(pairwise(channels)):
+        first = level == 0  # section 3.1: no norm on the critic's input layer
+        layers.append(ConvDown2x(before, after, bias=first or norm != "batch"))
+        if not first:
+            layers.append(IMAGE_NORMS[norm](after))
+        layers.append(LeakyReLU(0.2))
+        if dropout:
+            layers.append(nn.Dropout2d(dropout))
+    return layers
+
+
 class Discriminator(DiscriminatorBase):
     """Images [N, C, H, W] and, if ``classes``, labels [N] to logits [N], or [N, 1 + outputs].
 
@@ -127,15 +141,7 @@ class Discriminator(DiscriminatorBase):
         self.outputs = outputs
         self.samplewise = norm != "batch"
         side, channels = plan_maps(shape, width, max_width)
-        layers: list[nn.Module] = []
-        for level, (before, after) in enumerate(pairwise([shape[0] + self.joined, *channels])):
-            first = level == 0  # section 3.1: no norm on the critic's input layer
-            layers.append(ConvDown2x(before, after, bias=first or norm != "batch"))
-            if not first:
-                layers.append(IMAGE_NORMS[norm](after))
-            layers.append(LeakyReLU(0.2))
-            if dropout:
-                layers.append(nn.Dropout2d(dropout))
+        layers = halving_layers([shape[0] + self.joined, *channels], norm, dropout)
         self.layers = nn.Sequential(*layers)
         self.head: nn.Module = MapHead(channels[-1], side)
         if self.classes and condition == "projection":

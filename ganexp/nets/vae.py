@@ -20,9 +20,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from ganexp.config.ranges import Count, ImageNorm, Shape, Widths
-from ganexp.nets.convolutions import ConvDown2x, MapToVector
-from ganexp.nets.dcgan import plan_maps
-from ganexp.nets.layers import IMAGE_NORMS, LeakyReLU, initialise_normal
+from ganexp.nets.convolutions import MapToVector
+from ganexp.nets.dcgan import halving_layers, plan_maps
+from ganexp.nets.layers import initialise_normal
 
 
 class Encoder(nn.Module):
@@ -35,12 +35,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.latent = latent
         side, channels = plan_maps(shape, width, max_width)
-        layers: list[nn.Module] = []
-        for level, (before, after) in enumerate(pairwise([shape[0], *channels])):
-            layers.append(ConvDown2x(before, after, bias=level == 0 or norm != "batch"))
-            if level:
-                layers.append(IMAGE_NORMS[norm](after))
-            layers.append(LeakyReLU(0.2))
+        layers = halving_layers([shape[0], *channels], norm)
         self.layers = nn.Sequential(*layers, MapToVector(channels[-1], self.OUTPUTS * latent, side))
         self.apply(initialise_normal)
 
