@@ -221,9 +221,12 @@ def test_conditions_may_depend_on_one_another() -> None:
 
 
 def test_directions_along_which_nothing_changes_are_refused() -> None:
-    space = space_of(game := game_of(*PLAIN), game.generator, truncation=0.0)
-    with pytest.raises(UserError, match="choose a larger truncation"):
-        directions_of("sefa", space, torch.eye(space.size)[:2])
+    """Vectors without length, as of latents that are all alike; and w that are all the mean."""
+    game, styled = game_of(*PLAIN), game_of(*STYLED)
+    space, same = space_of(game, game.generator), space_of(styled, styled.generator, truncation=0.0)
+    for where, vectors in ((space, torch.zeros(2, space.size)), (same, torch.eye(same.size)[:2])):
+        with pytest.raises(UserError, match="choose a larger truncation"):
+            directions_of("sefa", where, vectors)
 
 
 def test_strengths() -> None:
