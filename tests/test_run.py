@@ -126,7 +126,7 @@ def test_points_are_drawn_over_their_density(train: Verb) -> None:
     assert picture.size == (512, 512) and picture.mode == "RGB"
     colours = {colour for _, colour in picture.getcolors(1 << 20) or []}
     assert (225, 95, 0) in colours, "samples"
-    assert (80, 80, 80) in colours, "modes"
+    assert min(map(sum, colours)) < 150, "modes are dark spots of the discriminator's surface"
 
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(train: Verb) -> None:

@@ -122,7 +122,7 @@ def test_points(
         (["format=gif"], "format=gif: should be 'grid', 'classes', 'ranked', 'files', 'png' or 'npz'"),
         (["format=film"], "format=film: ganexp film run=<folder> makes one"),
         (["format=neighbours"], "format=neighbours: ganexp neighbours run=<folder> draws"),
-        (["format=interpolation"], "ganexp has none yet; format is grid, classes, ranked, files, png or npz"),
+        (["format=interpolation"], "format=interpolation: ganexp interpolate run=<folder> draws ways"),
         (["label=-1"], "label=-1: should be a class's number, from 0, or its name"),
         (["label=true"], "label=True: should be a class's number"),
         (["label=1.5"], "label=1.5: should be a class's number"),
