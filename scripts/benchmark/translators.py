@@ -44,6 +44,7 @@ def _images(size: Size, kind: str) -> list[str]:
     return [
         "data=digits",
         f"data._target_=benchmark.synthetic.{kind}",
+        "~data.split",
         f"+data.count={8 * size.batch}",
         f"data.resolution={side}",
         f"data.shape=[3,{side},{side}]",

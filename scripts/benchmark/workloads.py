@@ -67,6 +67,7 @@ class Place:
             "data=digits",
             "recipe=none",
             target,
+            "~data.split",
             f"+data.count={count}",
             side,
             f"data.shape=[{shape}]",
