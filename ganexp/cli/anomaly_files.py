@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ganexp.cli.anomaly_images import Scored
 from ganexp.cli.anomaly_page import Row, page, pictures
 from ganexp.cli.anomaly_scores import NetworkScores, coloured
+from ganexp.cli.translate_files import holds_other_files
 from ganexp.data.picture import save_png
 from ganexp.errors import UserError
 from ganexp.metrics.detection import Detection
@@ -41,16 +42,9 @@ def checked_folder(cfg: DictConfig) -> Path:
     """Where the results go. Raises UserError for a folder with files that are not results of this verb."""
     if cfg.output is None:
         return Path(cfg.run).expanduser() / "anomaly"
-    folder = Path(cfg.output).expanduser()
-    if cfg.input is not None and folder.resolve().is_relative_to(Path(cfg.input).expanduser().resolve()):
-        raise UserError(f"output={cfg.output}: it is inside of the input: choose another folder")
-    try:
-        foreign = folder.exists() and not (folder / _RECORD).is_file() and any(folder.iterdir())
-    except OSError as error:
-        raise UserError(f"output={cfg.output}: {error.strerror or error}") from None
-    if foreign:
+    if holds_other_files(cfg.output, None if cfg.input is None else Path(cfg.input), _RECORD):
         raise UserError(f"output={cfg.output}: it has other files than scores: choose another folder")
-    return folder
+    return Path(cfg.output).expanduser()
 
 
 def write_results(

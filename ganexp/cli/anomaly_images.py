@@ -6,11 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from omegaconf import DictConfig
-from tqdm import tqdm
 
-from ganexp.cli.translate_files import listed, output_names
+from ganexp.cli.translate_files import decoded, listed, output_names
 from ganexp.data.arrays import Arrays
-from ganexp.data.decode import Recipe, decode
 from ganexp.data.held_out import held_out
 from ganexp.data.leave_out import class_names, shows_any, without
 from ganexp.errors import UserError
@@ -100,15 +98,7 @@ def _label(data: Arrays, row: int) -> str:
 def _of_files(run: OpenedRun, cfg: DictConfig) -> Scored:
     images = listed("input", cfg.input)
     names = output_names(images.names, "png")
-    channels, side, _ = run.source.shape
-    recipe = Recipe(channels, side, getattr(run.source, "crop", "centre"))
-    samples = np.empty((len(names), channels, side, side), np.uint8)
-    bar = tqdm(images.names, desc="reading", unit=" images", delay=1, disable=None, leave=False)
-    for row, name in enumerate(bar):
-        try:
-            samples[row] = decode(images.tree.read(name), name, recipe)
-        except UserError as error:
-            raise UserError(f"{images.setting}: {error}; repair, enlarge or remove it") from None
+    samples = decoded(images, run.source, "; repair, enlarge or remove it")
     labels = [PurePosixPath(name).parts[0] if "/" in name else "" for name in images.names]
     normal, reason = _held_out_normal(run, samples)
     return Scored(names, samples, labels, _flags(labels, cfg.anomalous), normal, images.setting, reason)

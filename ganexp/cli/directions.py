@@ -19,7 +19,6 @@ from ganexp.latents.methods import Judge, Method, Task
 from ganexp.latents.space import space_of
 from ganexp.metrics.classifier import predict_logits, trained_classifier
 from ganexp.system.rng import seed_for
-from ganexp.system.tensor_file import digest
 from ganexp.system.terminal import align_columns, plural, print_lines
 from ganexp.training.build import build
 from ganexp.training.load import OpenedRun, open_run
@@ -38,8 +37,8 @@ def directions(cfg: DictConfig) -> None:
     rng = torch.Generator().manual_seed(seed_for(cfg.seed, "directions"))
     task = Task(space, rng, cfg.batch_size, cache(lambda: _Classifier(run)), _label(cfg, who))
     found = method(task)
-    record = {"checkpoint": loaded.checkpoint.file.name, "weights": digest(dict(space.generator.state_dict()))}
-    record |= {"seed": cfg.seed, "truncation": cfg.truncation, "label": plain(cfg.label)}
+    record = {"checkpoint": loaded.checkpoint.file.name, "seed": cfg.seed, "truncation": cfg.truncation}
+    record["label"] = plain(cfg.label)
     out = out or run.folder / "samples" / f"directions_{found.method}.png"
     try:
         file = save_directions(found, run.folder, record)

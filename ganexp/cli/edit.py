@@ -1,6 +1,5 @@
 """``ganexp edit``: inverts images into a run's latents, and moves them along a direction."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from ganexp.cli.edit_direction import Edits, edits_for
 from ganexp.cli.edit_identity import IdentityJudge
 from ganexp.cli.edit_images import GivenImages, given_images, labels_for
 from ganexp.cli.edit_report import LATENTS, SHEET, TABLE, Result, sheet, told, write_latents, write_table
+from ganexp.cli.out_file import safe_name
 from ganexp.data.picture import save_png
 from ganexp.errors import UserError
 from ganexp.latents.inversion import Inversion, Inverted
@@ -123,19 +123,14 @@ def _result(
 def _folder(cfg: DictConfig, run: OpenedRun, edits: Edits | None) -> Path:
     if cfg.out:
         return Path(cfg.out).expanduser()
-    return run.folder / "samples" / ("edit" if edits is None else f"edit_{_safe(edits.name)}")
-
-
-def _safe(name: str) -> str:
-    """A part of a file's name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    return run.folder / "samples" / ("edit" if edits is None else f"edit_{safe_name(edits.name)}")
 
 
 def _write(result: Result, edits: Edits | None, folder: Path, rows: int) -> None:
     """Raises OSError."""
     sets = {"input": result.images.stored, "reconstruction": result.reconstructed}
     if edits is not None:
-        sets |= {f"{_safe(edits.name)}_{strength:+g}": made for strength, made in result.edited.items()}
+        sets |= {f"{safe_name(edits.name)}_{strength:+g}": made for strength, made in result.edited.items()}
     for name, made in sets.items():
         for stem, image in zip(result.images.stems, made, strict=True):
             pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)

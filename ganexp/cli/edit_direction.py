@@ -11,10 +11,9 @@ from ganexp.cli.directions import directions
 from ganexp.cli.requested import plain
 from ganexp.config.sample_values import number_range
 from ganexp.errors import UserError, suggest
-from ganexp.latents.directions import Directions, directions_file, load_directions, weights_of
+from ganexp.latents.directions import Directions, directions_file, load_directions
 from ganexp.latents.latent_space import LatentSpace
 from ganexp.metrics.classifier import has_labels
-from ganexp.system.tensor_file import digest
 from ganexp.system.terminal import print_lines
 from ganexp.training.load import OpenedRun
 
@@ -46,7 +45,7 @@ def edits_for(cfg: DictConfig, space: LatentSpace, run: OpenedRun) -> Edits | No
     strengths = _strengths(plain(cfg.strength), cfg.columns)
     if cfg.direction is not None:
         found = load_directions(run.folder, cfg.directions, space)
-        if weights_of(run.folder, cfg.directions) != _weights(space):
+        if found.weights != space.weights:
             told = f"ganexp directions run={cfg.run} method={cfg.directions} finds them anew"
             print_lines(f"directions of {cfg.directions} were found with other weights of this run: {told}")
         number = found.number(cfg.direction)
@@ -82,10 +81,6 @@ def _attribute(asked: int | str, run: OpenedRun) -> tuple[int, str]:
     raise UserError(f"attribute={asked}: no such {kind}; {suggest(str(asked), names)}")
 
 
-def _weights(space: LatentSpace) -> str:
-    return digest(dict(space.generator.state_dict()))
-
-
 def _boundaries(cfg: DictConfig, space: LatentSpace, run: OpenedRun, name: str) -> Directions:
     """The run's boundaries with that one among them; all are found first if there are none.
 
@@ -97,7 +92,7 @@ def _boundaries(cfg: DictConfig, space: LatentSpace, run: OpenedRun, name: str) 
         again = f"ganexp directions run={cfg.run} method=boundary finds it anew"
         if name not in found.names:
             raise UserError(f"attribute={name}: {file} has {', '.join(found.names)} only; {again}")
-        if weights_of(run.folder, "boundary") != _weights(space):
+        if found.weights != space.weights:
             raise UserError(f"attribute={name}: {file} was found with other weights of this run; {again}")
         return found
     overrides = [f"run={quoted(str(cfg.run))}", "method=boundary", f"latents={space.name}"]

@@ -7,14 +7,11 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
-from tqdm import tqdm
 
 from ganexp.cli.requested import plain
 from ganexp.cli.requested_each import request_of_each
-from ganexp.cli.translate_files import listed, output_names
-from ganexp.data.decode import Recipe, decode
+from ganexp.cli.translate_files import decoded, listed, output_names
 from ganexp.data.held_out import AUTO, evaluated
-from ganexp.data.images import ImageFiles
 from ganexp.data.reference import random_rows
 from ganexp.errors import UserError
 from ganexp.latents.latent_space import LatentSpace
@@ -50,18 +47,10 @@ def given_images(cfg: DictConfig, run: OpenedRun) -> GivenImages:
 
 
 def _of_files(path: str, run: OpenedRun) -> GivenImages:
-    """Files, decoded as the data set decodes its own: upright, made square by its crop, resized down."""
-    files, source = listed("input", path), run.source
-    crop = source.crop if isinstance(source, ImageFiles) else "centre"
-    recipe = Recipe(source.shape[0], source.shape[-1], crop, setting="the run's data.resolution")
+    files = listed("input", path)
     stems = [str(PurePosixPath(name).with_suffix("")) for name in output_names(files.names, "png")]
-    images = []
-    for name in tqdm(files.names, desc="reading", unit=" images", delay=1, disable=None, leave=False):
-        try:
-            images.append(decode(files.tree.read(name), name, recipe))
-        except UserError as error:
-            raise UserError(f"{files.setting}: {error}") from None
-    return GivenImages(stems, np.stack(images), None, np.zeros(0, np.int64), plural(len(images), "image"))
+    images = decoded(files, run.source)
+    return GivenImages(stems, images, None, np.zeros(0, np.int64), plural(len(images), "image"))
 
 
 def _of_data(cfg: DictConfig, run: OpenedRun) -> GivenImages:

@@ -38,7 +38,7 @@ def moredata(cfg: DictConfig) -> None:
     found = table(outcome)
     print_lines(align_columns([found.headings, *([cell.text for cell in row] for row in found.rows)]))
     print_lines(f"tested on {outcome.tested}; the share is chosen on {outcome.validated:,} others")
-    print_lines(f"{sentence(outcome)}")
+    print_lines(sentence(outcome))
     out = _folder(cfg, outcome.runs)
     settings = OmegaConf.to_container(cfg)
     assert isinstance(settings, dict)

@@ -1,7 +1,9 @@
-"""The setting ``out`` of verbs that write a picture."""
+"""Names of files that verbs write: the setting ``out`` of a picture, and names made of what was asked for."""
 
+import re
 from pathlib import Path
 
+from ganexp.config.resolvers import MAX_NAME_LENGTH, cut_name
 from ganexp.errors import UserError
 
 _ENDINGS = {".png", ".webp", ".gif", ".mp4"}
@@ -16,3 +18,9 @@ def picture_file(out: str | None) -> Path | None:
         raise UserError(f"out={out}: it should be a file")
     stem = path.stem if path.suffix in _ENDINGS else path.name
     return path.with_name(f"{stem}.png")
+
+
+def safe_name(text: str) -> str:
+    """A file's name of letters, digits, ``.``, ``_`` and ``-``; where that loses something, with a hash."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+    return name if name == text and len(name) <= MAX_NAME_LENGTH else cut_name(name, text)

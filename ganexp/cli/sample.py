@@ -1,6 +1,5 @@
 """``ganexp sample``: samples from a run's EMA generator. The same seed gives the same bytes."""
 
-import re
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,9 +7,9 @@ import numpy as np
 from omegaconf import DictConfig
 from PIL import Image
 
+from ganexp.cli.out_file import safe_name
 from ganexp.cli.ranked import ranked
 from ganexp.cli.requested import requested
-from ganexp.config.resolvers import MAX_NAME_LENGTH, cut_name
 from ganexp.data.picture import save_png
 from ganexp.data.source import Source
 from ganexp.errors import UserError
@@ -36,7 +35,7 @@ def sample(cfg: DictConfig) -> None:
     inputs, columns = grid_inputs(loaded.game, asked.request, source, run.evaluated, cfg.seed, "sample")
     inputs = truncated(loaded.game, loaded.net, asked.in_rows(inputs), cfg.truncation)
     samples = generate(loaded.net, inputs, cfg.batch_size, device)
-    name = _safe_name(f"sample_{cfg.n}_seed_{cfg.seed}" + (f"_{asked.name}" if asked.name else ""))
+    name = safe_name(f"sample_{cfg.n}_seed_{cfg.seed}" + (f"_{asked.name}" if asked.name else ""))
     name += f"_{cfg.format}" if cfg.format in ("classes", "ranked") else ""
     name += "" if cfg.truncation is None else f"_truncation_{cfg.truncation:g}"
     name += "" if cfg.checkpoint == "last" else f"_{loaded.checkpoint.file.stem}"
@@ -60,12 +59,6 @@ def sample(cfg: DictConfig) -> None:
     rows = f" in {plural(asked.rows, 'row')}" if asked.rows else ""
     attributes = f" with {asked.set_attributes}, all other attributes 0" if asked.set_attributes else ""
     print_lines(f"{plural(len(samples), 'sample')}{rows}{attributes}: {written}")
-
-
-def _safe_name(text: str) -> str:
-    """A file's name of letters, digits, ``.``, ``_`` and ``-``; where that loses something, with a hash."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
-    return name if name == text and len(name) <= MAX_NAME_LENGTH else cut_name(name, text)
 
 
 def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:

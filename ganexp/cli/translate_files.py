@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
-from ganexp.data.decode import decode_whole
+from ganexp.data.decode import Recipe, decode, decode_whole
 from ganexp.data.file_tree import ENDINGS, FileTree
+from ganexp.data.images import ImageFiles
+from ganexp.data.source import Source
 from ganexp.errors import UserError
 from ganexp.system.atomic import replacing
 
@@ -95,6 +98,24 @@ class Masks:
         return holes
 
 
+def decoded(images: ImageList, source: Source, hint: str = "") -> np.ndarray:
+    """All images as the data set of ``source`` decodes its own: upright, made square by its crop, resized down.
+
+    [N, C, H, W] uint8. ``hint``: of the message about an image that is no such one. Raises UserError.
+    """
+    crop = source.crop if isinstance(source, ImageFiles) else "centre"
+    channels, side, _ = source.shape
+    recipe = Recipe(channels, side, crop, setting="the run's data.resolution")
+    found = np.empty((len(images.names), channels, side, side), np.uint8)
+    bar = tqdm(images.names, desc="reading", unit=" images", delay=1, disable=None, leave=False)
+    for row, name in enumerate(bar):
+        try:
+            found[row] = decode(images.tree.read(name), name, recipe)
+        except UserError as error:
+            raise UserError(f"{images.setting}: {error}{hint}") from None
+    return found
+
+
 def output_names(names: Sequence[str], ending: str) -> list[str]:
     """The names of the outputs: with another ending, which is added where names would else be equal.
 
@@ -108,6 +129,20 @@ def output_names(names: Sequence[str], ending: str) -> list[str]:
     return [f"{name}.{ending}" for name in kept]
 
 
+def holds_other_files(output: str, source: Path | None, marker: str) -> bool:
+    """Whether the folder ``output`` has files, and not the ``marker`` of those that may be replaced.
+
+    Raises UserError where it cannot be read, or is inside of ``source``, a folder or zip of images.
+    """
+    path = Path(output).expanduser()
+    if source is not None and path.resolve().is_relative_to(source.expanduser().resolve()):
+        raise UserError(f"output={output}: it is inside of the input: choose another folder")
+    try:
+        return path.exists() and not (path / marker).is_file() and any(path.iterdir())
+    except OSError as error:
+        raise UserError(f"output={output}: {error.strerror or error}") from None
+
+
 class OutputFolder:
     """The folder for the outputs. Raises UserError where it holds files that translate did not write.
 
@@ -117,13 +152,7 @@ class OutputFolder:
 
     def __init__(self, setting: str, images: ImageList, record: dict[str, str], *, overwrite: bool) -> None:
         self.path = Path(setting).expanduser()
-        root = images.tree.root.resolve()
-        if not images.single and self.path.resolve().is_relative_to(root):
-            raise UserError(f"output={setting}: it is inside of the input: choose another folder")
-        try:
-            foreign = self.path.exists() and not (self.path / _MARKER).is_file() and any(self.path.iterdir())
-        except OSError as error:
-            raise UserError(f"output={setting}: {error.strerror or error}") from None
+        foreign = holds_other_files(setting, None if images.single else images.tree.root, _MARKER)
         if foreign and not overwrite:
             raise UserError(
                 f"output={setting}: it has files that translate did not write: choose another folder, or "

@@ -92,8 +92,12 @@ def identifying_settings(record: SavedRun) -> dict[str, Any]:
 def _comparable(record: SavedRun) -> dict[str, Any]:
     """The configuration without settings of the data that were added later and change nothing."""
     data = {key.removeprefix("data."): value for key, value in record.config.items() if key.startswith("data.")}
-    others = {key: value for key, value in record.config.items() if not key.startswith("data.")}
-    return others | {f"data.{key}": value for key, value in without_added(data).items()}
+    kept = without_added(data)
+    return {
+        key: value
+        for key, value in record.config.items()
+        if not key.startswith("data.") or key.removeprefix("data.") in kept
+    }
 
 
 def _identity(record: SavedRun) -> str:

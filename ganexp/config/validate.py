@@ -14,6 +14,7 @@ from ganexp.config.check import check_config
 from ganexp.config.combinations import check_combinations
 from ganexp.config.degrade import check_degrade
 from ganexp.config.extras import check_extras
+from ganexp.config.latent_schema import DirectionsSettings, EditSettings, InterpolateSettings, MixSettings
 from ganexp.config.nets import check_nets, required_nets
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.config.schema import TrainSettings
@@ -23,12 +24,8 @@ from ganexp.config.stored import read_run
 from ganexp.config.verb_schema import (
     AnomalySettings,
     DataSettings,
-    DirectionsSettings,
-    EditSettings,
     EvaluateSettings,
     FilmSettings,
-    InterpolateSettings,
-    MixSettings,
     MoreDataSettings,
     NeighboursSettings,
     SampleSettings,

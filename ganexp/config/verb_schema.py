@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from ganexp.config.latent_schema import DirectionsSettings, EditSettings, InterpolateSettings, MixSettings
 from ganexp.config.ranges import ClassNames, Count, Share
-from ganexp.config.sample_values import check_along, check_codes, check_label, check_strength
+from ganexp.config.sample_values import check_codes, check_label
 from ganexp.config.schema import STRICT, Folder, Name, Node, Seed, Split, TrainSettings
 
 
@@ -80,26 +81,6 @@ class EvaluateSettings(BaseModel):
     device: Node
 
 
-class DirectionsSettings(BaseModel):
-    """The keys of ``conf/directions.yaml``."""
-
-    model_config = STRICT
-    run: Folder
-    method: Node
-    n: Annotated[int, Field(ge=1, le=100)]
-    reach: Annotated[float, Field(gt=0, le=100)]
-    steps: Annotated[int, Field(ge=2, le=100)]
-    latents: Literal["z", "w"] | None
-    seed: Seed
-    label: Annotated[Any, BeforeValidator(check_label)]
-    truncation: Annotated[float, Field(ge=0, le=2)] | None
-    checkpoint: str
-    out: str | None
-    batch_size: Count
-    trust: bool
-    device: Node
-
-
 class FilmSettings(BaseModel):
     """The keys of ``conf/film.yaml``."""
 
@@ -111,78 +92,6 @@ class FilmSettings(BaseModel):
     width: Annotated[int, Field(ge=16, le=10_000)]
     out: str | None
     trust: bool
-
-
-class InterpolateSettings(BaseModel):
-    """The keys of ``conf/interpolate.yaml``."""
-
-    model_config = STRICT
-    run: Folder
-    n: Annotated[int, Field(ge=2, le=1000)]
-    frames: Annotated[int, Field(ge=1, le=1000)]
-    walks: Annotated[int, Field(ge=1, le=100)]
-    loop: bool
-    along: Annotated[Any, BeforeValidator(check_along)]
-    reach: Annotated[float, Field(gt=0, le=100)]
-    path: Node
-    latents: Literal["z", "w"] | None
-    seed: Seed
-    truncation: Annotated[float, Field(ge=0, le=2)] | None
-    label: Annotated[Any, BeforeValidator(check_label)]
-    code: Annotated[Any, BeforeValidator(check_codes)]
-    format: Literal["png", "webp", "gif", "mp4"]
-    seconds: Annotated[float, Field(gt=0, le=600)]
-    checkpoint: str
-    out: str | None
-    batch_size: Count
-    trust: bool
-    device: Node
-
-
-class MixSettings(BaseModel):
-    """The keys of ``conf/mix.yaml``."""
-
-    model_config = STRICT
-    run: Folder
-    rows: Annotated[int, Field(ge=1, le=100)]
-    columns: Annotated[int, Field(ge=1, le=100)]
-    coarse: Count | None
-    seed: Seed
-    truncation: Annotated[float, Field(ge=0, le=2)] | None
-    label: Annotated[Any, BeforeValidator(check_label)]
-    checkpoint: str
-    out: str | None
-    batch_size: Count
-    trust: bool
-    device: Node
-
-
-class EditSettings(BaseModel):
-    """The keys of ``conf/edit.yaml``."""
-
-    model_config = STRICT
-    run: Folder
-    input: Folder | None
-    held_out: Annotated[int, Field(ge=1, le=10_000)] | None
-    attribute: int | str | None
-    direction: int | str | None
-    directions: str
-    strength: Annotated[Any, BeforeValidator(check_strength)]
-    columns: Annotated[int, Field(ge=2, le=100)]
-    latents: Literal["z", "w"] | None
-    label: Annotated[Any, BeforeValidator(check_label)]
-    sort: Literal["psnr", "identity"] | None
-    rows: Annotated[int, Field(ge=1, le=1000)]
-    among: Annotated[int, Field(ge=0, le=100_000)]
-    seed: Seed
-    checkpoint: str
-    out: str | None
-    batch_size: Count
-    inversion: Node
-    perceptual: Node
-    features: Node
-    trust: bool
-    device: Node
 
 
 class NeighboursSettings(BaseModel):

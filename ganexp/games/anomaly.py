@@ -8,6 +8,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from ganexp.data.batches import Batch
+from ganexp.errors import UserError
+from ganexp.games.request import Inputs, Request
 from ganexp.system.float32 import at_least_float32
 
 
@@ -49,3 +52,11 @@ def scored_by_error(reconstruct: nn.Module, x: Tensor) -> AnomalyParts:
     """The score of a plain autoencoder: the mean squared error of its reconstruction."""
     made: Tensor = reconstruct(x)
     return AnomalyParts(squared_error(x, made), heat_map(x, made), at_least_float32(made))
+
+
+def reconstruction_inputs(request: Request, reference: Batch | None) -> Inputs:
+    """Real images, which a network rebuilds. Raises UserError for a request of labels or codes."""
+    if request.label is not None or request.codes:
+        raise UserError("label, code: this run rebuilds images, and makes none of labels or codes")
+    assert reference is not None
+    return Inputs((reference.x,), target=reference.x)

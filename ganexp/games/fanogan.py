@@ -17,9 +17,8 @@ from torch import Tensor
 
 from ganexp.config.ranges import NonNegative
 from ganexp.data.batches import Batch
-from ganexp.errors import UserError
 from ganexp.games.adversarial import refuse_unused
-from ganexp.games.anomaly import AnomalyParts, heat_map, squared_error
+from ganexp.games.anomaly import AnomalyParts, heat_map, reconstruction_inputs, squared_error
 from ganexp.games.game import Game, Player, Turn
 from ganexp.games.posterior import PointAutoencoder, Reconstructor
 from ganexp.games.request import Inputs, Request
@@ -76,11 +75,3 @@ class FAnoGAN(Game):
 
     def inputs(self, request: Request, rng: torch.Generator, reference: Batch | None = None) -> Inputs:
         return reconstruction_inputs(request, reference)
-
-
-def reconstruction_inputs(request: Request, reference: Batch | None) -> Inputs:
-    """Real images, which a network rebuilds. Raises UserError for a request of labels or codes."""
-    if request.label is not None or request.codes:
-        raise UserError("label, code: this run rebuilds images, and makes none of labels or codes")
-    assert reference is not None
-    return Inputs((reference.x,), target=reference.x)

@@ -21,8 +21,7 @@ from torch import Tensor
 from ganexp.config.ranges import NonNegative
 from ganexp.data.batches import Batch
 from ganexp.games.adversarial import AdversarialGame
-from ganexp.games.anomaly import AnomalyParts, heat_map, squared_error
-from ganexp.games.fanogan import reconstruction_inputs
+from ganexp.games.anomaly import AnomalyParts, heat_map, reconstruction_inputs, squared_error
 from ganexp.games.game import Turn
 from ganexp.games.request import Inputs, Request
 from ganexp.nets.ganomaly import Generator

@@ -31,6 +31,7 @@ class Directions:
     ``vectors`` [K, size] float32, unit vectors. ``deviations`` [K]: the standard deviation of points along
     each, which is the unit of a strength. ``explained`` [K]: the share of what the method takes apart, or nan.
     ``accuracies`` [K]: of a boundary, on samples that it was not fitted to, or nan. ``names``: of each.
+    ``weights``: ``LatentSpace.weights`` of the generator that they were found with; None of older files.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Directions:
     names: tuple[str, ...]
     explained: Tensor
     accuracies: Tensor
+    weights: str | None
 
     def number(self, direction: int | str) -> int:
         """The number of a direction that is given by its number or name. Raises UserError."""
@@ -83,6 +85,7 @@ def directions_of(
         tuple(map(str, range(len(unit)))) if names is None else names,
         nothing if explained is None else explained.float(),
         nothing if accuracies is None else accuracies.float(),
+        space.weights,
     )
 
 
@@ -118,20 +121,11 @@ def save_directions(found: Directions, folder: Path, record: Mapping[str, Any]) 
         }
         for row, name in enumerate(found.names)
     ]
-    about = {"format": _FORMAT, "method": found.method, "latents": found.latents}
+    about = {"format": _FORMAT, "method": found.method, "latents": found.latents, "weights": found.weights}
     content = {**about, **record, "directions": rows}
     with replacing(file, folder) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
     return file
-
-
-def weights_of(folder: Path, method: str) -> str | None:
-    """The digest of the generator's weights that a method's directions were found with; None if unknown."""
-    try:
-        found = json.loads(read_regular(directions_file(folder, method), _MAX_BYTES))["weights"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return found if isinstance(found, str) else None
 
 
 def load_directions(folder: Path, method: str, space: LatentSpace) -> Directions:
@@ -172,7 +166,10 @@ def _from_json(content: Any) -> Directions:
     )
     if not bool(deviations.isfinite().all()):
         raise ValueError
-    return Directions(method, content["latents"], vectors, deviations, names, explained, accuracies)
+    weights = content.get("weights")
+    if not isinstance(weights, str | None):
+        raise ValueError
+    return Directions(method, content["latents"], vectors, deviations, names, explained, accuracies, weights)
 
 
 def _number(value: Tensor) -> float | None:

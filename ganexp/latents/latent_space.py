@@ -18,6 +18,7 @@ from ganexp.games.prior import Moments, Prior
 from ganexp.games.request import Inputs, Request
 from ganexp.games.sampling import generate
 from ganexp.latents.truncation import truncated
+from ganexp.system.tensor_file import digest
 
 SpaceName = Literal["z", "w"]
 
@@ -88,6 +89,11 @@ class LatentSpace(ABC):
     def radius(self) -> float:
         """The root mean square distance of points from their mean; sqrt(size) of a normal prior."""
         return float(self.moments().deviation.double().square().sum().sqrt())
+
+    @cached_property
+    def weights(self) -> str:
+        """A digest of the generator's weights and buffers: what belongs to them names them by it."""
+        return digest(dict(self.generator.state_dict()))
 
     def mean(self) -> Tensor:
         """The mean point [size]: 0 of noise."""

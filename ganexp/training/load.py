@@ -1,6 +1,7 @@
 """Opens a run and loads its generator, for every verb that reads a run."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -45,6 +46,10 @@ class OpenedRun:
 
     def data(self) -> Arrays:
         """The run's data set; downloaded only if the run is trusted. Raises UserError."""
+        return self._data
+
+    @cached_property
+    def _data(self) -> Arrays:
         return load(self.source, own=self.trust)
 
     def evaluated(self) -> Arrays:
