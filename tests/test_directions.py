@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganexp.cli import main
 from ganexp.errors import UserError
-from ganexp.latents.boundary import Boundary, boundary, responses
+from ganexp.latents.boundary import Boundary, boundary, effects
 from ganexp.latents.directions import (
     Directions,
     directions_file,
@@ -192,8 +192,15 @@ def test_boundaries_with_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.names == ("mixed",) and found.vectors[0, 3] > 0.98
     by_number = Boundary(1, [2], samples=8000, share=0.05)(judged)
     assert by_number.names == ("mixed",)
-    shares = responses(plain, judged, (-3.0, 0.0, 3.0))
-    assert shares[0, 0] < 0.02 and 0.4 < shares[0, 1] < 0.6 and shares[0, 2] > 0.98
+    measured = effects(plain, judged, 3.0)
+    shares = measured.seen[0]
+    assert shares[0] < 0.02 and 0.4 < shares[1] < 0.6 and shares[2] > 0.98
+    assert bool((measured.changed.diagonal() > 0.98).all()), "each sample is moved away from what it has"
+    assert measured.changed[0, 2] < 0.03 and 0.4 < measured.changed[0, 1] < 0.98, "mixed goes along with three"
+    assert measured.others[0].tolist() == [0.0, *measured.changed[0, 1:].tolist()]
+    assert measured.own.tolist() == [0, 1, 2]
+    of_mixed = effects(found, judged, 3.0)
+    assert of_mixed.own.tolist() == [1] and of_mixed.changed.shape == (1, 3)
     with pytest.raises(
         UserError, match=r"method.conditions: four: no such class or attribute; there are five, mixed, three"
     ):
@@ -313,6 +320,7 @@ def test_the_verb(
     run(monkeypatch, tmp_path, *common, *less)
     told = capfd.readouterr().out
     assert "right on held-out samples" in told and "seen at -3" in told and "here.png" in told
+    assert "others changed  most often" in told and "changed: of 200 samples, each moved by 3 to" in told
     game = game_of(*PLAIN, "game=cgan")
     found = load_directions(folder, "boundary", space_of(game, game.generator))
     assert found.names == ("7", "3") and bool((found.accuracies >= 0).all())

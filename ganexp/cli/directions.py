@@ -1,5 +1,6 @@
 """``ganexp directions``: finds directions in a run's latents, shows them and keeps them in its folder."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -12,7 +13,7 @@ from ganexp.cli.requested import plain
 from ganexp.cli.requested_walks import Walkers, walkers
 from ganexp.data.picture import save_png
 from ganexp.errors import UserError
-from ganexp.latents.boundary import responses
+from ganexp.latents.boundary import SAMPLES_OF_EFFECTS, Effects, effects
 from ganexp.latents.directions import Directions, save_directions
 from ganexp.latents.latent_space import LatentSpace
 from ganexp.latents.methods import Judge, Method, Task
@@ -46,6 +47,11 @@ def directions(cfg: DictConfig) -> None:
     except OSError as error:
         raise UserError(f"{error.filename or out} cannot be written: {error.strerror or error}") from None
     print_lines(_told(found, task, cfg.reach))
+    if bool(found.accuracies.isfinite().any()):
+        print_lines(
+            f"changed: of {SAMPLES_OF_EFFECTS} samples, each moved by {cfg.reach:g} to the other side of the "
+            "boundary; others changed: how many other answers of the classifier change in a sample"
+        )
     print_lines(f"{plural(len(found.names), 'direction')} in {space.name}: {file}")
     print_lines(f"each of {plural(cfg.n, 'sample')} from -{cfg.reach:g} to {cfg.reach:g}: {out}")
 
@@ -90,9 +96,24 @@ def _told(found: Directions, task: Task, reach: float) -> str:
         columns.append(("explains", [f"{share:.1%}" for share in found.explained.tolist()]))
     if bool(found.accuracies.isfinite().any()):
         columns.append(("right on held-out samples", [f"{share:.1%}" for share in found.accuracies.tolist()]))
-        strengths = (-reach, 0.0, reach)
-        shares = responses(found, task, strengths).T.tolist()
-        for strength, cells in zip(strengths, shares, strict=True):
-            columns.append((f"seen at {strength:g}", [f"{share:.1%}" for share in cells]))
+        columns += _effects(found.names, effects(found, task, reach), task.judge().names, reach)
     rows = list(zip(*([head, *cells] for head, cells in columns), strict=True))
     return align_columns(rows, right=range(1, len(columns)))
+
+
+def _effects(
+    directions: Sequence[str], measured: Effects, names: Sequence[str], reach: float
+) -> list[tuple[str, list[str]]]:
+    """Columns: how often the attribute is seen, how often moving changes it, and what changes with it."""
+    columns = [
+        (f"seen at {strength:g}", [f"{share:.1%}" for share in shares])
+        for strength, shares in zip((-reach, 0.0, reach), measured.seen.T.tolist(), strict=True)
+    ]
+    own = measured.changed.gather(1, measured.own[:, None])[:, 0]
+    columns.append(("changed", [f"{share:.1%}" for share in own.tolist()]))
+    if len(names) == 1:
+        return columns
+    columns.append(("others changed", [f"{count:.2f}" for count in measured.others.sum(1).tolist()]))
+    most, which = (values.tolist() for values in measured.others.max(1))
+    told = [f"{names[index]} {share:.1%}" for index, share in zip(which, most, strict=True)]
+    return [*columns, ("most often", told)]

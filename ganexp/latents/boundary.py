@@ -6,13 +6,13 @@ is the direction in which the attribute appears. ``conditions`` are attributes t
 the normal is made orthogonal to theirs (section 3.2).
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from sklearn.svm import SVC
 from torch import Tensor
-from tqdm import tqdm
+from tqdm import tqdm, trange
 
 from ganexp.config.ranges import Count, Labels, PositiveShare
 from ganexp.errors import UserError, suggest
@@ -93,22 +93,43 @@ def boundary(points: Tensor, scores: Tensor, side: int) -> tuple[Tensor, float]:
     return torch.nn.functional.normalize(normal, dim=0).float(), accuracy
 
 
-_RESPONSES = 200
-"""Samples by which the effect of a direction is measured."""
+SAMPLES_OF_EFFECTS = 200
+"""Samples by which the effects of directions are measured."""
 
 
-def responses(found: Directions, task: Task, strengths: Sequence[float]) -> Tensor:
-    """The share of samples that the judge sees as of direction k's class or attribute, moved along k by each of
-    the strengths [S]: [K, S] in [0, 1].
+@dataclass(frozen=True)
+class Effects:
+    """What the judge makes of samples moved along K directions.
+
+    ``seen`` [K, 3] in [0, 1]: the share that is of the direction's own class or attribute, moved by -reach, 0
+    and reach. ``changed`` [K, A] in [0, 1]: each sample moved to the other side, by -reach where it has the
+    direction's own attribute and by reach where it has not: the share for which the answer to each of the A
+    attributes changes. ``own`` [K]: which of the A attributes is the direction's.
     """
+
+    seen: Tensor
+    changed: Tensor
+    own: Tensor
+
+    @property
+    def others(self) -> Tensor:
+        """``changed`` [K, A] with 0 for a direction's own attribute."""
+        return self.changed.scatter(1, self.own[:, None], 0.0)
+
+
+def effects(found: Directions, task: Task, reach: float) -> Effects:
+    """The effects of directions that are named after classes or attributes, on 200 samples."""
     judge = task.judge()
-    points, labels = task.draw(_RESPONSES)
-    shares = torch.zeros(len(found.names), len(strengths))
-    for row, name in enumerate(tqdm(found.names, desc="effects", delay=1, disable=None, leave=False)):
-        for column, strength in enumerate(strengths):
-            samples = task.space.samples(found.moved(points, row, strength), labels, task.batch_size)
-            shares[row, column] = (judge(samples)[:, judge.names.index(name)] > 0).float().mean()
-    return shares
+    points, labels = task.draw(SAMPLES_OF_EFFECTS)
+    own = torch.tensor([judge.names.index(name) for name in found.names])
+    seen, changed = [], []
+    for row in trange(len(own), desc="effects", delay=1, disable=None, leave=False):
+        moved = [found.moved(points, row, strength) for strength in (-reach, 0.0, reach)]
+        less, same, more = (judge(task.space.samples(p, labels, task.batch_size)) > 0 for p in moved)
+        other_side = torch.where(same[:, own[row], None], less, more)
+        seen.append(torch.stack([answers[:, own[row]].float().mean() for answers in (less, same, more)]))
+        changed.append((other_side != same).float().mean(0))
+    return Effects(torch.stack(seen), torch.stack(changed), own)
 
 
 def _listed(names: Labels | None) -> list[str]:
