@@ -101,8 +101,8 @@ def test_an_unknown_verb(tmp_path: Path) -> None:
     told = command(tmp_path, "trian")
     assert told.returncode == 2
     verbs = (
-        "anomaly, compare, data, diff, directions, edit, evaluate, film, interpolate, mix, moredata, "
-        "neighbours, runs, sample, train, translate, tune, verify"
+        "anomaly, compare, data, diff, directions, edit, evaluate, export, film, interpolate, mix, moredata, "
+        "neighbours, pull, push, runs, sample, train, translate, tune, verify"
     )
     assert told.stderr == f"ganexp: trian: no such verb; did you mean train? ({verbs})\n"
 

@@ -114,12 +114,7 @@ def _generator(game: Game, direction: str | None) -> Restored:
             f"run: {name} makes images from noise, and translate needs a run that makes images from images, "
             "such as one of game=pix2pix; ganexp sample draws samples of this one"
         )
-    if not game.directions and direction is not None:
-        raise UserError(f"direction={direction}: this run has one direction, from {game.degrade.about}")
-    if game.directions and direction not in game.directions:
-        told = "direction is missing" if direction is None else f"direction={direction}: this run has none such"
-        raise UserError(f"{told}: set direction={' or '.join(game.directions)}")
-    return game.translator(direction)
+    return game.chosen_translator(direction)
 
 
 def _each(translator: _Translator, images: ImageList, masks: Masks | None) -> Iterator[_Made]:

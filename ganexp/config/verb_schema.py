@@ -161,6 +161,48 @@ class TranslateSettings(BaseModel):
         return overlap
 
 
+ExportFormat = Literal["safetensors", "onnx", "torch_export", "all"]
+
+
+class ExportSettings(BaseModel):
+    """The keys of ``conf/export.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    format: ExportFormat | Annotated[list[ExportFormat], Field(min_length=1)]
+    direction: str | None
+    title: str | None
+    license: Annotated[str, Field(pattern=r"^[\w.+-]+$")] | None
+    checkpoint: str
+    out: str | None
+    trust: bool
+    device: Node
+
+
+Repository = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")]
+"""``<owner>/<name>``."""
+
+
+class PushSettings(BaseModel):
+    """The keys of ``conf/push.yaml``."""
+
+    model_config = STRICT
+    run: Folder
+    to: Repository
+    private: bool
+    dry_run: bool
+    confirmed: bool
+
+
+class PullSettings(BaseModel):
+    """The keys of ``conf/pull.yaml``."""
+
+    model_config = STRICT
+    repo: Repository
+    revision: str | None
+    out: str | None
+
+
 class AnomalySettings(BaseModel):
     """The keys of ``conf/anomaly.yaml``."""
 
@@ -222,6 +264,9 @@ MODELS: dict[str, type[BaseModel]] = {
     "moredata": MoreDataSettings,
     "translate": TranslateSettings,
     "anomaly": AnomalySettings,
+    "export": ExportSettings,
+    "push": PushSettings,
+    "pull": PullSettings,
     "verify": VerifySettings,
     "tune": TuneSettings,
     "data_info": DataSettings,

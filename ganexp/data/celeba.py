@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -24,6 +24,10 @@ _SPLITS = {"train": "0", "valid": "1", "test": "2"}
 @dataclass(frozen=True, kw_only=True)
 class CelebA(ImageFiles):
     """Faces: one class; by an ``attribute`` two, without it (0) and with it (1); or a list of attributes."""
+
+    terms: ClassVar[str] = (
+        "CelebA (Liu et al. 2015): non-commercial research only, mmlab.ie.cuhk.edu.hk/projects/CelebA.html."
+    )
 
     root: FilePath
     split: Literal["train", "valid", "test", "all"]

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, ClassVar, Literal, cast
 
 import numpy as np
 
@@ -34,6 +34,10 @@ _NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse
 @dataclass(frozen=True, kw_only=True)
 class CIFAR10(ImageArrays):
     """32 x 32 colour images of ten classes; a resolution below 32 is resized down."""
+
+    terms: ClassVar[str] = (
+        "CIFAR-10 (Krizhevsky 2009): its page, cs.toronto.edu/~kriz/cifar.html, names no licence."
+    )
 
     root: FilePath
     split: Literal["train", "test"]

@@ -5,7 +5,7 @@ Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UC
 
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from PIL import Image
@@ -24,6 +24,10 @@ class Digits(Images):
 
     They are one set. For held-out images, every fifth digit is the split ``test``, the others are ``train``.
     """
+
+    terms: ClassVar[str] = (
+        "Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998), UCI repository: CC BY 4.0."
+    )
 
     split: Literal["all", "train", "test"] = "all"
 

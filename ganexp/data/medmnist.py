@@ -8,7 +8,7 @@ import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -49,6 +49,10 @@ def facts(subset: str) -> tuple[int, int]:
 @dataclass(frozen=True, kw_only=True)
 class MedMNIST(ImageArrays):
     """One subset; a resolution below 28 is resized down."""
+
+    terms: ClassVar[str] = (
+        "MedMNIST v2 (Yang et al. 2023): CC BY 4.0, DermaMNIST CC BY-NC 4.0. Not for clinical use."
+    )
 
     root: FilePath
     subset: str

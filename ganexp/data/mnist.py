@@ -26,6 +26,10 @@ _PADDED = 32
 class MNIST(ImageArrays):
     """28 x 28 grey images. Resolution 32 adds a black border; below 28, images are resized down."""
 
+    terms: ClassVar[str] = (
+        "MNIST (LeCun, Cortes & Burges): CC BY-SA 3.0, as Keras' documentation quotes its owners."
+    )
+
     root: FilePath
     split: Literal["train", "test"]
 
@@ -70,6 +74,10 @@ class MNIST(ImageArrays):
 @dataclass(frozen=True, kw_only=True)
 class FashionMNIST(MNIST):
     """28 x 28 grey images of ten classes of clothes."""
+
+    terms: ClassVar[str] = (
+        "Fashion-MNIST (Zalando Research): MIT licence, github.com/zalandoresearch/fashion-mnist."
+    )
 
     dataset: ClassVar[str] = "FashionMNIST"
     names: ClassVar[tuple[str, ...]] = (

@@ -20,6 +20,8 @@ _SEED = 20180  # fixed: the points are a data set, the same for every run
 class Plane(Source):
     """Equally likely Gaussians with standard deviation ``sigma``; the label is the mode."""
 
+    terms: ClassVar[str] = "Points that a formula draws: there are no terms."
+
     sigma: Positive
     count: Count
     mirror: Literal[False]

@@ -65,6 +65,9 @@ class Source:
     file_type: ClassVar[str | None] = None
     """The file type of a single sample, such as ``png``; None if there is none."""
 
+    terms: ClassVar[str] = "Samples imitate training data whose terms are not known to ganexp: ask their owner."
+    """Whose the data are and what their terms allow, for the card of an exported generator; with a source."""
+
     value_range: ClassVar[float] = 1.0
     """Stored values are divided by this for statistics."""
 

@@ -6,7 +6,7 @@ images; PacGAN's code draws from training and test images together.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -23,6 +23,10 @@ _HELD_OUT = 10000  # triples of test digits; MNIST has 10,000 of those
 @dataclass(frozen=True, kw_only=True)
 class StackedMNIST(ImageArrays):
     """``count`` colour images; the label is 100 * red + 10 * green + blue digit."""
+
+    terms: ClassVar[str] = (
+        "Of MNIST (LeCun, Cortes & Burges): CC BY-SA 3.0, as Keras' documentation quotes its owners."
+    )
 
     root: FilePath
     split: Literal["train", "test"]

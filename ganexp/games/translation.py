@@ -69,6 +69,19 @@ class Translation(Game):
         """The generator that ``ganexp translate`` applies; ``direction`` is one of ``directions``, if any."""
         return self.generator
 
+    def chosen_translator(self, direction: str | None) -> Restored:
+        """The same. Raises UserError where the direction is missing, or is none of this game's."""
+        if not self.directions and direction is not None:
+            raise UserError(f"direction={direction}: this run has one direction, from {self.degrade.about}")
+        if self.directions and direction not in self.directions:
+            told = (
+                "direction is missing"
+                if direction is None
+                else f"direction={direction}: this run has none such"
+            )
+            raise UserError(f"{told}: set direction={' or '.join(self.directions)}")
+        return self.translator(direction)
+
     def with_source(self, batch: Batch) -> Batch:
         """A batch of the loader with sources in ``source``, and in ``x`` what outputs should look like.
 

@@ -33,7 +33,7 @@ class ConditionalNorm(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         label = label_vectors(y, self.classes)
-        shape = [len(label), -1] + [1] * (x.dim() - 2)
+        shape = [label.shape[0], -1] + [1] * (x.dim() - 2)
         normed: Tensor = (1 + self.gain(label)).view(shape) * self.norm(x) + self.bias(label).view(shape)
         return normed
 

@@ -95,7 +95,8 @@ class Generator(GeneratorBase):
         level, fading = self.growth.stage
         if self.classes:
             z = torch.cat([z, label_vectors(y, self.classes)], 1)
-        maps = self.dense(self.norm(z)[:, :, None, None]).view(len(z), -1, self.first_side, self.first_side)
+        maps = self.dense(self.norm(z)[:, :, None, None]).flatten(1)
+        maps = maps.unflatten(1, (-1, self.first_side, self.first_side))
         maps = self.activation(self.first(self.activation(maps + self.bias)))
         below = maps
         for block in self.blocks[:level]:

@@ -69,7 +69,7 @@ class Generator(GeneratorBase):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.joined:
             z = torch.cat([z, label_vectors(y, self.joined)], 1)
-        maps = self.first(z).view(len(z), -1, SMALLEST, SMALLEST)
+        maps = self.first(z).unflatten(1, (-1, SMALLEST, SMALLEST))
         for block in self.blocks:
             maps = block(maps, y)
         images: Tensor = self.to_image(self.last(maps, y)).tanh()

@@ -87,7 +87,7 @@ class Synthesis(nn.Module):
 
     def forward(self, styles: Tensor) -> Tensor:
         w = styles.unbind(1)
-        maps = self.convs[0](self.constant.expand(len(styles), -1, -1, -1), w[0])
+        maps = self.convs[0](self.constant.expand(styles.shape[0], -1, -1, -1), w[0])
         image: Tensor = self.to_image[0](maps, w[1])
         for level in range(1, len(self.to_image)):
             maps = self.convs[2 * level - 1](maps, w[2 * level - 1])

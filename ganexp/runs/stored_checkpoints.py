@@ -4,6 +4,8 @@ last.pt                             the newest
 best.pt                             the one with the best score, where the run is evaluated
 step_00000812_epoch_0014.pt         an older one, from an epoch's end
 step_00000850.pt                    an older one, from within an epoch
+
+A folder of ``ganexp export`` has none, and the averaged generator's weights instead (``exported.py``).
 """
 
 import re
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ganexp.errors import UserError, print_to_stderr
+from ganexp.runs.exported import GENERATOR, read_generator
 from ganexp.system.tensor_file import Damaged, read
 
 _STEP_NAME = re.compile(r"step_(\d{8,})(_epoch_\d{4,})?\.pt")
@@ -22,6 +25,11 @@ class LoadedCheckpoint(NamedTuple):
     content: dict[str, Any]
     file: Path
     skipped: list[str]
+
+    def check_whole(self) -> None:
+        """Raises UserError where the checkpoint has the generator alone, as an exported one."""
+        if "game" not in self.content:
+            raise UserError(f"{self.file}: it has the generator alone, and this needs the run that it is of")
 
 
 def step_name(step: int, epoch: int | None) -> str:
@@ -91,6 +99,8 @@ def resolve_checkpoint(folder: Path, checkpoint: str) -> LoadedCheckpoint:
         return LoadedCheckpoint(read_valid(folder / "best.pt"), folder / "best.pt", [])
     if checkpoint in ("best", "last"):
         found = latest(folder)
+        if found is None and (exported := folder.parent / GENERATOR).is_file():
+            return LoadedCheckpoint(read_generator(exported), exported, [])
         if found is None:
             raise UserError(f"{folder.parent} has no checkpoint yet: the run was stopped before its first one")
         for line in found.skipped:

@@ -74,6 +74,7 @@ class OpenedRun:
         """
         game = within_memory(lambda: build_game(self.config), self.config, self.device, training=False)
         found = resolve_checkpoint(self.folder / "checkpoints", checkpoint)
+        found.check_whole()
         try:
             load_game(game, found.content)
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:

@@ -27,6 +27,7 @@ def load_start(state: State, cfg: DictConfig) -> str:
     weights only. Raises UserError where they do not fit.
     """
     found = resolve_checkpoint(Path(cfg.start_from) / "checkpoints", "last")
+    found.check_whole()
     theirs = _networks(cfg, found.content)
     names = [name for name in state.game.parts.nets if name in theirs]
     for name in names:
