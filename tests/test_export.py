@@ -18,6 +18,7 @@ from ganexp.export.formats import FORMATS, check_packages, traced, written
 from ganexp.export.portable import Exportable, exportable
 from ganexp.export.shareable import LEFT_OUT, shareable_config, shareable_manifest
 from ganexp.runs.exported import GENERATOR, read_generator, write_generator
+from ganexp.runs.saved_run import SavedRun
 from ganexp.system.tensor_file import Damaged
 from ganexp.training.build import build_game, build_source
 
@@ -161,7 +162,8 @@ def test_the_verb(
     run_export(monkeypatch, tmp_path, f"run={folder}", "format=[torch_export,safetensors]", "license=cc-by-4.0")
     made = folder / "export"
     names = ["README.md", "config.yaml", "export.json", "generator.pt2", GENERATOR, "run.json", "samples.png"]
-    assert sorted(path.name for path in made.iterdir()) == sorted(names)
+    assert sorted(path.name for path in made.iterdir()) == sorted([*names, "metrics.jsonl"])
+    assert SavedRun(made).scores["fid_cnn"] > 0
     told = capfd.readouterr().out
     assert "torch_export: " in told and "differs by at most 0" in told and "how to load it: " in told
     for number, run in enumerate((folder, made)):

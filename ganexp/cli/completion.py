@@ -20,6 +20,7 @@ _KEYS_WITHOUT_HYDRA = {
     "compare": {"metric": (), "by": ("best", "final"), "out": ()},
     "runs": {"sort": ("age", "-age", "images", "seconds", "status"), "columns": ()},
     "diff": dict[str, tuple[str, ...]](),
+    "zoo": {"out": ()},
 }
 
 

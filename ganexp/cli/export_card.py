@@ -31,7 +31,7 @@ def describe(
     differences: dict[str, float],
     folder: Path,
 ) -> None:
-    """Writes config.yaml, run.json, README.md and export.json. Raises OSError."""
+    """Writes config.yaml, run.json, README.md, export.json; of a scored run metrics.jsonl. Raises OSError."""
     saved = SavedRun(run.folder)
     manifest = shareable_manifest(saved.manifest)
     manifest["images"] = checkpoint.content["progress"]["images"]
@@ -54,6 +54,9 @@ def describe(
         "run.json": json.dumps(manifest, indent=2) + "\n",
         "README.md": card(facts, exported),
     }
+    if scores:
+        row = {"images": manifest["images"], **{f"score/{name}": value for name, value in scores.items()}}
+        texts["metrics.jsonl"] = json.dumps(row) + "\n"
     for name, text in texts.items():
         _write_text(folder / name, text)
     hashes = {name: sha256(folder / name) for name in (*files.values(), *texts)}

@@ -109,11 +109,11 @@ def _run_with_hydra(verb: str, arguments: list[str], program: str, description: 
 
 def _run_without_hydra(verb: str, arguments: list[str]) -> None:
     """The verbs that only read runs: they take folders and key=value settings, and do not use Hydra."""
-    from ganexp.cli import compare, runs
+    from ganexp.cli import compare, runs, zoo
 
-    actions = {"runs": runs.runs, "diff": runs.diff, "compare": compare.compare_runs}
+    actions = {"runs": runs.runs, "diff": runs.diff, "compare": compare.compare_runs, "zoo": zoo.zoo}
     if {"-h", "--help"} & {*arguments}:
-        print({"runs": runs.RUNS, "diff": runs.DIFF, "compare": compare.HELP}[verb])
+        print({"runs": runs.RUNS, "diff": runs.DIFF, "compare": compare.HELP, "zoo": zoo.ZOO}[verb])
     else:
         actions[verb](arguments)
 

@@ -17,6 +17,7 @@ VERBS = {
     "export": "write a generator for other programs: ganexp export run=outputs/<name>/<run>",
     "push": "send an exported generator to a hub: ganexp push run=<folder> to=<owner>/<name>",
     "pull": "take a generator from a hub: ganexp pull repo=<owner>/<name>",
+    "zoo": "list the generators that come with ganexp: ganexp sample run=zoo:digits",
     "compare": "rank groups of runs and test their differences: ganexp compare outputs/<name>",
     "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
     "runs": "list runs: ganexp runs outputs loss=gan sort=fid_cnn",
@@ -38,5 +39,5 @@ DATA_HELP = f"""usage: ganexp data <action> [group=choice ...] [key=value ...]
 
   ganexp data info --help     every choice and every setting"""
 
-WITHOUT_HYDRA = ("compare", "runs", "diff")
+WITHOUT_HYDRA = ("compare", "runs", "diff", "zoo")
 """The verbs that only read runs: they take folders and key=value settings."""

@@ -37,6 +37,7 @@ from ganexp.config.verb_schema import (
     VerifySettings,
 )
 from ganexp.errors import UserError
+from ganexp.zoo import run_folder
 
 
 def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -148,7 +149,7 @@ def _validate_reader(
         raise UserError(f"device.count={validated.device.count}: only ganexp train uses several devices")
     for key in run_keys:
         if validated[key] is not None:
-            validated[key] = str(validated[key])  # Hydra parses run=nan as a number
+            validated[key] = run_folder(str(validated[key]))  # Hydra parses run=nan as a number
             read_run(validated[key], trust=validated.trust)
     return validated
 

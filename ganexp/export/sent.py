@@ -14,7 +14,16 @@ from ganexp.system.nested import leaves
 
 RECORD = "export.json"
 
-NAMES = (GENERATOR, "generator.onnx", "config.yaml", "run.json", "README.md", "samples.png", RECORD)
+NAMES = (
+    GENERATOR,
+    "generator.onnx",
+    "config.yaml",
+    "run.json",
+    "metrics.jsonl",
+    "README.md",
+    "samples.png",
+    RECORD,
+)
 """Of files that are sent and taken. ``generator.pt2`` is not: its example inputs are a pickle."""
 
 _NEEDED = (GENERATOR, "config.yaml", RECORD)
