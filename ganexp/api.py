@@ -17,6 +17,7 @@ from ganexp.cli.hydra_app import group_choices
 from ganexp.cli.runs import facts
 from ganexp.config.resolvers import TIMESTAMP
 from ganexp.config.stored import read_run
+from ganexp.config.zoo import run_folder
 from ganexp.errors import UserError
 from ganexp.runs.saved_run import SavedRun, find_runs
 from ganexp.system.openmp import limit_spinning
@@ -55,12 +56,12 @@ def train(*overrides: str) -> "TrainedRun":
 def load(
     run: str | Path, *, checkpoint: str = "last", device: str = "auto", trust: bool = False
 ) -> "TrainedRun":
-    """The run in a folder, ``outputs/<name>/<run>``. The generator is loaded when it is first used.
+    """The run in a folder, ``outputs/<name>/<run>``, or ``zoo:<name>``; its generator is loaded when used.
 
     ``checkpoint``: last, best, or a file. ``device``: auto, cpu, cuda or mps. ``trust``: allow the run to load
     code that is not part of ganexp. Raises UserError where the folder is not a run, or needs ``trust``.
     """
-    loaded = TrainedRun(run, checkpoint=checkpoint, device=device, trust=trust)
+    loaded = TrainedRun(run_folder(str(run)), checkpoint=checkpoint, device=device, trust=trust)
     _ = loaded.config  # reads and checks it
     return loaded
 
@@ -71,7 +72,7 @@ def runs(*folders: str | Path) -> "RunList":
     Raises UserError where there is none.
     """
     records = find_runs(folders or ["outputs"])
-    records.sort(key=lambda record: (str(record.manifest.get("start")), str(record.folder)), reverse=True)
+    records.sort(key=lambda record: (str(record.manifest.get("start", "")), str(record.folder)), reverse=True)
     return RunList(TrainedRun(record.folder) for record in records)
 
 

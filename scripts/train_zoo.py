@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from ganexp.runs.exported import GENERATOR
-from ganexp.zoo import MODELS
+from ganexp.config.exported_files import GENERATOR
+from ganexp.config.zoo import MODELS
 
 LARGEST = 900_000
 """Bytes of a generator."""

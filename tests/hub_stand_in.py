@@ -22,7 +22,7 @@ class Repository:
 
 @dataclass
 class Hub:
-    """``requests``: method, path and headers of each; ``unknown``: paths that no route answered."""
+    """``bodies``: of all requests that write; ``unknown``: methods and paths that no route answered."""
 
     url: str = ""
     token: str = "hf_secret"
@@ -113,6 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
                     value = line["value"]
                     content = base64.b64decode(value["content"])
                     self.stand_in.repositories[name].files[value["path"]] = content
+                elif line["key"] == "deletedFile":
+                    del self.stand_in.repositories[name].files[line["value"]["path"]]
             url = f"{self.stand_in.url}/{name}/commit/{COMMIT}"
             return self._json({"success": True, "commitUrl": url, "commitOid": COMMIT})
         self.stand_in.unknown.append(f"POST {self.path}")

@@ -193,7 +193,7 @@ def test_boundaries_with_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
     by_number = Boundary(1, [2], samples=8000, share=0.05)(judged)
     assert by_number.names == ("mixed",)
     measured = effects(plain, judged, 3.0)
-    shares = measured.seen[0]
+    shares = measured.shares[0]
     assert shares[0] < 0.02 and 0.4 < shares[1] < 0.6 and shares[2] > 0.98
     assert bool((measured.changed.diagonal() > 0.98).all()), "each sample is moved away from what it has"
     assert measured.changed[0, 2] < 0.03 and 0.4 < measured.changed[0, 1] < 0.98, "mixed goes along with three"

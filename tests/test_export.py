@@ -6,19 +6,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import ENVIRONMENT, OF_GAME, TINY, Verb, composed, tiny, verb
 from PIL import Image
 from torch import Tensor, nn
 
+from ganexp.config.exported_files import GENERATOR, LEFT_OUT
 from ganexp.errors import UserError
 from ganexp.export import formats
 from ganexp.export.formats import FORMATS, check_packages, traced, written
+from ganexp.export.inputs import DRAWN
 from ganexp.export.portable import Exportable, exportable
-from ganexp.export.shareable import LEFT_OUT, shareable_config, shareable_manifest
-from ganexp.runs.exported import GENERATOR, read_generator, write_generator
-from ganexp.runs.saved_run import SavedRun
+from ganexp.export.shareable import shareable_config, shareable_manifest
+from ganexp.games.request import Request
+from ganexp.runs.exported import read_generator, write_generator
+from ganexp.runs.saved_run import SavedRun, find_runs
 from ganexp.system.tensor_file import Damaged
 from ganexp.training.build import build_game, build_source
 
@@ -64,7 +68,11 @@ def test_a_traced_generator_makes_the_same_samples(name: str, tmp_path: Path) ->
     file, largest = written("torch_export", module, traced(module), tmp_path)
     assert largest < 1e-5 and file == tmp_path / "generator.pt2"
     assert (module.multiple is not None) == (name in ("both ways", "any size and labels"))
-    assert set(module.about) == {*module.names, module.output} == set(module.shapes)
+    assert [row[0] for row in module.table()] == [*module.names, module.output]
+    for one, part in zip(module.inputs, module.example(DRAWN, 0), strict=True):
+        drawn = eval(one.of_torch, {"torch": torch})
+        other = torch.from_numpy(eval(one.of_numpy, {"numpy": np, "rng": np.random.default_rng(0)}))
+        assert drawn.shape == other.shape == part.shape and drawn.dtype == other.dtype == part.dtype
 
 
 @pytest.mark.slow
@@ -77,6 +85,40 @@ def test_every_format_of_every_kind_of_generator(name: str, tmp_path: Path) -> N
         assert largest < 1e-4
 
 
+def test_codes_are_drawn_as_codes() -> None:
+    (z,) = exported(FAST["codes"]).inputs
+    drawn = eval(z.of_torch, {"torch": torch})
+    game = build_game(composed(*FAST["codes"]))
+    assert game.prior is not None
+    start = game.prior.noise_size
+    for kind in game.code_kinds:
+        part = drawn[:, start : start + (kind or 1)]
+        assert (
+            bool((part.sum(1) == 1).all() and (part.amax(1) == 1).all())
+            if kind
+            else bool((part.abs() <= 1).all())
+        )
+        start += kind or 1
+    assert "one-hot of" in z.about and start == drawn.shape[1]
+
+
+def test_a_spectral_norm_is_that_of_evaluation() -> None:
+    """Its power iteration makes a step in training mode, also when it is removed."""
+    cfg = composed(
+        "data.resolution=32", "evaluate.every=null", "arch=sagan_small", "arch.generator.spectral=true"
+    )
+    game = build_game(cfg)
+    with torch.no_grad():
+        for weight in game.generator.parameters():
+            weight += 0.1 * torch.randn_like(weight)
+    inputs = game.inputs(Request(3), torch.Generator().manual_seed(0)).args
+    with torch.no_grad():
+        wanted = game.generator.eval()(*inputs)
+    game.generator.train()
+    module = exportable(game, game.generator, build_source(cfg))
+    torch.testing.assert_close(module(inputs), wanted)
+
+
 def test_onnx(tmp_path: Path) -> None:
     module = exported(FAST["labels"])
     file, largest = written("onnx", module, traced(module), tmp_path)
@@ -85,7 +127,7 @@ def test_onnx(tmp_path: Path) -> None:
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     assert [one.name for one in session.get_inputs()] == ["z", "label"]
-    assert session.get_modelmeta().custom_metadata_map["image"] == "in [-1, 1]"
+    assert session.get_modelmeta().custom_metadata_map["image"] == "[N, 1, 8, 8], in [-1, 1]"
 
 
 class Other(nn.Module):
@@ -93,6 +135,20 @@ class Other(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return torch.ones(len(z), 1, 8, 8)
+
+
+class Broken(Other):
+    """Makes nan of more than one sample."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.full((len(z), 1, 8, 8), float("nan") if len(z) > 1 else 1.0)
+
+
+class Branching(nn.Module):
+    """Decides by a value, which torch.export cannot follow."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.ones(z.shape[0], 1, 8, 8) if z.sum() > 0 else torch.zeros(z.shape[0], 1, 8, 8)
 
 
 class Rolling(nn.Module):
@@ -111,6 +167,21 @@ def test_a_file_that_differs_is_removed(tmp_path: Path) -> None:
     ):
         written("torch_export", module, program, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_outputs_that_are_no_numbers_are_found(tmp_path: Path) -> None:
+    module = exported(TINY)
+    program = traced(module)
+    module.module.net = Broken()
+    with pytest.raises(UserError, match=r"outputs differ by up to nan"):
+        written("torch_export", module, program, tmp_path)
+
+
+def test_a_network_that_cannot_be_written() -> None:
+    cfg = composed(*TINY)
+    module = exportable(build_game(cfg), Branching(), build_source(cfg))
+    with pytest.raises(UserError, match=r"this network cannot be written so: .*format=safetensors always can"):
+        traced(module)
 
 
 def test_a_generator_with_noise_of_its_own_is_refused() -> None:
@@ -162,10 +233,14 @@ def test_the_verb(
     run_export(monkeypatch, tmp_path, f"run={folder}", "format=[torch_export,safetensors]", "license=cc-by-4.0")
     made = folder / "export"
     names = ["README.md", "config.yaml", "export.json", "generator.pt2", GENERATOR, "run.json", "samples.png"]
-    assert sorted(path.name for path in made.iterdir()) == sorted([*names, "metrics.jsonl"])
+    names += ["metrics.jsonl", "evaluations.jsonl"]
+    assert sorted(path.name for path in made.iterdir()) == sorted(
+        [*names, "metrics.jsonl", "evaluations.jsonl"]
+    )
     assert SavedRun(made).scores["fid_cnn"] > 0
     told = capfd.readouterr().out
     assert "torch_export: " in told and "differs by at most 0" in told and "how to load it: " in told
+    assert [run.folder for run in find_runs([folder.parent])] == [folder] and len(find_runs([made])) == 1
     for number, run in enumerate((folder, made)):
         verb(monkeypatch, tmp_path, "sample", f"run={run}", "n=20", f"out=grid{number}", "device=cpu")
     assert (tmp_path / "grid0.png").read_bytes() == (tmp_path / "grid1.png").read_bytes()
@@ -199,6 +274,9 @@ def _verbs_that_need_more_are_refused(
             ["recipe=none", "game=cgan", "data.resolution=8", f"start_from={made}"],
             "it has the generator alone",
         ),
+        ("train", [f"resume={made}"], "has the generator alone: training cannot go on from it"),
+        ("export", [f"run={made}", f"out={made}"], "is the run itself"),
+        ("export", [f"run={made}", f"out={tmp_path}"], "has other files, such as"),
         ("export", [f"run={made}", "direction=AtoB"], "only runs that translate images have directions"),
         ("export", [f"run={made}", "format=pickle"], "format"),
         ("export", [f"run={made}", "license=../x"], "license"),
@@ -263,7 +341,7 @@ def test_what_may_be_shared() -> None:
         "git": {"commit": "c"},
         "platform": "p",
         "steps": 3,
-        "choices": {"loss": "gan", "data": "a/b", "experiment": ["x"]},
+        "choices": {"loss": "gan", "data": "a/b", "experiment": ["x"], "arch": "of_a_client"},
         "versions": {"torch": "2.11"},
         "data": {"fingerprint": "f", "count": 2, "root": "/r"},
     }
@@ -272,5 +350,5 @@ def test_what_may_be_shared() -> None:
         "steps": 3,
         "choices": {"loss": "gan"},
         "versions": {"torch": "2.11"},
-        "data": {"fingerprint": "f", "count": 2},
+        "data": {"count": 2},
     }

@@ -8,9 +8,10 @@ import torch
 from conftest import TINY, Verb, command, verb
 from hub_stand_in import Hub, Repository, stand_in
 
+from ganexp.config.exported_files import GENERATOR
 from ganexp.errors import UserError
-from ganexp.export.sent import check_taken, files_of
-from ganexp.runs.exported import GENERATOR, write_generator
+from ganexp.export.sent import check_taken, files_of, sha256
+from ganexp.runs.exported import write_generator
 
 pytest.importorskip("huggingface_hub")
 
@@ -44,7 +45,7 @@ def test_there_and_back(folder: Path, tmp_path: Path) -> None:
         assert status == 2 and "nobody can be asked here" in told and not hub.bodies
         agreed = ["push", "run=made", "to=me/digits", "dry_run=false", "confirmed=true"]
         status, told = call(hub, tmp_path, *agreed, token="wrong")
-        assert status == 2 and "to=me/digits: you are not logged in: hf auth login" in told
+        assert status == 2 and "to=me/digits: not found, or you are not logged in: hf auth login" in told
         status, told = call(hub, tmp_path, *agreed)
         assert status == 0 and "sent: ganexp pull repo=me/digits" in told and "HTTP" not in told, told
         assert hub.token not in told
@@ -80,11 +81,14 @@ def test_there_and_back(folder: Path, tmp_path: Path) -> None:
 def exported(folder: Path) -> None:
     folder.mkdir()
     write_generator({"a": torch.ones(2)}, "step_00000001", {"step": 1, "images": 64}, folder / GENERATOR)
-    (folder / "config.yaml").write_text("data:\n  _target_: a/b\n  root: left-out\n")
-    hashes = {one: "" for one in (GENERATOR, "config.yaml")}
+    (folder / "config.yaml").write_text("data:\n  _target_: a.b\n  root: left-out\n")
+    record(folder)
+
+
+def record(folder: Path) -> None:
+    """Writes export.json anew."""
+    hashes = {name: sha256(folder / name) for name in (GENERATOR, "config.yaml")}
     (folder / "export.json").write_text(json.dumps({"sha256": hashes}))
-    found = {file.name: file.sha256 for file in files_of(folder)}
-    (folder / "export.json").write_text(json.dumps({"sha256": found}))
 
 
 def test_what_is_sent(tmp_path: Path) -> None:
@@ -94,8 +98,18 @@ def test_what_is_sent(tmp_path: Path) -> None:
     exported(folder)
     assert [file.name for file in files_of(folder)] == [GENERATOR, "config.yaml", "export.json"]
     (folder / "config.yaml").write_text("data:\n  root: /home/me/secret\n")
-    with pytest.raises(UserError, match=r"config.yaml: data.root=/home/me/secret may be a path: write left"):
+    with pytest.raises(UserError, match=r"config.yaml is not the file that was exported"):
         files_of(folder)
+    record(folder)
+    with pytest.raises(UserError, match=r"config.yaml: data.root=/home/me/secret may be a path: change it"):
+        files_of(folder)
+    (folder / "config.yaml").write_text("data:\n  root: left-out\n")
+    record(folder)
+    (folder / "README.md").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_text("private")
+    with pytest.raises(UserError, match=r"README.md is a link"):
+        files_of(folder)
+    (folder / "README.md").unlink()
     (folder / "export.json").unlink()
     with pytest.raises(UserError, match=r"export.json missing: this is no folder of ganexp export"):
         files_of(folder)

@@ -6,18 +6,19 @@ import pytest
 from conftest import command, verb
 from PIL import Image
 
-from ganexp import zoo
+import ganexp
 from ganexp.cli.zoo import zoo as list_zoo
+from ganexp.config import zoo
+from ganexp.config.exported_files import GENERATOR, SHARED
 from ganexp.errors import UserError
-from ganexp.export.sent import NAMES, check_taken, files_of
-from ganexp.runs.exported import GENERATOR
+from ganexp.export.sent import check_taken, files_of
 
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_each_is_small_complete_and_names_its_terms(name: str) -> None:
     folder = zoo.MODELS / name
     check_taken(folder, name)
-    assert {path.name for path in folder.iterdir()} == {file.name for file in files_of(folder)} <= set(NAMES)
+    assert {path.name for path in folder.iterdir()} == {file.name for file in files_of(folder)} <= set(SHARED)
     assert (folder / GENERATOR).stat().st_size <= 900_000
     card = (folder / "README.md").read_text()
     assert "license: " in card and "not known" not in card and "| fid_cnn |" in card
@@ -41,6 +42,10 @@ def test_a_run_of_the_zoo(
     assert zoo.run_folder("zoo:digits") == "outputs/zoo/digits" and picture.is_file()
     assert (copy / GENERATOR).read_bytes() == (zoo.MODELS / "digits" / GENERATOR).read_bytes()
     assert zoo.run_folder("outputs/mine") == "outputs/mine"
+    (copy / "config.yaml").write_text((copy / "config.yaml").read_text() + "# changed\n")
+    assert (
+        ganexp.load("zoo:digits").sample(2).shape[0] == 2 and "# changed" in (copy / "config.yaml").read_text()
+    )
     with pytest.raises(UserError, match=r"run=zoo:digit: did you mean digits"):
         zoo.run_folder("zoo:digit")
     (tmp_path / "elsewhere/outputs").mkdir(parents=True)

@@ -107,7 +107,7 @@ def _effects(
     """Columns: how often the attribute is seen, how often moving changes it, and what changes with it."""
     columns = [
         (f"seen at {strength:g}", [f"{share:.1%}" for share in shares])
-        for strength, shares in zip((-reach, 0.0, reach), measured.seen.T.tolist(), strict=True)
+        for strength, shares in zip((-reach, 0.0, reach), measured.shares.T.tolist(), strict=True)
     ]
     own = measured.changed.gather(1, measured.own[:, None])[:, 0]
     columns.append(("changed", [f"{share:.1%}" for share in own.tolist()]))
@@ -115,5 +115,5 @@ def _effects(
         return columns
     columns.append(("others changed", [f"{count:.2f}" for count in measured.others.sum(1).tolist()]))
     most, which = (values.tolist() for values in measured.others.max(1))
-    told = [f"{names[index]} {share:.1%}" for index, share in zip(which, most, strict=True)]
+    told = [f"{names[index]} {share:.1%}" if share else "-" for index, share in zip(which, most, strict=True)]
     return [*columns, ("most often", told)]

@@ -8,17 +8,19 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from ganexp.cli.export_card import describe
+from ganexp.cli.export_card import Exported, describe
+from ganexp.config.exported_files import GENERATOR, PICTURE
 from ganexp.data.picture import save_png
 from ganexp.errors import UserError
 from ganexp.export.formats import FORMATS, check_packages, traced, written
 from ganexp.export.portable import Exportable, exportable
+from ganexp.export.sent import begin_folder
 from ganexp.games.game import Game
 from ganexp.games.request import Request
 from ganexp.games.sampling import draw_grid, generate
 from ganexp.games.seeded_inputs import grid_inputs
 from ganexp.games.translation import Translation
-from ganexp.runs.exported import GENERATOR, write_generator
+from ganexp.runs.exported import write_generator
 from ganexp.runs.stored_checkpoints import LoadedCheckpoint
 from ganexp.system.atomic import make_folder
 from ganexp.system.terminal import print_lines
@@ -40,12 +42,14 @@ def export(cfg: DictConfig) -> None:
     _check_direction(loaded.game, cfg.direction)
     exported = exportable(loaded.game, loaded.net, run.source, cfg.direction)
     folder = _folder(cfg, run)
+    begin_folder(folder, run.folder)
     try:
         with make_folder(folder):
             files, differences = _write(wanted, exported, loaded.checkpoint, state, folder)
             if picture is not None:
-                save_png(picture, folder / "samples.png")
-            describe(cfg, run, loaded.checkpoint, exported, files, differences, folder)
+                save_png(picture, folder / PICTURE)
+            about = Exported(loaded.checkpoint, exported, files, differences)
+            describe(cfg, run, about, folder)
     except OSError as error:
         raise UserError(f"out={folder}: cannot be written: {error.strerror or error}") from None
     for name, file in files.items():
@@ -92,14 +96,14 @@ def _write(
 ) -> tuple[dict[str, str], dict[str, float]]:
     """Writes the files of each format: their names, and the largest differences of those that are programs."""
     files, differences = {}, {}
-    if SAFETENSORS in wanted:
-        content = checkpoint.content
-        write_generator(state, content["name"], content["progress"], folder / GENERATOR)
-        files[SAFETENSORS] = GENERATOR
     programs = [name for name in wanted if name in FORMATS]
     program = traced(exported) if programs else None
     for name in tqdm(programs, desc="exporting", delay=1, disable=None, leave=False):
         assert program is not None
         file, differences[name] = written(name, exported, program, folder)
         files[name] = file.name
+    if SAFETENSORS in wanted:
+        content = checkpoint.content
+        write_generator(state, content["name"], content["progress"], folder / GENERATOR)
+        files = {SAFETENSORS: GENERATOR, **files}
     return files, differences

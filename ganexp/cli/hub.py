@@ -16,13 +16,18 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from ganexp.config.exported_files import SHARED
 from ganexp.errors import UserError, first_line
-from ganexp.export.sent import NAMES, check_taken, files_of
+from ganexp.export.sent import check_taken, files_of
 from ganexp.system.atomic import make_folder
-from ganexp.system.terminal import align_columns, plural, print_lines
+from ganexp.system.terminal import align_columns, plural, print_lines, quoted_override
 
-_REASONS = {401: "you are not logged in: hf auth login", 403: "you may not write there", 404: "not found"}
-"""By the status of an answer."""
+_REASONS = {
+    401: "not found, or you are not logged in: hf auth login",
+    403: "you may not write there",
+    404: "not found",
+}
+"""Messages by HTTP status."""
 
 _LARGEST = 2_000_000_000
 """Bytes of all files that are taken."""
@@ -42,16 +47,26 @@ def push(cfg: DictConfig) -> None:
     _check_package()
     if not cfg.confirmed and not _agreed(f"send these files to {cfg.to}, {visible}? [y/N] "):
         raise UserError("nothing was sent")
+    _send(cfg, folder, [file.name for file in sent])
+    print_lines(f"sent: ganexp pull repo={cfg.to} takes it")
+
+
+def _send(cfg: DictConfig, folder: Path, names: list[str]) -> None:
+    """Makes the repository if need be, and replaces what an earlier push left there. Raises UserError."""
     with _errors(f"to={cfg.to}"):
-        from huggingface_hub import CommitOperationAdd, HfApi
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
         api = HfApi(library_name="ganexp")
         api.create_repo(cfg.to, private=cfg.private, exist_ok=True)
-        if cfg.private and not api.model_info(cfg.to).private:
+        facts = api.model_info(cfg.to)
+        if cfg.private and not facts.private:
             raise UserError(f"to={cfg.to}: is public: set private=false if everybody may see this")
-        operations = [CommitOperationAdd(file.name, folder / file.name) for file in sent]
+        there = {one.rfilename for one in facts.siblings or []}
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            CommitOperationDelete(name) for name in SHARED if name in there and name not in names
+        ]
+        operations += [CommitOperationAdd(name, folder / name) for name in names]
         api.create_commit(cfg.to, operations, commit_message="A generator of ganexp export")
-    print_lines(f"sent: ganexp pull repo={cfg.to} takes it")
 
 
 def pull(cfg: DictConfig) -> None:
@@ -65,7 +80,7 @@ def pull(cfg: DictConfig) -> None:
             taken, kept = Path(scratch), Path(scratch) / "kept"
             _download(cfg.repo, cfg.revision, taken)
             kept.mkdir()
-            for name in NAMES:
+            for name in SHARED:
                 if (taken / name).is_file() and not (taken / name).is_symlink():
                     shutil.copyfile(taken / name, kept / name)
             check_taken(kept, f"repo={cfg.repo}")
@@ -73,7 +88,7 @@ def pull(cfg: DictConfig) -> None:
     except OSError as error:
         raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
     print_lines(f"{plural(len(list(out.iterdir())), 'file')}: {out}; read {out / 'README.md'}")
-    print_lines(f"it is a run: ganexp sample run={out}")
+    print_lines(f"it is a run: ganexp sample {quoted_override('run', out)}")
 
 
 def _download(repo: str, revision: str | None, folder: Path) -> None:
@@ -82,10 +97,10 @@ def _download(repo: str, revision: str | None, folder: Path) -> None:
         from huggingface_hub import HfApi, snapshot_download
 
         facts = HfApi(library_name="ganexp").model_info(repo, revision=revision, files_metadata=True)
-        found = {one.rfilename: one.size or 0 for one in facts.siblings or [] if one.rfilename in NAMES}
+        found = {one.rfilename: one.size or 0 for one in facts.siblings or [] if one.rfilename in SHARED}
         if (size := sum(found.values())) > _LARGEST:
             raise UserError(f"repo={repo}: its files have {size:,} bytes, more than {_LARGEST:,}")
-        snapshot_download(repo, revision=facts.sha, local_dir=folder, allow_patterns=list(NAMES))
+        snapshot_download(repo, revision=facts.sha, local_dir=folder, allow_patterns=list(SHARED))
 
 
 def _check_package() -> None:
@@ -110,10 +125,14 @@ def _errors(what: str) -> Iterator[None]:
 
     try:
         yield
+    except UserError:
+        raise
     except HFValidationError as error:
         raise UserError(f"{what}: should be <owner>/<name>: {first_line(error)}") from None
     except HfHubHTTPError as error:
         reason = _REASONS.get(error.response.status_code) or first_line(error)
         raise UserError(f"{what}: {reason}") from None
-    except (ConnectionError, TimeoutError) as error:
+    except ValueError as error:  # of a card's first lines, such as an unknown licence
+        raise UserError(f"{what}: {' '.join(str(error).split())}") from None
+    except Exception as error:  # whichever library of connections is installed has its own
         raise UserError(f"{what}: the hub cannot be reached: {first_line(error)}") from None

@@ -7,12 +7,12 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from ganexp.cli.arguments import parse, values_by_key
+from ganexp.config.exported_files import GENERATOR, PICTURE
+from ganexp.config.zoo import MODELS, PREFIX, names
 from ganexp.data.picture import save_png
-from ganexp.errors import UserError
-from ganexp.runs.exported import GENERATOR
+from ganexp.errors import UserError, print_to_stderr
 from ganexp.runs.saved_run import SavedRun
 from ganexp.system.terminal import align_columns, print_lines
-from ganexp.zoo import MODELS, PREFIX, names
 
 ZOO = """ganexp zoo [out=FILE]
 
@@ -41,7 +41,8 @@ def zoo(arguments: Sequence[str]) -> None:
     try:
         save_png(_picture(), out)
     except OSError as error:
-        raise UserError(f"out={out}: cannot be written: {error.strerror or error}") from None
+        print_to_stderr(f"out={out}: the picture cannot be written: {error.strerror or error}")
+        return
     print_lines(f"samples of each: {out}")
 
 
@@ -53,6 +54,6 @@ def _picture() -> Image.Image:
     for number, name in enumerate(found):
         left = number * (_SIDE + 8)
         draw.text((left, 4), PREFIX + name, "black")
-        with Image.open(MODELS / name / "samples.png") as samples:
+        with Image.open(MODELS / name / PICTURE) as samples:
             picture.paste(samples.convert("RGB").resize((_SIDE, _SIDE)), (left, _LINE))
     return picture

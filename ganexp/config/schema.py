@@ -15,7 +15,9 @@ STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_
 Node = dict[str, Any]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 _AsText = BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)
-Folder = Annotated[str, _AsText]  # Hydra parses run=1e3 as a number
+Text = Annotated[str, _AsText]  # Hydra parses run=1e3 as a number
+
+Folder = Text
 
 
 def _matches(pattern: str, meaning: str) -> AfterValidator:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from ganexp.config.check import check_config
 from ganexp.config.combinations import check_combinations
 from ganexp.config.degrade import check_degrade
+from ganexp.config.export_schema import ExportSettings, PullSettings, PushSettings
 from ganexp.config.extras import check_extras
 from ganexp.config.latent_schema import DirectionsSettings, EditSettings, InterpolateSettings, MixSettings
 from ganexp.config.nets import check_nets, required_nets
@@ -25,19 +26,16 @@ from ganexp.config.verb_schema import (
     AnomalySettings,
     DataSettings,
     EvaluateSettings,
-    ExportSettings,
     FilmSettings,
     MoreDataSettings,
     NeighboursSettings,
-    PullSettings,
-    PushSettings,
     SampleSettings,
     TranslateSettings,
     TuneSettings,
     VerifySettings,
 )
+from ganexp.config.zoo import run_folder
 from ganexp.errors import UserError
-from ganexp.zoo import run_folder
 
 
 def validate_train(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -151,6 +149,14 @@ def _validate_reader(
         if validated[key] is not None:
             validated[key] = run_folder(str(validated[key]))  # Hydra parses run=nan as a number
             read_run(validated[key], trust=validated.trust)
+    if "blend" in validated and validated.blend.run is not None:
+        validated.blend.run = run_folder(str(validated.blend.run))
+    return validated
+
+
+def _validate_push(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    validated = check_config(cfg, PushSettings)
+    validated.run = run_folder(str(validated.run))
     return validated
 
 
@@ -187,7 +193,7 @@ def validate_moredata(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp moredata``; its ``run`` becomes a list. Raises UserError."""
     validated = _validate_reader(MoreDataSettings, [], cfg, overrides)
     given = validated.run if isinstance(validated.run, ListConfig) else [validated.run]
-    validated.run = [str(path) for path in given]
+    validated.run = [run_folder(str(path)) for path in given]
     for path in validated.run:
         folder = Path(path).expanduser()
         if (folder / "config.yaml").is_file() or not folder.is_dir():
@@ -234,7 +240,7 @@ VALIDATORS: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "moredata": validate_moredata,
     "translate": validate_translate,
     "export": partial(_validate_reader, ExportSettings, ["run"]),
-    "push": partial(_validate_reader, PushSettings, []),
+    "push": _validate_push,
     "pull": partial(_validate_reader, PullSettings, []),
     "anomaly": validate_anomaly,
     "verify": partial(_validate_reader, VerifySettings, ["run", "against"]),

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from ganexp.config.export_schema import ExportSettings, PullSettings, PushSettings
 from ganexp.config.latent_schema import DirectionsSettings, EditSettings, InterpolateSettings, MixSettings
 from ganexp.config.ranges import ClassNames, Count, Share
 from ganexp.config.sample_values import check_codes, check_label
@@ -159,48 +160,6 @@ class TranslateSettings(BaseModel):
         if "tile" in other.data and 2 * overlap >= other.data["tile"]:
             raise ValueError(f"should be less than half of tile={other.data['tile']}")
         return overlap
-
-
-ExportFormat = Literal["safetensors", "onnx", "torch_export", "all"]
-
-
-class ExportSettings(BaseModel):
-    """The keys of ``conf/export.yaml``."""
-
-    model_config = STRICT
-    run: Folder
-    format: ExportFormat | Annotated[list[ExportFormat], Field(min_length=1)]
-    direction: str | None
-    title: str | None
-    license: Annotated[str, Field(pattern=r"^[\w.+-]+$")] | None
-    checkpoint: str
-    out: str | None
-    trust: bool
-    device: Node
-
-
-Repository = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")]
-"""``<owner>/<name>``."""
-
-
-class PushSettings(BaseModel):
-    """The keys of ``conf/push.yaml``."""
-
-    model_config = STRICT
-    run: Folder
-    to: Repository
-    private: bool
-    dry_run: bool
-    confirmed: bool
-
-
-class PullSettings(BaseModel):
-    """The keys of ``conf/pull.yaml``."""
-
-    model_config = STRICT
-    repo: Repository
-    revision: str | None
-    out: str | None
 
 
 class AnomalySettings(BaseModel):

@@ -1,13 +1,10 @@
 """The card of an exported generator, ``README.md``: what it is, how to load it, its scores and its limits."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ganexp.export.portable import Exportable
-
-_COUNT = 8
-"""Samples that the example makes."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +12,8 @@ class CardFacts:
     """What a card says. ``files``: by format. ``differences``: of each from the original.
 
     ``scores``: rows of name, value, value of real samples, and which direction is better; ``scored``: how they
-    were computed. ``has_picture``: whether samples.png is there.
+    were computed. ``verb``: the line that applies the folder with ganexp, if one does without the data.
+    ``has_picture``: whether samples.png is there.
     """
 
     title: str
@@ -28,11 +26,12 @@ class CardFacts:
     scored: str
     files: Mapping[str, str]
     differences: Mapping[str, float]
+    verb: str | None
     has_picture: bool
 
 
 def card(facts: CardFacts, exported: Exportable) -> str:
-    """The text of README.md. Raises nothing."""
+    """The text of README.md."""
     parts = [_head(facts), f"# {facts.title}", "![samples](samples.png)" if facts.has_picture else ""]
     parts += [_about(facts), "## How to load it", *_loading(facts, exported), _inputs(exported)]
     parts += ["## Data and their terms", facts.terms, "## Scores", _scores(facts)]
@@ -59,14 +58,13 @@ _GROUPS = ("data", "game", "arch", "loss", "penalties", "degrade")
 
 
 def _loading(facts: CardFacts, exported: Exportable) -> list[str]:
-    drawn = exported.drawn(_COUNT)
     parts = []
     if "onnx" in facts.files:
-        given = ", ".join(f'"{name}": {name}' for name in exported.names)
+        given = ", ".join(f'"{one.name}": {one.name}' for one in exported.inputs)
         lines = [
             "import numpy, onnxruntime",
             "rng = numpy.random.default_rng(0)",
-            *(f"{name} = {of_numpy}" for name, (of_numpy, _) in drawn.items()),
+            *(f"{one.name} = {one.of_numpy}" for one in exported.inputs),
             f'session = onnxruntime.InferenceSession("{facts.files["onnx"]}")',
             f"{exported.output}s = session.run(None, {{{given}}})[0]",
         ]
@@ -74,13 +72,13 @@ def _loading(facts: CardFacts, exported: Exportable) -> list[str]:
     if "torch_export" in facts.files:
         lines = [
             "import torch",
-            *(f"{name} = {of_torch}" for name, (_, of_torch) in drawn.items()),
+            *(f"{one.name} = {one.of_torch}" for one in exported.inputs),
             f'generator = torch.export.load("{facts.files["torch_export"]}").module()',
             f"{exported.output}s = generator({', '.join(exported.names)})",
         ]
         parts += ["With torch alone:", _code(lines)]
-    if "safetensors" in facts.files:
-        parts += ["With ganexp, this folder is a run:", _code([f"ganexp {exported.verb} run=."])]
+    if "safetensors" in facts.files and facts.verb is not None:
+        parts += ["With ganexp, this folder is a run:", _code([facts.verb])]
     told = ", ".join(f"{name} {largest:.1g}" for name, largest in facts.differences.items())
     return [*parts, f"Largest difference of the files' outputs from the generator's: {told}." if told else ""]
 
@@ -90,7 +88,7 @@ def _code(lines: list[str]) -> str:
 
 
 def _inputs(exported: Exportable) -> str:
-    rows = [f"| `{name}` | {exported.shapes[name]} | {told} |" for name, told in exported.about.items()]
+    rows = [f"| `{name}` | {shape} | {told} |" for name, shape, told in exported.table()]
     return "\n".join(["| input or output | shape | what |", "|---|---|---|", *rows])
 
 
@@ -109,11 +107,11 @@ measurements, do not use them for decisions about people, and keep to the terms 
 
 
 def score_rows(
-    scores: Mapping[str, Any], floor: Mapping[str, Any], directions: Mapping[str, str]
+    scores: Mapping[str, Any], floor: Mapping[str, Any], direction: Callable[[str], str]
 ) -> list[tuple[str, str, str, str]]:
     """Rows of a card: numbers with four digits; empty where there is none. Standard deviations are left out."""
     return [
-        (name, _number(value), _number(floor.get(name)), directions.get(name, ""))
+        (name, _number(value), _number(floor.get(name)), direction(name))
         for name, value in scores.items()
         if not name.endswith("_std")
     ]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from ganexp.errors import UserError
+from ganexp.errors import UserError, first_line
 from ganexp.export.portable import Exportable
 from ganexp.system.atomic import replacing
 
@@ -33,14 +33,20 @@ class Format(NamedTuple):
 def traced(exported: Exportable) -> ExportedProgram:
     """The module as a graph of torch's operations, for any number of samples.
 
-    Sizes of sources vary where the network allows it. No names of files are left in the graph.
+    Sizes of sources vary where the network allows it. No names of files are left in the graph. Raises UserError
+    where torch.export cannot follow the network.
     """
     shapes: list[dict[int, Any]] = [{0: Dim.DYNAMIC} for _ in exported.names]
     if exported.multiple is not None:
         shapes[0] |= {2: Dim.AUTO, 3: Dim.AUTO}
     with _quiet(), torch.no_grad():
         inputs = exported.example(3, seed=0)
-        program = torch.export.export(exported.module, inputs, dynamic_shapes=(tuple(shapes),), strict=False)
+        try:
+            program = torch.export.export(
+                exported.module, inputs, dynamic_shapes=(tuple(shapes),), strict=False
+            )
+        except Exception as error:  # it raises all kinds of errors
+            raise _cannot("torch_export", error) from error
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
             node.meta.pop("stack_trace", None)
@@ -66,7 +72,7 @@ def _write_onnx(exported: Exportable, program: ExportedProgram, file: Path) -> N
             program, (), input_names=list(exported.names), output_names=[exported.output], dynamo=True
         )
     assert made is not None
-    made.model.metadata_props.update(exported.about)
+    made.model.metadata_props.update({name: f"{shape}, {told}" for name, shape, told in exported.table()})
     try:
         content = made.model_proto.SerializeToString()
     except ValueError:
@@ -116,7 +122,12 @@ def written(name: str, exported: Exportable, program: ExportedProgram, folder: P
     """
     form = FORMATS[name]
     file = folder / form.file
-    form.write(exported, program, file)
+    try:
+        form.write(exported, program, file)
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        raise _cannot(name, error) from error
     cases: list[tuple[int, tuple[int, int] | None]] = [(1, None), (2, None), (5, None)]
     if exported.multiple is not None:
         cases.append((2, (3 * exported.multiple, 4 * exported.multiple)))
@@ -128,16 +139,22 @@ def written(name: str, exported: Exportable, program: ExportedProgram, folder: P
                 for number, (count, sides) in enumerate(cases, start=1)
                 if (inputs := exported.example(count, number, sides))
             ]
-        largest = max(float((one - other).abs().max()) for one, other in pairs)
-    except Exception:
+        largest = float(torch.stack([(one - other).abs().max() for one, other in pairs]).max())  # nan stays
+    except Exception as error:
         file.unlink()
-        raise
+        raise _cannot(name, error) from error
     if not largest <= LARGEST_DIFFERENCE:
         file.unlink()
         raise UserError(
             f"format={name}: outputs differ by up to {largest:.2g} from the generator's: the file was removed"
         )
     return file, largest
+
+
+def _cannot(name: str, error: Exception) -> UserError:
+    return UserError(
+        f"format={name}: this network cannot be written so: {first_line(error)}; format=safetensors always can"
+    )
 
 
 @contextmanager

@@ -2,34 +2,21 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ganexp.config.exported_files import GENERATOR, NAMES, RECORD, SHARED
 from ganexp.config.stored import read_bounded_yaml
 from ganexp.errors import UserError
-from ganexp.export.shareable import LEFT_OUT, may_be_path
-from ganexp.runs.exported import GENERATOR
+from ganexp.export.shareable import may_be_path
 from ganexp.system.atomic import read_regular
 from ganexp.system.nested import leaves
 
-RECORD = "export.json"
-
-NAMES = (
-    GENERATOR,
-    "generator.onnx",
-    "config.yaml",
-    "run.json",
-    "metrics.jsonl",
-    "README.md",
-    "samples.png",
-    RECORD,
-)
-"""Of files that are sent and taken. ``generator.pt2`` is not: its example inputs are a pickle."""
-
 _NEEDED = (GENERATOR, "config.yaml", RECORD)
 
-_SMALL = 10_000_000
-"""Bytes of every file but the generators'."""
+_MOST = 1_000_000
+"""Bytes of a record that is read."""
 
 
 class Sent(NamedTuple):
@@ -41,40 +28,57 @@ class Sent(NamedTuple):
 
 
 def files_of(folder: Path) -> list[Sent]:
-    """The files that would be sent. Raises UserError where the folder was not exported, or names a path."""
+    """The files that would be sent. Raises UserError where one is not as it was exported, or names a path."""
+    what = f"run={folder}"
     if not (folder / GENERATOR).is_file():
-        raise UserError(
-            f"run={folder}: was not exported: ganexp export run={folder} writes {folder / 'export'}, "
-            "which can be sent"
-        )
-    _check_complete(folder, f"run={folder}")
-    for path, value in leaves(read_bounded_yaml(folder / "config.yaml"), lists=True):
-        if "_target_" not in path and isinstance(value, str) and may_be_path(value):
-            key = ".".join(map(str, path))
-            raise UserError(f"config.yaml: {key}={value} may be a path: write {LEFT_OUT} there")
-    found = [folder / name for name in NAMES if (folder / name).is_file()]
+        raise UserError(f"{what}: was not exported: ganexp export run={folder} writes {folder / 'export'}")
+    found = [folder / name for name in SHARED if (folder / name).exists()]
+    for file in found:
+        if file.is_symlink():
+            raise UserError(f"{what}: {file.name} is a link: only files of the folder itself are sent")
+    check_taken(folder, what)
+    for name, key, value in _settings(folder):
+        if may_be_path(value):
+            raise UserError(f"{name}: {key}={value} may be a path: change it in the run, and export it again")
     return [Sent(file.name, file.stat().st_size, sha256(file)) for file in found]
 
 
+def _settings(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """File, dotted key and value of every text in config.yaml and run.json. Raises UserError."""
+    for name in ("config.yaml", "run.json"):
+        if (folder / name).is_file():
+            for path, value in leaves(read_bounded_yaml(folder / name), lists=True):  # JSON is YAML
+                if isinstance(value, str):
+                    yield name, ".".join(map(str, path)), value
+
+
 def check_taken(folder: Path, what: str) -> None:
-    """Raises UserError where files that were taken are incomplete, or not those that were exported."""
-    _check_complete(folder, what)
-    try:
-        hashes = dict(json.loads(read_regular(folder / RECORD, _SMALL))["sha256"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise UserError(f"{what}: {RECORD} is damaged") from None
-    for name in (GENERATOR, "generator.onnx", "config.yaml", "run.json"):
-        file = folder / name
-        if file.is_file() and hashes.get(name) != sha256(file):
-            raise UserError(f"{what}: {name} is not the file that was exported: its SHA-256 is another one")
-
-
-def _check_complete(folder: Path, what: str) -> None:
+    """Raises UserError where files are missing, or not those that were exported; the card may be edited."""
     missing = [name for name in _NEEDED if not (folder / name).is_file()]
     if missing:
         raise UserError(f"{what}: {' and '.join(missing)} missing: this is no folder of ganexp export")
+    try:
+        hashes: dict[str, Any] = dict(json.loads(read_regular(folder / RECORD, _MOST))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise UserError(f"{what}: {RECORD} is damaged") from None
+    for name in [name for name in SHARED if (folder / name).is_file()]:
+        if name not in (RECORD, "README.md") and hashes.get(name) != sha256(folder / name):
+            raise UserError(f"{what}: {name} is not the file that was exported: its SHA-256 is another one")
 
 
 def sha256(file: Path) -> str:
     """Of a file's bytes, as hexadecimal digits."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def begin_folder(folder: Path, run: Path) -> None:
+    """Removes what an earlier export left there. Raises UserError where the folder is something else."""
+    if folder.resolve() == run.resolve():
+        raise UserError(f"out={folder}: is the run itself: choose another folder")
+    if not folder.is_dir():
+        return
+    others = sorted({path.name for path in folder.iterdir()} - {*NAMES})
+    if others and not (folder / RECORD).is_file():
+        raise UserError(f"out={folder}: has other files, such as {others[0]}: choose a new folder")
+    for name in NAMES:
+        (folder / name).unlink(missing_ok=True)

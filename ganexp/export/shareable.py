@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-LEFT_OUT = "left-out"
-"""Stands where a path was."""
+from ganexp.config.exported_files import LEFT_OUT
+from ganexp.config.targets import conf_folder
 
 _NAME = "exported"
 
@@ -40,16 +40,25 @@ def may_be_path(text: str) -> bool:
 
 
 def shareable_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Of run.json: counts, choices of groups, facts of the data, versions; no host, process or commit."""
+    """Of run.json: counts, choices of groups, facts of the data, versions; no host, process or commit.
+
+    The fingerprint of the data is left out: by it, whoever has them can tell that they were used.
+    """
     shared = {key: manifest[key] for key in _FACTS if key in manifest}
-    for key in ("choices", "versions"):
-        if isinstance(manifest.get(key), dict):
-            shared[key] = {name: value for name, value in manifest[key].items() if _is_word(name, value)}
+    if isinstance(manifest.get("versions"), dict):
+        shared["versions"] = {name: value for name, value in manifest["versions"].items() if _is_word(value)}
+    if isinstance(manifest.get("choices"), dict):
+        shared["choices"] = {name: value for name, value in manifest["choices"].items() if _ships(name, value)}
     data = manifest.get("data")
     if isinstance(data, dict):
-        shared["data"] = {key: data[key] for key in ("fingerprint", "count", "shape", "classes") if key in data}
+        shared["data"] = {key: data[key] for key in ("count", "shape", "classes") if key in data}
     return {"status": "finished", **shared}
 
 
-def _is_word(*texts: Any) -> bool:
-    return all(isinstance(text, str) and _WORD.fullmatch(text) for text in texts)
+def _is_word(text: Any) -> bool:
+    return isinstance(text, str) and bool(_WORD.fullmatch(text))
+
+
+def _ships(group: str, choice: Any) -> bool:
+    """Whether a choice is one of ganexp's own: the name of another one may say whose it is."""
+    return _is_word(group) and _is_word(choice) and (conf_folder() / group / f"{choice}.yaml").is_file()

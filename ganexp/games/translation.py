@@ -70,7 +70,7 @@ class Translation(Game):
         return self.generator
 
     def chosen_translator(self, direction: str | None) -> Restored:
-        """The same. Raises UserError where the direction is missing, or is none of this game's."""
+        """``translator`` for a direction that a user typed. Raises UserError where it is missing or unknown."""
         if not self.directions and direction is not None:
             raise UserError(f"direction={direction}: this run has one direction, from {self.degrade.about}")
         if self.directions and direction not in self.directions:

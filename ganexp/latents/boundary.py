@@ -101,13 +101,13 @@ SAMPLES_OF_EFFECTS = 200
 class Effects:
     """What the judge makes of samples moved along K directions.
 
-    ``seen`` [K, 3] in [0, 1]: the share that is of the direction's own class or attribute, moved by -reach, 0
+    ``shares`` [K, 3] in [0, 1]: the share that is of the direction's own class or attribute, moved by -reach, 0
     and reach. ``changed`` [K, A] in [0, 1]: each sample moved to the other side, by -reach where it has the
     direction's own attribute and by reach where it has not: the share for which the answer to each of the A
     attributes changes. ``own`` [K]: which of the A attributes is the direction's.
     """
 
-    seen: Tensor
+    shares: Tensor
     changed: Tensor
     own: Tensor
 
@@ -122,14 +122,14 @@ def effects(found: Directions, task: Task, reach: float) -> Effects:
     judge = task.judge()
     points, labels = task.draw(SAMPLES_OF_EFFECTS)
     own = torch.tensor([judge.names.index(name) for name in found.names])
-    seen, changed = [], []
+    shares, changed = [], []
     for row in trange(len(own), desc="effects", delay=1, disable=None, leave=False):
         moved = [found.moved(points, row, strength) for strength in (-reach, 0.0, reach)]
-        less, same, more = (judge(task.space.samples(p, labels, task.batch_size)) > 0 for p in moved)
-        other_side = torch.where(same[:, own[row], None], less, more)
-        seen.append(torch.stack([answers[:, own[row]].float().mean() for answers in (less, same, more)]))
-        changed.append((other_side != same).float().mean(0))
-    return Effects(torch.stack(seen), torch.stack(changed), own)
+        less, unmoved, more = (judge(task.space.samples(p, labels, task.batch_size)) > 0 for p in moved)
+        other_side = torch.where(unmoved[:, own[row], None], less, more)
+        shares.append(torch.stack([answers[:, own[row]].float().mean() for answers in (less, unmoved, more)]))
+        changed.append((other_side != unmoved).float().mean(0))
+    return Effects(torch.stack(shares), torch.stack(changed), own)
 
 
 def _listed(names: Labels | None) -> list[str]:

@@ -15,8 +15,6 @@ from ganexp.errors import first_line
 from ganexp.system.atomic import replacing
 from ganexp.system.tensor_file import Damaged
 
-GENERATOR = "generator.safetensors"
-
 _NAME = re.compile(r"step_\d{8,}(_epoch_\d{4,})?")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from ganexp.config.exported_files import GENERATOR
 from ganexp.errors import Diverged, UserError
 from ganexp.runs.collective_run import CollectiveRun, SaveDecision
 from ganexp.runs.run_folder import RunFolder
@@ -31,6 +32,8 @@ class Run(RunFolder, CollectiveRun):
         if found is not None:
             self._skipped = [f"{line}; taking {found.file.name}" for line in found.skipped]
             return found.content
+        if (self.folder / GENERATOR).is_file():
+            raise UserError(f"{self.folder} has the generator alone: training cannot go on from it")
         saved = self.manifest.content.get("saved", 0)
         if saved:
             raise UserError(

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ganexp.config.exported_files import RECORD
 from ganexp.config.stored import read_bounded_yaml
 from ganexp.errors import UserError
 from ganexp.metrics.directions import Direction, direction_of, metric_directions, shipped_directions
@@ -119,13 +120,16 @@ def find_runs(paths: Iterable[str | Path]) -> list[SavedRun]:
 
 
 def _runs(path: Path) -> Iterator[Path]:
-    """Run folders at or below ``path``; does not search inside a run folder."""
+    """Run folders at or below ``path``; does not search inside a run folder.
+
+    Exported generators below it are copies, and left out.
+    """
     if (path / "config.yaml").is_file() and (path / "run.json").is_file():
         yield path
         return
     with suppress(OSError):
         for inner in path.iterdir():
-            if inner.is_dir() and not inner.is_symlink():
+            if inner.is_dir() and not inner.is_symlink() and not (inner / RECORD).is_file():
                 yield from _runs(inner)
 
 

@@ -12,8 +12,9 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ganexp.config.exported_files import GENERATOR
 from ganexp.errors import UserError, print_to_stderr
-from ganexp.runs.exported import GENERATOR, read_generator
+from ganexp.runs.exported import read_generator
 from ganexp.system.tensor_file import Damaged, read
 
 _STEP_NAME = re.compile(r"step_(\d{8,})(_epoch_\d{4,})?\.pt")

@@ -6,10 +6,12 @@ Each is a folder of ``ganexp export``. Verbs write beside what they read, so tha
 
 from pathlib import Path
 
+from ganexp.config.exported_files import GENERATOR
 from ganexp.errors import UserError, suggest
 from ganexp.system.atomic import make_folder, replacing
 
-MODELS = Path(__file__).parent / "models"
+MODELS = Path(__file__).parent.parent / "zoo"
+"""A folder of each."""
 
 PREFIX = "zoo:"
 
@@ -20,7 +22,7 @@ def names() -> list[str]:
 
 
 def run_folder(run: str) -> str:
-    """A run's folder; of ``zoo:<name>`` that of its copy, which is made anew if it is not as it came.
+    """A run's folder; of ``zoo:<name>`` that of its copy, which is made anew if its weights are others.
 
     Raises UserError for an unknown name, and where the copy cannot be written.
     """
@@ -32,15 +34,17 @@ def run_folder(run: str) -> str:
     copy = Path("outputs/zoo") / name
     try:
         with make_folder(copy):
-            for file in sorted((MODELS / name).iterdir()):
-                _copy(file, copy / file.name)
+            if not _is_copy(copy, MODELS / name):
+                for file in sorted((MODELS / name).iterdir()):
+                    with replacing(copy / file.name) as temporary:
+                        temporary.write_bytes(file.read_bytes())
     except OSError as error:
         raise UserError(f"run={run}: {copy} cannot be written: {error.strerror or error}") from None
     return str(copy)
 
 
-def _copy(file: Path, copy: Path) -> None:
-    content = file.read_bytes()
-    if not copy.is_file() or copy.read_bytes() != content:
-        with replacing(copy) as temporary:
-            temporary.write_bytes(content)
+def _is_copy(copy: Path, model: Path) -> bool:
+    """Whether a copy is there and has these weights; its configuration may have been changed."""
+    weights = copy / GENERATOR
+    is_whole = (copy / "config.yaml").is_file() and weights.is_file()
+    return is_whole and weights.read_bytes() == (model / GENERATOR).read_bytes()
