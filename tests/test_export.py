@@ -110,7 +110,7 @@ def test_a_spectral_norm_is_that_of_evaluation() -> None:
     game = build_game(cfg)
     with torch.no_grad():
         for weight in game.generator.parameters():
-            weight += 0.1 * torch.randn_like(weight)
+            weight.add_(torch.randn_like(weight), alpha=0.1)
     inputs = game.inputs(Request(3), torch.Generator().manual_seed(0)).args
     with torch.no_grad():
         wanted = game.generator.eval()(*inputs)

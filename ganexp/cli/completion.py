@@ -16,10 +16,10 @@ _FLAGS = {"train": ("-m", "--cfg", "--info", "--help"), "": ("--cfg", "--info", 
 _RUN_KEYS = ("run", "resume", "start_from", "against")
 """Settings whose value is a run folder."""
 
-_KEYS_WITHOUT_HYDRA = {
+_KEYS_WITHOUT_HYDRA: dict[str, dict[str, tuple[str, ...]]] = {
     "compare": {"metric": (), "by": ("best", "final"), "out": ()},
     "runs": {"sort": ("age", "-age", "images", "seconds", "status"), "columns": ()},
-    "diff": dict[str, tuple[str, ...]](),
+    "diff": {},
     "zoo": {"out": ()},
 }
 
