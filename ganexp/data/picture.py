@@ -50,10 +50,16 @@ def save_png(picture: Image.Image, file: Path, within: Path | None = None) -> by
 
     Creates the file's folder if it is missing, but never ``within``.
     """
+    content = png_bytes(picture)
+    with replacing(file, within) as beside:
+        beside.write_bytes(content)
+    return content
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    """The PNG of a picture: the same bytes as in a file of ``save_png``."""
     stream = BytesIO()
     picture.save(stream, "PNG", compress_level=_COMPRESSION)
-    with replacing(file, within) as beside:
-        beside.write_bytes(stream.getvalue())
     return stream.getvalue()
 
 
