@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 from PIL import Image
+from torch import nn
 
 from ganexp.cli.out_file import safe_name
 from ganexp.cli.ranked import ranked
-from ganexp.cli.requested import requested
+from ganexp.cli.requested import Requested, requested
 from ganexp.data.picture import save_png
 from ganexp.data.source import Source
 from ganexp.errors import UserError
+from ganexp.games.game import Game
 from ganexp.games.request import Inputs
 from ganexp.games.sampling import draw_grid, generate
 from ganexp.games.seeded_inputs import grid_inputs
@@ -30,10 +32,7 @@ def sample(cfg: DictConfig) -> None:
     """Writes samples and prints their path; see ``conf/sample.yaml``. Raises UserError."""
     run = open_run(cfg)
     source, device, loaded = run.source, run.device, run.generator(cfg.checkpoint, cfg.blend)
-    set_truncation(loaded.game, loaded.net, cfg.truncation)
-    asked = requested(cfg, loaded.game, run)
-    inputs, columns = grid_inputs(loaded.game, asked.request, source, run.evaluated, cfg.seed, "sample")
-    inputs = truncated(loaded.game, loaded.net, asked.in_rows(inputs), cfg.truncation)
+    asked, inputs, columns = sample_inputs(cfg, loaded.game, loaded.net, run)
     samples = generate(loaded.net, inputs, cfg.batch_size, device)
     name = safe_name(f"sample_{cfg.n}_seed_{cfg.seed}" + (f"_{asked.name}" if asked.name else ""))
     name += f"_{cfg.format}" if cfg.format in ("classes", "ranked") else ""
@@ -59,6 +58,17 @@ def sample(cfg: DictConfig) -> None:
     rows = f" in {plural(asked.rows, 'row')}" if asked.rows else ""
     attributes = f" with {asked.set_attributes}, all other attributes 0" if asked.set_attributes else ""
     print_lines(f"{plural(len(samples), 'sample')}{rows}{attributes}: {written}")
+
+
+def sample_inputs(cfg: DictConfig, game: Game, net: nn.Module, run: OpenedRun) -> tuple[Requested, Inputs, int]:
+    """What is asked for, the generator's inputs in the order of a grid, and its columns. Raises UserError.
+
+    By ``n``, ``seed``, ``label``, ``code``, ``truncation`` and ``format`` of the settings.
+    """
+    set_truncation(game, net, cfg.truncation)
+    asked = requested(cfg, game, run)
+    inputs, columns = grid_inputs(game, asked.request, run.source, run.evaluated, cfg.seed, "sample")
+    return asked, truncated(game, net, asked.in_rows(inputs), cfg.truncation), columns
 
 
 def _by_class(samples: np.ndarray, run: OpenedRun) -> tuple[np.ndarray, int]:

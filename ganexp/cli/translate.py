@@ -27,7 +27,7 @@ def translate(cfg: DictConfig) -> None:
     """Writes an output for each image, prints their number; see ``conf/translate.yaml``. Raises UserError."""
     run = open_run(cfg)
     loaded = run.generator(cfg.checkpoint, cfg.blend)
-    generator = _generator(loaded.game, cfg.direction)
+    generator = generator_of(loaded.game, cfg.direction)
     generator, labels_told = with_label(cfg.label, generator, loaded.game, run)
     images = listed("input", cfg.input)
     names = output_names(images.names, cfg.format)
@@ -37,7 +37,7 @@ def translate(cfg: DictConfig) -> None:
     record = {"run": cfg.run, "checkpoint": loaded.checkpoint.file.name, "input": cfg.input}
     record |= {"label": labels_told.removeprefix(" with ")} if labels_told else {}
     folder = OutputFolder(cfg.output, images, record, overwrite=cfg.overwrite)
-    translator = _Translator(cfg, generator, run.source.shape[0], run.device)
+    translator = Translator(cfg, generator, run.source.shape[0], run.device)
     sheet = ContactSheet()
     try:
         with fork_rng(run.device):
@@ -53,14 +53,14 @@ def translate(cfg: DictConfig) -> None:
     print_lines(f"{plural(len(names), 'image')}{labels_told}{sheet_told}: {folder.path}")
 
 
-class _Made(NamedTuple):
+class Made(NamedTuple):
     """A source as an image [c, h, w], and the output [C, H, W], both uint8."""
 
     source: np.ndarray
     output: np.ndarray
 
 
-class _Translator:
+class Translator:
     """The generator, with the settings that say how its sources are made from files.
 
     ``target_channels``: of the images that the generator makes. Raises UserError where the run cannot make
@@ -84,7 +84,7 @@ class _Translator:
             )
 
     @torch.inference_mode()
-    def __call__(self, name: str, pixels: np.ndarray, mask: np.ndarray | None) -> _Made:
+    def __call__(self, name: str, pixels: np.ndarray, mask: np.ndarray | None) -> Made:
         """``pixels`` [channels, H, W] uint8; ``mask`` [1, H, W] float32, 1 in holes. Raises UserError."""
         image = torch.from_numpy(pixels.astype(np.float32))[None].to(self._device) / 127.5 - 1
         source = self._degraded(image) if self._degrades else self._from_image(image, mask)
@@ -92,7 +92,7 @@ class _Translator:
         output = translated(self._generator, source, self._tiles, name)
         if self._degrades:
             output = output[:, :, : image.shape[2], : image.shape[3]]
-        return _Made(_pixels(self._generator.degrade.shown(source)), _pixels(output))
+        return Made(_pixels(self._generator.degrade.shown(source)), _pixels(output))
 
     def _from_image(self, image: Tensor, mask: np.ndarray | None) -> Tensor:
         holes = None if mask is None else torch.from_numpy(mask)[None].to(self._device)
@@ -106,8 +106,8 @@ class _Translator:
         return degraded
 
 
-def _generator(game: Game, direction: str | None) -> Restored:
-    """Raises UserError where the run's game makes no images from images, or not in that direction."""
+def generator_of(game: Game, direction: str | None) -> Restored:
+    """The game's generator of images from images. Raises UserError where it makes none, or not that way."""
     name = type(game).__name__
     if not isinstance(game, Translation):
         raise UserError(
@@ -117,7 +117,7 @@ def _generator(game: Game, direction: str | None) -> Restored:
     return game.chosen_translator(direction)
 
 
-def _each(translator: _Translator, images: ImageList, masks: Masks | None) -> Iterator[_Made]:
+def _each(translator: Translator, images: ImageList, masks: Masks | None) -> Iterator[Made]:
     for name in tqdm(images.names, desc="translating", unit=" images", delay=1, disable=None, leave=False):
         pixels = images.read(name, translator.channels)
         mask = None if masks is None else masks.of(name, pixels.shape[1:])
