@@ -31,6 +31,7 @@ _FUNCTIONS = {
     "mix": "ganexp.cli.mix:mix",
     "neighbours": "ganexp.cli.neighbours:neighbours",
     "moredata": "ganexp.cli.moredata:moredata",
+    "play": "ganexp.cli.play:play",
     "translate": "ganexp.cli.translate:translate",
     "anomaly": "ganexp.cli.anomaly:anomaly",
     "export": "ganexp.cli.export:export",

@@ -18,6 +18,7 @@ VERBS = {
     "push": "send an exported generator to a hub: ganexp push run=<folder> to=<owner>/<name>",
     "pull": "take a generator from a hub: ganexp pull repo=<owner>/<name>",
     "zoo": "list the generators that come with ganexp: ganexp sample run=zoo:digits",
+    "play": "look at runs in a browser: ganexp play run=outputs/<name>/<run>",
     "compare": "rank groups of runs and test their differences: ganexp compare outputs/<name>",
     "verify": "repeat a run's first steps and compare: ganexp verify run=outputs/<name>/<run>",
     "runs": "list runs: ganexp runs outputs loss=gan sort=fid_cnn",

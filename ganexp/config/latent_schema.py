@@ -60,6 +60,25 @@ class MixSettings(_LatentSettings):
     truncation: Annotated[float, Field(ge=0, le=2)] | None
 
 
+class PlaySettings(BaseModel):
+    """The keys of ``conf/play.yaml`` that are used: ``run`` or ``data``."""
+
+    model_config = STRICT
+    run: Folder | Annotated[list[Folder], Field(min_length=1, max_length=8)] | None
+    data: Node | None
+    sliders: Annotated[int, Field(ge=1, le=64)]
+    directions: str | None
+    latents: Literal["z", "w"] | None
+    n: Annotated[int, Field(ge=1, le=64)]
+    seed: Seed
+    spread: Annotated[float, Field(gt=0, le=100)] | None
+    checkpoint: str
+    batch_size: Count
+    port: Annotated[int, Field(ge=0, le=65_535)]
+    trust: bool
+    device: Node
+
+
 class EditSettings(_LatentSettings):
     """The keys of ``conf/edit.yaml``."""
 

@@ -15,7 +15,13 @@ from ganexp.config.combinations import check_combinations
 from ganexp.config.degrade import check_degrade
 from ganexp.config.export_schema import ExportSettings, PullSettings, PushSettings
 from ganexp.config.extras import check_extras
-from ganexp.config.latent_schema import DirectionsSettings, EditSettings, InterpolateSettings, MixSettings
+from ganexp.config.latent_schema import (
+    DirectionsSettings,
+    EditSettings,
+    InterpolateSettings,
+    MixSettings,
+    PlaySettings,
+)
 from ganexp.config.nets import check_nets, required_nets
 from ganexp.config.resolvers import RESUMABLE
 from ganexp.config.schema import TrainSettings
@@ -189,6 +195,26 @@ def _check_exist(validated: DictConfig, *keys: str) -> None:
             raise UserError(f"{key}={validated[key]}: there is no such file or folder")
 
 
+def validate_play(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of ``ganexp play``; ``run`` becomes a list if it is given. Raises UserError."""
+    if find_spec("gradio") is None:
+        raise UserError(
+            "ganexp play needs Gradio: pip install -e '.[play]'; where pip finds no versions that fit, "
+            "docs/play.md says what to do"
+        )
+    used = OmegaConf.masked_copy(cfg, [key for key in PlaySettings.model_fields if key in cfg])
+    validated = _validate_reader(PlaySettings, [], used, overrides)
+    if (validated.run is None) == (validated.data is None):
+        told = "run=<folder> for a run, data=ring for a GAN in the plane"
+        raise UserError(f"run or data: give one of them: {told}")
+    if validated.run is not None:
+        given = validated.run if isinstance(validated.run, ListConfig) else [validated.run]
+        validated.run = [str(path) for path in given]  # Hydra parses run=nan as a number
+        for path in validated.run:
+            read_run(path, trust=validated.trust)
+    return validated
+
+
 def validate_moredata(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp moredata``; its ``run`` becomes a list. Raises UserError."""
     validated = _validate_reader(MoreDataSettings, [], cfg, overrides)
@@ -238,6 +264,7 @@ VALIDATORS: dict[str, Callable[[DictConfig, Sequence[str]], DictConfig]] = {
     "mix": partial(_validate_reader, MixSettings, ["run"]),
     "neighbours": partial(_validate_reader, NeighboursSettings, ["run"]),
     "moredata": validate_moredata,
+    "play": validate_play,
     "translate": validate_translate,
     "export": partial(_validate_reader, ExportSettings, ["run"]),
     "push": _validate_push,

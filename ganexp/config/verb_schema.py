@@ -6,7 +6,13 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_va
 from pydantic_core import PydanticCustomError
 
 from ganexp.config.export_schema import ExportSettings, PullSettings, PushSettings
-from ganexp.config.latent_schema import DirectionsSettings, EditSettings, InterpolateSettings, MixSettings
+from ganexp.config.latent_schema import (
+    DirectionsSettings,
+    EditSettings,
+    InterpolateSettings,
+    MixSettings,
+    PlaySettings,
+)
 from ganexp.config.ranges import ClassNames, Count, Share
 from ganexp.config.sample_values import check_codes, check_label
 from ganexp.config.schema import STRICT, Folder, Name, Node, Seed, Split, TrainSettings
@@ -220,6 +226,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "interpolate": InterpolateSettings,
     "mix": MixSettings,
     "neighbours": NeighboursSettings,
+    "play": PlaySettings,
     "moredata": MoreDataSettings,
     "translate": TranslateSettings,
     "anomaly": AnomalySettings,
