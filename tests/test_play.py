@@ -73,7 +73,7 @@ def answer(
         },
         "headers": [(key.encode(), value.encode("latin-1")) for key, value in pairs],
     }
-    scope |= {"method": method} if kind == "http" else {"subprotocols": []}
+    scope["method" if kind == "http" else "subprotocols"] = method if kind == "http" else []
     first: Message = {"type": "http.request", "body": b""}
     asked_for = iter([first if kind == "http" else {"type": "websocket.connect"}])
 

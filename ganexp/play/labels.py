@@ -20,11 +20,11 @@ class LabelControls:
         if not names:
             return
         if not several:
-            choices = [*([("of the run's choice", _ANY)] if optional else []), *numbered]
+            choices = [*([("not given", _ANY)] if optional else []), *numbered]
             self.controls = [gr.Dropdown(choices, value=choices[0][1], label="class", elem_id="label")]
             return
         if optional:
-            self.controls = [gr.Checkbox(False, label="set the attributes; else they are of the run's choice")]
+            self.controls = [gr.Checkbox(False, label="set the attributes")]
         self.controls.append(gr.CheckboxGroup(numbered, value=[], label="attributes", elem_id="label"))
 
     def label(self, values: Sequence[Any]) -> Label:

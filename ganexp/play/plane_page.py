@@ -29,10 +29,10 @@ for real, blue for fake. Arrows show where the logit rises, which is where sampl
 packs has no surface, because it does not judge one point.
 
 **Mode collapse.** All samples crowd at one spot, and when the critic has learned to call it fake, they move
-together to another one: few modes are covered, and the losses swing. *Collapse* begins anew with a
+together to another one: few modes are covered, and the losses hardly show it. *Collapse* begins anew with a
 generator that learns ten times as fast as its critic. *Cure* goes on from there with an equally fast critic
-and R1: samples spread to more and more modes. Other cures to try: a faster critic alone, packs of 2, or
-`wgan_gp` with 5 critic steps.
+and R1: samples spread to more and more modes. Other cures, with equal rates: packs of 2, or `wgan_gp` with
+5 critic steps.
 """
 
 Make = Callable[[Settings], Sandbox]
