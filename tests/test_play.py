@@ -132,6 +132,17 @@ def test_who_may_ask(kind: str) -> None:
     assert answer(GUARD, "/any", twice, kind=kind)[0] == 403
 
 
+def test_a_proxy_is_not_believed() -> None:
+    seen: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend(name for name, _ in scope["headers"])
+        await _anything(scope, receive, send)
+
+    answer(Guard(app, SECRET, PORT), "/", OWN | {"X-Forwarded-Host": "evil.example", "Forwarded": "host=e"})
+    assert seen == [b"host", b"cookie"]
+
+
 def test_the_url_with_the_token_sets_a_cookie() -> None:
     status, headers, body = answer(GUARD, "/", {"host": HERE}, query=f"a=1&token={SECRET}")
     assert status == 303 and headers["location"] == "/?a=1" and not body
@@ -241,9 +252,11 @@ def test_sliders_and_ways(train: Verb) -> None:
         {"label": 5},
         {"share": 0.5},
         {"share": 0.5, "other_seed": 7},
+        {"truncation": 0.2},
+        {"truncation": 0.2, "share": 0.5},
     ):
         seen.add(pixels(one.picture(still._replace(**change))))
-    assert len(seen) == 8, "each change is seen"
+    assert len(seen) == 10, "each change is seen"
     assert pixels(one.picture(still)) == plain
     at_the_end = one.picture(still._replace(share=1.0, other_seed=2))
     assert pixels(at_the_end) == pixels(one.picture(still._replace(seed=2)))
@@ -347,6 +360,39 @@ def test_translators(train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not np.array_equal(np.asarray(source.picture), np.asarray(output.picture))
     (problem,) = translations_of([one])(image._replace(content=b"no image"))
     assert isinstance(problem, str) and "in.png is no readable image" in problem
+
+
+def test_only_uploaded_files_are_translated(
+    train: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gradio")
+    from ganexp.play.translate_page import uploaded
+
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"a")
+    (tmp_path / "b.png").write_bytes(b"b")
+    (folder / "link.png").symlink_to(tmp_path / "b.png")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    assert uploaded(str(folder / "a.png")) == b"a"
+    for path in (tmp_path / "b.png", folder / "../b.png", folder / "link.png", Path("/etc/passwd")):
+        with pytest.raises(PermissionError):
+            uploaded(str(path))
+    page_of(settings(f"run={train(*tiny('stargan'), 'max_steps=1')}"))()
+
+
+def test_a_generator_of_the_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    cfg = settings("run=zoo:digits")
+    page_of(cfg)()
+    assert list(cfg.run) == ["outputs/zoo/digits"]
+
+
+def test_without_gradio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganexp.config.validate.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=re.escape("pip install -e '.[play]'")):
+        composed("play", ["data=ring"])
 
 
 def test_what_is_refused(train: Verb) -> None:

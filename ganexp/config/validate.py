@@ -209,7 +209,7 @@ def validate_play(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         raise UserError(f"run or data: give one of them: {told}")
     if validated.run is not None:
         given = validated.run if isinstance(validated.run, ListConfig) else [validated.run]
-        validated.run = [str(path) for path in given]  # Hydra parses run=nan as a number
+        validated.run = [run_folder(str(path)) for path in given]  # Hydra parses run=nan as a number
         for path in validated.run:
             read_run(path, trust=validated.trust)
     return validated

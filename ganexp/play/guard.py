@@ -2,7 +2,7 @@
 
 A request is answered if its ``Host`` is this machine's loopback address with the server's own port, its
 ``Origin`` is none or the same, and it has the cookie. The cookie is set once, by the URL with the token that is
-printed. So
+printed. What a proxy would say of the host is dropped: Gradio would make addresses of it. So
 
 - another user of the machine, who knows the port, has no token;
 - a page of another site, open in the same browser, sends no cookie (``SameSite=Strict``) and has another
@@ -74,7 +74,8 @@ class Guard:
         if given:
             await self._enter(scope, given, send)
         elif self._has_cookie(headers):
-            await self._app(scope, receive, _with_headers(send))
+            kept = [pair for pair in headers if not pair[0].lower().startswith((b"x-forwarded", b"forwarded"))]
+            await self._app({**scope, "headers": kept}, receive, _with_headers(send))
         else:
             await _refuse(scope, send)
 

@@ -53,6 +53,7 @@ def serve(build_page: "Callable[[], Blocks]", port: int) -> None:
             log_level="warning",
             access_log=False,  # its lines would have the token
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=_SECONDS_TO_CLOSE,
         )
         url = f"http://{HOST}:{port}/?{TOKEN}={token}"

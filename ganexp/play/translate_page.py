@@ -1,5 +1,6 @@
 """The page of runs that make images from images: an image in, and what each run makes of it."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,20 @@ def translate_page(facts: Translating, translate: Translate) -> gr.Blocks:
             given = list(values)
             way = given.pop(0) if direction else None
             made = bool(given.pop()) if degrades else False
-            content = Path(path).read_bytes()  # in the folder of uploads: Gradio refuses others
-            image = Image(Path(path).name, content, way, labels.label(given), made)
+            image = Image(Path(path).name, uploaded(path), way, labels.label(given), made)
             return figures(translate(image))
 
         for control in controls:
             listen(control.change, call, controls, [pictures])
     return page
+
+
+def uploaded(path: str) -> bytes:
+    """An uploaded file. Raises PermissionError for files outside of their folder, as Gradio does."""
+    file, folder = (Path(one).resolve() for one in (path, os.environ["GRADIO_TEMP_DIR"]))
+    if not file.is_relative_to(folder):
+        raise PermissionError("not an uploaded file")
+    return file.read_bytes()
 
 
 def _direction(facts: Translating) -> list[Any]:
