@@ -32,7 +32,6 @@ def silence_gradio(folder: str) -> None:
     """
     os.environ["GRADIO_TEMP_DIR"] = folder
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
