@@ -102,7 +102,7 @@ def test_an_unknown_verb(tmp_path: Path) -> None:
     assert told.returncode == 2
     verbs = (
         "anomaly, compare, data, diff, directions, edit, evaluate, export, film, interpolate, mix, moredata, "
-        "neighbours, pull, push, runs, sample, train, translate, tune, verify, "
+        "neighbours, play, pull, push, runs, sample, train, translate, tune, verify, "
         "zoo"
     )
     assert told.stderr == f"ganexp: trian: no such verb; did you mean train? ({verbs})\n"
