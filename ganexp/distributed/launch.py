@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from omegaconf import DictConfig
 
-from ganexp.config.validate import check_batch_split, processes
+from ganexp.config.batch_split import check_batch_split, processes
 from ganexp.distributed import torchrun
 from ganexp.distributed.local_workers import local_group
 from ganexp.distributed.torchrun_group import torchrun_group
