@@ -68,7 +68,8 @@ def _samples(run: OpenedRun, loaded: LoadedGenerator) -> Image.Image | None:
     """A grid of samples; None for generators that are given real samples, which a grid would show."""
     if loaded.game.needs_reference:
         return None
-    inputs, columns = grid_inputs(loaded.game, Request(_SAMPLES), run.source, run.data, 0, "sample")
+    request = Request(loaded.game.preview_count(_SAMPLES))
+    inputs, columns = grid_inputs(loaded.game, request, run.source, run.data, 0, "sample")
     samples = generate(loaded.net, inputs, _BATCH, run.device)
     return draw_grid(run.source, inputs, samples, columns)
 
