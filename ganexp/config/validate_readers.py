@@ -89,8 +89,8 @@ def validate_play(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration of ``ganexp play``; ``run`` becomes a list if it is given. Raises UserError."""
     if find_spec("gradio") is None:
         raise UserError(
-            "ganexp play needs Gradio: pip install -e '.[play]'; where pip finds no versions that fit, "
-            "docs/play.md says what to do"
+            "ganexp play needs Gradio: pip install 'gradio>=6.31'; pip install --no-deps 'pillow>=13'; "
+            "docs/play.md says why"
         )
     used = OmegaConf.masked_copy(cfg, [key for key in PlaySettings.model_fields if key in cfg])
     validated = _validate(PlaySettings, [], used, overrides)
