@@ -244,7 +244,7 @@ def test_a_generator_of_the_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_without_gradio(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganexp.config.validate.find_spec", lambda name: None)
+    monkeypatch.setattr("ganexp.config.validate_readers.find_spec", lambda name: None)
     with pytest.raises(UserError, match=re.escape("pip install 'gradio>=6.31'")):
         composed("play", ["data=ring"])
 
