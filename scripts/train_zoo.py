@@ -32,14 +32,24 @@ class Recipe(NamedTuple):
     needs_root: bool = True
 
 
+_SHORT = ("epochs=120", "evaluate.every=null")
 _MNIST = ("experiment=mnist_quick", "epochs=2", "evaluate.every=null")
 
 ZOO = {
     "digits": Recipe(
         "Digits of 16 x 16 pixels",
         "cc-by-4.0",
-        ("arch.generator.widths=[128,256]", "epochs=120", "evaluate.every=null"),
+        ("arch.generator.widths=[128,256]", *_SHORT),
         needs_root=False,
+    ),
+    "digits-cgan": Recipe(
+        "Digits of 16 x 16 pixels by class",
+        "cc-by-4.0",
+        ("game=cgan", "arch.generator.widths=[128,256]", *_SHORT),
+        needs_root=False,
+    ),
+    "digits-vae": Recipe(
+        "Digits of 16 x 16 pixels by a VAE", "cc-by-4.0", ("game=vae", "loss=none", *_SHORT), needs_root=False
     ),
     "mnist-cgan": Recipe("MNIST digits by class", "cc-by-sa-3.0", (*_MNIST, "game=cgan")),
     "fashion": Recipe("Pictures of clothes by class", "mit", (*_MNIST, "data=fashion_mnist", "game=cgan")),

@@ -24,8 +24,8 @@ def test_each_is_small_complete_and_names_its_terms(name: str) -> None:
     assert "license: " in card and "not known" not in card and "| fid_cnn |" in card
 
 
-def test_digits_come_with_it() -> None:
-    assert "digits" in zoo.names()
+def test_all_recipes_come_with_it() -> None:
+    assert zoo.names() == ["digits", "digits-cgan", "digits-vae", "fashion", "mnist-cgan"]
 
 
 def test_a_run_of_the_zoo(
