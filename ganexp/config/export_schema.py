@@ -1,15 +1,20 @@
 """Strict models of the keys of ``ganexp export``, ``push`` and ``pull``."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
-from ganexp.config.schema import STRICT, Folder, Node, Text
+from ganexp.config.schema import STRICT, Folder, Node, Text, matches
 
 ExportFormat = Literal["safetensors", "onnx", "torch_export", "all"]
 
-Repository = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")]
-"""``<owner>/<name>``."""
+
+def _listed(formats: Any) -> Any:
+    return [formats] if isinstance(formats, str) else formats
+
+
+Repository = Annotated[str, matches(r"[\w-][\w.-]*/[\w-][\w.-]*", "should be <owner>/<name>")]
+"""Of a hub."""
 
 
 class ExportSettings(BaseModel):
@@ -17,10 +22,12 @@ class ExportSettings(BaseModel):
 
     model_config = STRICT
     run: Folder
-    format: ExportFormat | Annotated[list[ExportFormat], Field(min_length=1)]
+    format: Annotated[list[ExportFormat], BeforeValidator(_listed), Field(min_length=1)]
     direction: str | None
-    title: Annotated[Text, Field(pattern=r"^[^\r\n]+$")] | None
-    license: Annotated[str, Field(pattern=r"^[\w.+-]+$")] | None
+    title: Annotated[Text, matches(r"[^\r\n]+", "should be one line")] | None
+    license: (
+        Annotated[str, matches(r"[\w.+-]+", "should be the short name of a licence, such as cc-by-4.0")] | None
+    )
     checkpoint: str
     out: str | None
     trust: bool

@@ -20,7 +20,7 @@ Text = Annotated[str, _AsText]  # Hydra parses run=1e3 as a number
 Folder = Text
 
 
-def _matches(pattern: str, meaning: str) -> AfterValidator:
+def matches(pattern: str, meaning: str) -> AfterValidator:
     """A check of a text, whose message says in words what the regular expression allows."""
 
     def check(value: str) -> str:
@@ -34,14 +34,14 @@ def _matches(pattern: str, meaning: str) -> AfterValidator:
 Name = Annotated[
     str,
     _AsText,
-    _matches(
+    matches(
         r"[A-Za-z0-9_][A-Za-z0-9._+-]*",
         "should have only letters, digits, . _ + and -, and start with no . + or -",
     ),
     Field(max_length=120),
 ]
 PenaltyName = Annotated[  # a module's name takes no dots
-    str, _matches(r"[A-Za-z_][A-Za-z0-9_]*", "should have only letters, digits and _, and start with no digit")
+    str, matches(r"[A-Za-z_][A-Za-z0-9_]*", "should have only letters, digits and _, and start with no digit")
 ]
 
 
