@@ -1,9 +1,9 @@
 """Runs of ``ganexp play`` that make samples from noise: what they can be asked for, and their pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -121,18 +121,40 @@ def facts_of(runs: Sequence[PlayedRun], sliders: int) -> Facts:
 
 
 def pictures_of(runs: Sequence[PlayedRun]) -> Draw:
-    """Draws a picture of each run, one at a time: networks and random states belong to the process."""
+    """Draws a picture of each run."""
+
+    def shown(run: PlayedRun, asked: Asked) -> list[Shown]:
+        return [Shown(run.picture(asked), run.name, _file(run.name, asked))]
+
+    return of_each(runs, shown)
+
+
+class Played(Protocol):
+    """What each kind of run of a page has."""
+
+    run: OpenedRun
+    name: str
+
+
+_Run = TypeVar("_Run", bound=Played)
+_Asked = TypeVar("_Asked")
+
+
+def of_each(
+    runs: Sequence[_Run], shown: Callable[[_Run, _Asked], list[Shown]]
+) -> Callable[[_Asked], list[Shown | str]]:
+    """What each run shows, or what is wrong; one at a time, because random states belong to the process."""
     lock = Lock()
 
-    def draw(asked: Asked) -> list[Shown | str]:
-        shown: list[Shown | str] = []
+    def draw(asked: _Asked) -> list[Shown | str]:
+        found: list[Shown | str] = []
         for run in runs:
             try:
                 with lock, fork_rng(run.run.device):
-                    shown.append(Shown(run.picture(asked), run.name, _file(run.name, asked)))
+                    found += shown(run, asked)
             except UserError as error:
-                shown.append(f"{run.name}: {error}")
-        return shown
+                found.append(f"{run.name}: {error}")
+        return found
 
     return draw
 

@@ -1,24 +1,21 @@
 """Runs of ``ganexp play`` that make images from images: what they can be asked for, and their outputs."""
 
 from collections.abc import Sequence
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image as Pictures
 
-from ganexp.cli.play_runs import label_names, name_of
+from ganexp.cli.play_runs import label_names, name_of, of_each
 from ganexp.cli.translate import Made, Translator, generator_of
 from ganexp.cli.translate_labels import with_label
 from ganexp.config.targets import conf_folder
 from ganexp.data.decode import decode_whole
 from ganexp.data.degradations.degradation import Degradation
-from ganexp.errors import UserError
 from ganexp.games.translation import Translation
 from ganexp.play.asked import Image, Translate, Translating
 from ganexp.play.html import Shown
-from ganexp.system.rng import fork_rng
 from ganexp.training.load import LoadedGenerator, OpenedRun
 
 
@@ -67,26 +64,15 @@ def facts_of_translators(runs: Sequence[PlayedTranslator]) -> Translating:
 
 
 def translations_of(runs: Sequence[PlayedTranslator]) -> Translate:
-    """Applies each run, one at a time, and shows its source before its output."""
-    lock = Lock()
+    """Applies each run, and shows its source before its output."""
 
-    def translate(image: Image) -> list[Shown | str]:
-        shown: list[Shown | str] = []
-        for run in runs:
-            try:
-                with lock, fork_rng(run.run.device):
-                    made = run.made(image)
-            except UserError as error:
-                shown.append(f"{run.name}: {error}")
-                continue
-            stem = image.name.rpartition(".")[0] or image.name
-            shown.append(
-                Shown(_picture(made.source), f"{image.name}, as {run.name} sees it", f"{stem}_source.png")
-            )
-            shown.append(Shown(_picture(made.output), run.name, f"{stem}.png"))
-        return shown
+    def shown(run: PlayedTranslator, image: Image) -> list[Shown]:
+        made = run.made(image)
+        stem = image.name.rpartition(".")[0] or image.name
+        source = Shown(_picture(made.source), f"{image.name}, as {run.name} sees it", f"{stem}_source.png")
+        return [source, Shown(_picture(made.output), run.name, f"{stem}.png")]
 
-    return translate
+    return of_each(runs, shown)
 
 
 def _picture(pixels: np.ndarray) -> Pictures.Image:
