@@ -266,6 +266,13 @@ def _lines_of_the_card_run(card: str, made: Path) -> None:
 def _verbs_that_need_more_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "README.md").write_text("mine")
+    with pytest.raises(SystemExit):
+        verb(monkeypatch, tmp_path, "export", f"run={made}", f"out={project}", "format=safetensors")
+    assert "has other files, such as README.md" in capfd.readouterr().err
+    assert (project / "README.md").read_text() == "mine"
     for name, overrides, expected in (
         (
             "train",

@@ -95,6 +95,8 @@ def test_what_is_sent(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"was not exported: ganexp export run=.* writes .*export"):
         files_of(tmp_path)
     folder = tmp_path / "made"
+    with pytest.raises(UserError, match=r"run=.*made: there is no such folder"):
+        files_of(folder)
     exported(folder)
     assert [file.name for file in files_of(folder)] == [GENERATOR, "config.yaml", "export.json"]
     (folder / "config.yaml").write_text("data:\n  root: /home/me/secret\n")

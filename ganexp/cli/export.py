@@ -9,12 +9,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ganexp.cli.export_card import Exported, describe
-from ganexp.config.exported_files import GENERATOR, PICTURE
+from ganexp.config.exported_files import GENERATOR, NAMES, PICTURE, PROGRAMS, RECORD
 from ganexp.data.picture import save_png
 from ganexp.errors import UserError
 from ganexp.export.formats import FORMATS, check_packages, traced, written
 from ganexp.export.portable import Exportable, exportable
-from ganexp.export.sent import begin_folder
 from ganexp.games.game import Game
 from ganexp.games.request import Request
 from ganexp.games.sampling import draw_grid, generate
@@ -37,14 +36,16 @@ def export(cfg: DictConfig) -> None:
     check_packages([name for name in wanted if name in FORMATS])
     run = open_run(cfg)
     loaded = run.generator(cfg.checkpoint)
+    _check_direction(loaded.game, cfg.direction)
+    folder = _folder(cfg, run)
+    _check_folder(folder, run.folder)
     state = {name: weight.cpu().clone() for name, weight in loaded.net.state_dict().items()}
     picture = _samples(run, loaded)
-    _check_direction(loaded.game, cfg.direction)
     exported = exportable(loaded.game, loaded.net, run.source, cfg.direction)
-    folder = _folder(cfg, run)
-    begin_folder(folder, run.folder)
     try:
         with make_folder(folder):
+            for name in NAMES:  # what an earlier export left there
+                (folder / name).unlink(missing_ok=True)
             files, differences = _write(wanted, exported, loaded.checkpoint, state, folder)
             if picture is not None:
                 save_png(picture, folder / PICTURE)
@@ -86,6 +87,17 @@ def _folder(cfg: DictConfig, run: OpenedRun) -> Path:
     if cfg.out:
         return Path(cfg.out).expanduser()
     return run.folder / ("export" if cfg.direction is None else f"export_{cfg.direction}")
+
+
+def _check_folder(folder: Path, run: Path) -> None:
+    """Raises UserError for a folder that has other files than those of an earlier export."""
+    if folder.resolve() == run.resolve():
+        raise UserError(f"out={folder}: is the run itself: choose another folder")
+    if folder.is_dir() and not (folder / RECORD).is_file():
+        interrupted = {GENERATOR, *PROGRAMS}  # an export that was stopped has not written its record
+        others = sorted(path.name for path in folder.iterdir() if path.name not in interrupted)
+        if others:
+            raise UserError(f"out={folder}: has other files, such as {others[0]}: choose a new folder")
 
 
 def _write(

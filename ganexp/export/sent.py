@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ganexp.config.exported_files import GENERATOR, NAMES, RECORD, SHARED
+from ganexp.config.exported_files import GENERATOR, RECORD, SHARED
 from ganexp.config.stored import read_bounded_yaml
 from ganexp.errors import UserError
 from ganexp.export.shareable import may_be_path
@@ -30,17 +30,19 @@ class Sent(NamedTuple):
 def files_of(folder: Path) -> list[Sent]:
     """The files that would be sent. Raises UserError where one is not as it was exported, or names a path."""
     what = f"run={folder}"
+    if not folder.is_dir():
+        raise UserError(f"{what}: there is no such folder")
     if not (folder / GENERATOR).is_file():
         raise UserError(f"{what}: was not exported: ganexp export run={folder} writes {folder / 'export'}")
     found = [folder / name for name in SHARED if (folder / name).exists()]
     for file in found:
         if file.is_symlink():
             raise UserError(f"{what}: {file.name} is a link: only files of the folder itself are sent")
-    check_taken(folder, what)
+    hashes = check_taken(folder, what)
     for name, key, value in _settings(folder):
         if may_be_path(value):
             raise UserError(f"{name}: {key}={value} may be a path: change it in the run, and export it again")
-    return [Sent(file.name, file.stat().st_size, sha256(file)) for file in found]
+    return [Sent(file.name, file.stat().st_size, hashes[file.name]) for file in found]
 
 
 def _settings(folder: Path) -> Iterator[tuple[str, str, str]]:
@@ -52,33 +54,25 @@ def _settings(folder: Path) -> Iterator[tuple[str, str, str]]:
                     yield name, ".".join(map(str, path)), value
 
 
-def check_taken(folder: Path, what: str) -> None:
-    """Raises UserError where files are missing, or not those that were exported; the card may be edited."""
+def check_taken(folder: Path, what: str) -> dict[str, str]:
+    """The SHA-256 of each file by its name.
+
+    Raises UserError where files are missing, or not those that were exported; the card may be edited.
+    """
     missing = [name for name in _NEEDED if not (folder / name).is_file()]
     if missing:
         raise UserError(f"{what}: {' and '.join(missing)} missing: this is no folder of ganexp export")
     try:
-        hashes: dict[str, Any] = dict(json.loads(read_regular(folder / RECORD, _MOST))["sha256"])
+        recorded: dict[str, Any] = dict(json.loads(read_regular(folder / RECORD, _MOST))["sha256"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{what}: {RECORD} is damaged") from None
-    for name in [name for name in SHARED if (folder / name).is_file()]:
-        if name not in (RECORD, "README.md") and hashes.get(name) != sha256(folder / name):
+    hashes = {name: sha256(folder / name) for name in SHARED if (folder / name).is_file()}
+    for name, found in hashes.items():
+        if name not in (RECORD, "README.md") and recorded.get(name) != found:
             raise UserError(f"{what}: {name} is not the file that was exported: its SHA-256 is another one")
+    return hashes
 
 
 def sha256(file: Path) -> str:
     """Of a file's bytes, as hexadecimal digits."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def begin_folder(folder: Path, run: Path) -> None:
-    """Removes what an earlier export left there. Raises UserError where the folder is something else."""
-    if folder.resolve() == run.resolve():
-        raise UserError(f"out={folder}: is the run itself: choose another folder")
-    if not folder.is_dir():
-        return
-    others = sorted({path.name for path in folder.iterdir()} - {*NAMES})
-    if others and not (folder / RECORD).is_file():
-        raise UserError(f"out={folder}: has other files, such as {others[0]}: choose a new folder")
-    for name in NAMES:
-        (folder / name).unlink(missing_ok=True)
